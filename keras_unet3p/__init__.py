@@ -1,0 +1,59 @@
+"""U-Net and UNet 3+ for TensorFlow and Keras.
+
+The rooms of the package are imported when they are first used, so that light ones (the endpoint's
+client, the tile geometry) do not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from keras_unet3p._version import __version__
+
+if TYPE_CHECKING:
+    from keras_unet3p import (
+        data,
+        endpoint,
+        export,
+        layers,
+        losses,
+        metrics,
+        models,
+        tiling,
+        training,
+        workflow,
+    )
+
+_ROOMS = (
+    "data",
+    "endpoint",
+    "export",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "tiling",
+    "training",
+    "workflow",
+)
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+# A program that has imported Keras before may load a saved model next, and Keras finds our layers
+# only once they are registered: `import keras, keras_unet3p; keras.models.load_model(...)`.
+if "keras" in sys.modules:
+    for _room in ("layers", "losses", "metrics", "models"):
+        importlib.import_module(f"{__name__}.{_room}")
