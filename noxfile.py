@@ -1,0 +1,26 @@
+"""The checks on the two supported stacks: `nox` runs them all, `nox -s tests-keras2` one."""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+# TensorFlow 2.15, the last release that TensorFlow Addons imports with, supports Python up to 3.11.
+STACKS = {"keras3": ".[test]", "keras2": ".[test,addons]"}
+
+
+@nox.session(python="3.11")
+@nox.parametrize("stack", list(STACKS), ids=list(STACKS))
+def tests(session: nox.Session, stack: str) -> None:
+    """The suite, installed as the README says."""
+    session.install(STACKS[stack])
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """The linter, the formatter and the type checker."""
+    session.install(".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("pyright")
