@@ -1,0 +1,157 @@
+"""Multi-scale structural similarity loss."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from keras_unet3p import compat
+from keras_unet3p.losses._batch import Batch
+from keras_unet3p.losses._region_loss import RegionLoss
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = 0.01**2, 0.03**2
+GRADIENT_FLOOR = 1e-3
+
+
+@compat.register
+class MSSSIM(RegionLoss):
+    """1 - multi-scale SSIM of mask and probability, for each image and class, then the mean.
+
+    Wang, Simoncelli and Bovik 2003, equation 7, with values in [0, 1]: the product over five scales
+    of the mean contrast-structure term and, at the coarsest, the mean SSIM, raised to the weights
+    0.0448, 0.2856, 0.3001, 0.2363, 0.1333; Gaussian window 11x11 of sigma 1.5, C1 = 0.01^2,
+    C2 = 0.03^2, no padding; halving by 2x2 means. The value is that of `tf.image.ssim_multiscale`
+    where that is defined, from 161 pixels a side.
+
+    Smaller images take as many scales as leave the window inside the image (81: 4, 41: 3, 21: 2,
+    11: 1), with the weights divided by their sum; below 11 pixels the window shrinks to the image.
+    With height or width unknown in the graph the number is found at run time.
+
+    The gradient is finite everywhere. A negative mean term makes the value 0 and the exact gradient
+    infinite or zero; below 0.001 the terms are differentiated as if they were 0.001, which
+    lets an inverted prediction recover.
+
+    Per-pixel `sample_weight` does not reach this loss. Ignored pixels are 0 in both images.
+
+    Args:
+      include_background: Whether class 0 of a softmax takes part in the mean over classes.
+      class_weights: Weights of the classes in that mean.
+      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+    """
+
+    def class_values(self, batch: Batch):
+        truth, probabilities = batch.truth, batch.probabilities
+        if batch.valid is not None:
+            probabilities *= batch.valid
+        return 1.0 - multi_scale_ssim(truth, probabilities)
+
+
+def multi_scale_ssim(truth, probabilities):
+    """Multi-scale SSIM, (B, K) in [0, 1], of two (B, H, W, K) float32 tensors in [0, 1]."""
+    height, width = probabilities.shape[1:3]
+    if height is None or width is None:
+        return _with_unknown_size(truth, probabilities)
+    num_scales = number_of_scales(min(height, width))
+    terms = []
+    for scale in range(num_scales):
+        if scale:
+            truth, probabilities = _halved(truth), _halved(probabilities)
+        luminance, contrast_structure = _ssim_maps(truth, probabilities)
+        if scale == num_scales - 1:
+            contrast_structure *= luminance
+        terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
+    weights = tf.constant(SCALE_WEIGHTS[:num_scales], tf.float32)
+    return _weighted_product(tf.stack(terms, axis=-1), weights / tf.reduce_sum(weights))
+
+
+def number_of_scales(side: int) -> int:
+    """Number of scales for an image whose shorter side is `side` pixels."""
+    scales = 1
+    while scales < len(SCALE_WEIGHTS) and math.ceil(side / 2**scales) >= WINDOW:
+        scales += 1
+    return scales
+
+
+def _with_unknown_size(truth, probabilities):
+    """The same with the number of scales found at run time.
+
+    All scales are computed, those beyond the last one on images padded up to the window (they are
+    tiny), with the weight 0. Branches would cost more, and XLA would compile the impossible ones.
+    """
+    shortest = tf.reduce_min(tf.shape(probabilities)[1:3])
+    fits = [tf.constant(True)]
+    for scale in range(1, len(SCALE_WEIGHTS)):
+        fits.append(shortest > 2**scale * (WINDOW - 1))  # ceil(shortest / 2^scale) >= WINDOW
+    terms = []
+    for scale, fit in enumerate(fits):
+        if scale:
+            truth = _padded_to_window(_halved(truth))
+            probabilities = _padded_to_window(_halved(probabilities))
+        luminance, contrast_structure = _ssim_maps(truth, probabilities)
+        is_last = fit & ~fits[scale + 1] if scale + 1 < len(fits) else fit
+        contrast_structure *= tf.where(is_last, luminance, 1.0)
+        terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
+    weights = tf.constant(SCALE_WEIGHTS) * tf.cast(tf.stack(fits), tf.float32)
+    return _weighted_product(tf.stack(terms, axis=-1), weights / tf.reduce_sum(weights))
+
+
+def _ssim_maps(x, y):
+    """Luminance and contrast-structure terms at every position of the window, (B, H', W', K)."""
+    batch = tf.shape(x)[0]
+    maps = _gaussian_filtered(tf.concat([x, y, x * y, x * x + y * y], axis=0))
+    mean_x, mean_y, mean_xy, mean_squares = (
+        maps[:batch],
+        maps[batch : 2 * batch],
+        maps[2 * batch : 3 * batch],
+        maps[3 * batch :],
+    )
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2.0 * product + C1) / (squares + C1)
+    contrast_structure = (2.0 * (mean_xy - product) + C2) / (mean_squares - squares + C2)
+    return luminance, contrast_structure
+
+
+def _gaussian_filtered(images):
+    """Gaussian window over (N, H, W, K), positions inside the image only; rows, then columns."""
+    channels = images.shape[-1]
+    for axis in (1, 2):
+        size = images.shape[axis]
+        window = tf.minimum(WINDOW, tf.shape(images)[axis]) if size is None else min(WINDOW, size)
+        offsets = tf.range(window, dtype=tf.float32) - (tf.cast(window, tf.float32) - 1.0) / 2.0
+        kernel = tf.nn.softmax(-tf.square(offsets) / (2.0 * SIGMA**2))
+        shape = [window, 1, 1, 1] if axis == 1 else [1, window, 1, 1]
+        kernel = tf.tile(tf.reshape(kernel, shape), [1, 1, channels, 1])
+        images = tf.nn.depthwise_conv2d(images, kernel, strides=[1, 1, 1, 1], padding="VALID")
+    return images
+
+
+def _halved(images):
+    """Means of 2x2 pixels; an odd last row or column is repeated first."""
+    shape = tf.shape(images)
+    odd = [
+        shape[axis] % 2 if images.shape[axis] is None else images.shape[axis] % 2 for axis in (1, 2)
+    ]
+    if any(not isinstance(extra, int) or extra for extra in odd):
+        images = tf.pad(images, [[0, 0], [0, odd[0]], [0, odd[1]], [0, 0]], mode="SYMMETRIC")
+    return tf.nn.avg_pool2d(images, 2, 2, padding="VALID")
+
+
+def _padded_to_window(images):
+    missing = tf.nn.relu(WINDOW - tf.shape(images)[1:3])
+    return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+
+
+@tf.custom_gradient
+def _weighted_product(terms, weights):
+    """Product of relu(terms) ** weights over the last axis, with a bounded gradient in `terms`."""
+    value = tf.reduce_prod(tf.pow(tf.nn.relu(terms), weights), axis=-1)
+
+    def gradient(upstream):
+        floored = tf.maximum(terms, GRADIENT_FLOOR)
+        product = tf.reduce_prod(tf.pow(floored, weights), axis=-1, keepdims=True)
+        return upstream[..., tf.newaxis] * product * weights / floored, None
+
+    return value, gradient

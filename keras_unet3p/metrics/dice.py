@@ -1,0 +1,39 @@
+"""Streaming Dice coefficient."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_unet3p import compat
+from keras_unet3p.metrics._overlap_metric import OverlapMetric
+
+
+@compat.register
+class Dice(OverlapMetric):
+    """Dice coefficient, 2 |A and B| / (|A| + |B|), of a whole dataset.
+
+    Counts pixels over all images since the last reset, so the result does not depend on the batch
+    size, and takes the score from the counts. Predictions are thresholded (one channel, or
+    `multi_label`: foreground where p > threshold) or the class of the highest score is taken
+    (several channels). A class that is neither in the truth nor in the prediction scores 1.
+
+    Takes what the losses take: masks (B, H, W), (B, H, W, 1) of class ids or (B, H, W, K),
+    predictions (B, H, W, K), `sample_weight` None, scalar, (B,), (B, H, W) or (B, H, W, 1), which
+    counts a pixel with its weight (0 leaves it out).
+
+    Args:
+      num_classes: Channels of the prediction; None takes them from the first prediction.
+      threshold: Probability above which a pixel is foreground.
+      include_background: Whether class 0 is counted too; for one channel, whether the background is
+        a second class. Without effect for `multi_label`.
+      average: "macro", the mean over the classes; "micro", the score of their summed counts; "none",
+        a vector of the scores of the counted classes.
+      ignore_class: Value in the mask of pixels that are left out.
+      from_logits: Whether predictions are logits.
+      multi_label: Whether several channels are independent labels.
+      name, dtype: As in `keras.metrics.Metric`. Counts are float64 whatever the dtype.
+    """
+
+    def score(self, both, truth, prediction):
+        total = truth + prediction
+        return tf.where(total > 0.0, tf.math.divide_no_nan(2.0 * both, total), 1.0)
