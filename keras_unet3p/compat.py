@@ -24,3 +24,49 @@ def scale_loss_for_distribution(loss):
     if KERAS_3 and replicas > 1:
         return loss / tf.cast(replicas, loss.dtype)
     return loss
+
+
+def default_jit_compile():
+    """What `Model.compile` should be told of XLA: whatever Keras finds, but never on a CPU.
+
+    Keras 3 up to 3.14 compiles with XLA on CPUs too, where it slows convolutions down.
+    """
+    if not KERAS_3:
+        return None
+    return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def head_loss(model, base, y, y_pred, sample_weight):
+    """The compiled loss of one more output, in the scale of `compute_loss`'s result.
+
+    `base` is `super()` of the model's class, `y` and `y_pred` single tensors.
+    """
+    if KERAS_3:
+        value = base.compute_loss(None, y, y_pred, sample_weight)
+        # compute_loss adds the layers' penalties each time; they count once.
+        return value - tf.add_n(model.losses) if model.losses else value
+    container = model.compiled_loss
+    if not container.built:
+        container.build(y_pred)
+    (loss,) = container._losses
+    if y.dtype.is_floating:
+        y = tf.cast(y, y_pred.dtype)
+    value = loss(y, y_pred, sample_weight=sample_weight)
+    if loss.reduction == "sum":
+        value *= tf.distribute.get_strategy().num_replicas_in_sync
+    (weight,) = container._loss_weights
+    return value if weight is None else value * weight
+
+
+def compute_loss(model, base, x, y, y_pred, sample_weight, training, extra):
+    """The compiled loss of the model's one output, its layers' penalties, and the `extra` losses.
+
+    `base` is `super()` of the model's class.
+    """
+    if KERAS_3:
+        value = base.compute_loss(x, y, y_pred, sample_weight, training=training)
+        return tf.add_n([value, *(tf.cast(loss, value.dtype) for loss in extra)])
+    # The container tracks the total that is shown as "loss", and divides it among the replicas.
+    return model.compiled_loss(
+        y, y_pred, sample_weight, regularization_losses=[*model.losses, *extra]
+    )

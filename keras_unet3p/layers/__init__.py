@@ -1,1 +1,19 @@
-"""TODO"""
+"""Layers that the networks need and Keras lacks."""
+
+from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
+from keras_unet3p.layers.centre_crop import CentreCrop
+from keras_unet3p.layers.input_size import InputSize
+from keras_unet3p.layers.intensity_normalization import IntensityNormalization
+from keras_unet3p.layers.presence_gate import PresenceGate
+from keras_unet3p.layers.segmentation_output import SegmentationOutput
+from keras_unet3p.layers.upsample_conv2d import UpsampleConv2D
+
+__all__ = [
+    "BilinearUpsampling2D",
+    "CentreCrop",
+    "InputSize",
+    "IntensityNormalization",
+    "PresenceGate",
+    "SegmentationOutput",
+    "UpsampleConv2D",
+]

@@ -1,1 +1,7 @@
-"""TODO"""
+"""The networks, as functions that build Keras models."""
+
+from keras_unet3p.models.segmentation_model import SegmentationModel
+from keras_unet3p.models.unet import unet, unet_tensors
+from keras_unet3p.models.unet3plus import unet3plus, unet3plus_tensors
+
+__all__ = ["SegmentationModel", "unet", "unet3plus", "unet3plus_tensors", "unet_tensors"]

@@ -1,0 +1,63 @@
+"""(x - mean) / std, per channel, inside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_unet3p.compat import register
+
+
+@register
+class IntensityNormalization(keras.layers.Layer):
+    """Normalises intensities by constants: `(x - mean) / std`, computed in float32.
+
+    Being part of the network, the constants are saved with it, and nobody scales an image twice.
+
+    Args:
+        mean: a number, or one for each channel.
+        std: a positive number, or one for each channel.
+
+    Input: (B, H, W, C) of any numeric type. Output: the same shape in the layer's compute type.
+    """
+
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float], **kwargs):
+        kwargs.setdefault("autocast", False)  # images may be finer than half precision
+        super().__init__(**kwargs)
+        self.mean = _numbers(mean)
+        self.std = _numbers(std)
+        if not all(value > 0 for value in self.std):
+            raise ValueError(
+                f"IntensityNormalization: std must be positive, found {list(self.std)}"
+            )
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, channels):
+                raise ValueError(
+                    f"IntensityNormalization: {name} has {len(values)} values, the image has "
+                    f"{channels} channels; expected one value or one for each channel"
+                )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        x = (x - tf.constant(self.mean, tf.float32)) / tf.constant(self.std, tf.float32)
+        return tf.cast(x, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {**config, "mean": list(self.mean), "std": list(self.std)}
+
+
+def _numbers(values) -> tuple[float, ...]:
+    if hasattr(values, "__iter__"):
+        return tuple(float(value) for value in values)
+    return (float(values),)

@@ -1,0 +1,65 @@
+"""UNet 3+'s classification-guided module: what is not in the image is not in the mask."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_unet3p.compat import register
+
+_ABSENT = -200.0
+"""Logit of an absent class: its float32 probability is exactly 0, its cross-entropy still finite."""
+
+
+@register
+class PresenceGate(keras.layers.Layer):
+    """Gates a mask by what the classification-guided module found in the image (UNet 3+, 3.3).
+
+    The paper multiplies the mask's *probability* by the module's yes or no. Here mask and presence
+    come in as logits z and c, and the gated mask leaves as logits:
+
+    - inference: z where the class is present (probability above one half), else -200, whose
+      probability is exactly 0;
+    - training: the product sigmoid(z) * sigmoid(c), soft, so that gradients reach the module. Its
+      logit is z - softplus(softplus(z) - c), which never overflows. Softmax classes get
+      z + log sigmoid(c) instead.
+
+    Args:
+        activation: "sigmoid" or "softmax", what follows on the gated logits. Under softmax, class
+            0 is the background and never gated.
+
+    Input: [mask logits (B, H, W, K), presence logits]. Presence logits are (B, K), a class each;
+    for K = 1 they may be (B, 2), "absent" and "present", and their difference is the gate's logit.
+    Output: gated logits (B, H, W, K), in float32 unless another type is asked for.
+    """
+
+    def __init__(self, activation: str = "sigmoid", **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if activation not in ("sigmoid", "softmax"):
+            raise ValueError(
+                f"PresenceGate: activation must be 'sigmoid' or 'softmax', found {activation!r}"
+            )
+        self.activation = activation
+
+    def call(self, inputs, training=None):
+        mask, presence = inputs
+        if mask.shape[-1] == 1 and presence.shape[-1] == 2:
+            presence = presence[:, 1:] - presence[:, :1]
+        presence = presence[:, tf.newaxis, tf.newaxis, :]
+        if training:
+            if self.activation == "sigmoid":
+                gated = mask - tf.nn.softplus(tf.nn.softplus(mask) - presence)
+            else:
+                gated = mask + tf.math.log_sigmoid(presence)
+        else:
+            gated = tf.where(presence > 0, mask, tf.constant(_ABSENT, mask.dtype))
+        if self.activation == "softmax":
+            gated = tf.concat([mask[..., :1], gated[..., 1:]], axis=-1)
+        return gated
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}

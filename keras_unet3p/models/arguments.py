@@ -1,0 +1,73 @@
+"""What the builders' common arguments mean, checked once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Channels of every level, finest first.
+
+    A number is the finest level's and doubles at each of `depth` poolings; a sequence is taken as
+    it is, and its length decides the depth.
+    """
+    if isinstance(filters, int):
+        if depth < 1:
+            raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth}")
+        levels = tuple(filters * 2**level for level in range(depth + 1))
+    else:
+        levels = tuple(int(value) for value in filters)
+    if len(levels) < 2 or min(levels) < 1:
+        raise ValueError(
+            f"filters: expected a positive number, or two or more of them, found {filters!r}"
+        )
+    return levels
+
+
+def resolve_activation(classifier_activation: str | None, num_classes: int) -> str | None:
+    """ "auto" is "sigmoid" for one class and "softmax" for more."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes: expected 1 or more, found {num_classes}")
+    if classifier_activation == "auto":
+        return "sigmoid" if num_classes == 1 else "softmax"
+    if classifier_activation not in ("sigmoid", "softmax", None):
+        raise ValueError(
+            "classifier_activation: expected 'auto', 'sigmoid', 'softmax' or None, "
+            f"found {classifier_activation!r}"
+        )
+    if classifier_activation == "softmax" and num_classes == 1:
+        raise ValueError(
+            "classifier_activation: a softmax over one class is 1 everywhere; "
+            "take 'sigmoid', or num_classes=2"
+        )
+    return classifier_activation
+
+
+def resolve_normalization(normalization: Any) -> tuple[Any, Any] | None:
+    """(mean, std) from such a pair, a mapping, or an object that has both; None stays None."""
+    if normalization is None:
+        return None
+    if isinstance(normalization, Mapping):
+        return normalization["mean"], normalization["std"]
+    if hasattr(normalization, "mean") and hasattr(normalization, "std"):
+        return normalization.mean, normalization.std
+    try:
+        mean, std = normalization
+    except (TypeError, ValueError):
+        raise ValueError(
+            "normalization: expected (mean, std) or an object with mean and std, "
+            f"found {normalization!r}"
+        ) from None
+    return mean, std
+
+
+def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
+    """(H, W, C) with the channels known."""
+    shape = tuple(input_shape)
+    if len(shape) != 3 or shape[2] is None:
+        raise ValueError(
+            "input_shape: expected (height or None, width or None, channels), "
+            f"found {input_shape!r}"
+        )
+    return shape[0], shape[1], int(shape[2])

@@ -1,0 +1,227 @@
+"""The model class: a functional Keras model that knows how its heads are trained."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_unet3p import compat
+from keras_unet3p.layers import InputSize, SegmentationOutput
+
+
+@compat.register
+class SegmentationModel(keras.Model):
+    """A functional model that trains all its heads on one mask per image.
+
+    `SegmentationModel(inputs, outputs)` takes one input (B, H, W, C) and either one output, the
+    mask (B, h, w, K), or a dict of outputs: "mask", side masks named "mask_...", all of the mask's
+    size, and "presence", which classes the image holds, (B, K), or (B, 2) (absent, present) for
+    one class. The builders of this package make such models; nobody has to handle the heads.
+
+    - `model(x)`, `predict`, and the model as a part of another one give the final mask only.
+      `model(x, training=True)` gives the dict of all heads.
+    - `compile` takes one loss. In training it is applied to every head, times the head's weight
+      (`head_weights`), and binary cross-entropy on the presence head is added, whose labels are
+      derived from the mask: a class is present where any of its pixels is set.
+    - In `evaluate` and in validation the loss is the final mask's alone, since the other heads are
+      not computed. Metrics always see the final mask only.
+    - Masks are class ids (B, H, W) or (B, H, W, 1), or a map per class (B, H, W, K). Sample
+      weights may be a weight map (B, H, W) or (B, H, W, 1). Both are cropped around the centre to
+      the size of an unpadded network's output.
+    - `compile` switches XLA on where it pays: not on a CPU. Pass `jit_compile` to decide yourself.
+    """
+
+    # No constructor: Keras then builds and saves this class as it does a functional model.
+
+    # What the network is.
+
+    @property
+    def head_weights(self) -> dict[str, float]:
+        """Weight of each head in the training loss, by output name. Set it before `compile`."""
+        return {name: layer.loss_weight for name, layer in self._head_layers().items()}
+
+    @head_weights.setter
+    def head_weights(self, weights: dict[str, float]):
+        layers = self._head_layers()
+        for name, weight in weights.items():
+            if name not in layers:
+                raise ValueError(
+                    f"head_weights: no head is called {name!r}; this model has {list(layers)}"
+                )
+            layers[name].loss_weight = float(weight)
+
+    @property
+    def num_classes(self) -> int:
+        """Channels of the mask."""
+        return self._final(self.output).shape[-1]
+
+    @property
+    def classifier_activation(self) -> str | None:
+        """ "sigmoid", "softmax", or None where the mask holds logits."""
+        return self._head_layers()["mask"].activation
+
+    @property
+    def size_divisor(self) -> int:
+        """Image sizes that fit are `size_divisor * k + size_offset`, from `minimum_size` on."""
+        return self._input_size().divisor
+
+    @property
+    def size_offset(self) -> int:
+        """See `size_divisor`."""
+        return self._input_size().offset
+
+    @property
+    def minimum_size(self) -> int:
+        """The smallest height and width, in pixels, that the network takes."""
+        return self._input_size().minimum
+
+    @property
+    def margin(self) -> int:
+        """Pixels that the mask lacks on each side of the image; 0 for padded networks."""
+        return self._input_size().margin
+
+    def nearest_sizes(self, size: int) -> tuple[int, int]:
+        """The next fitting sizes below and above `size` pixels; the same where it fits."""
+        return self._input_size().nearest(size)
+
+    # How it is run.
+
+    def call(self, inputs, training=None, mask=None):
+        return self._heads(super().call(inputs, training=training, mask=mask), training)
+
+    def compute_output_spec(self, inputs, training=None, mask=None):
+        outputs = super().compute_output_spec(inputs, training=training, mask=mask)
+        return self._heads(outputs, training)
+
+    def _heads(self, outputs, training):
+        return outputs if training else self._final(outputs)
+
+    # How it is trained.
+
+    def compile(self, *args, **kwargs):
+        """As `keras.Model.compile`, with one loss for all heads and metrics of the final mask.
+
+        Raises:
+            ValueError: `loss` or `metrics` is a list or dict by output.
+        """
+        loss = kwargs.get("loss", args[1] if len(args) > 1 else None)
+        if isinstance(loss, (dict, list, tuple)):
+            raise ValueError(
+                "compile: expected one loss, which is applied to every head with its weight in "
+                f"model.head_weights, found {loss!r}"
+            )
+        kwargs.setdefault("jit_compile", compat.default_jit_compile())
+        # Loss and metrics see the final mask, as if it were the only output.
+        names = self.output_names
+        self.output_names = names[:1]
+        try:
+            super().compile(*args, **kwargs)
+        finally:
+            self.output_names = names
+
+    def compile_from_config(self, config):
+        # Keras leaves a loaded model uncompiled where compile() is overridden.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if hasattr(self.optimizer, "build"):
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        final = self._final(y_pred)
+        if y is not None:
+            y, sample_weight = _match(y, sample_weight, final, self.margin)
+        extra = []
+        if isinstance(y_pred, dict) and y is not None:
+            weights = self.head_weights
+            presence = y_pred.get("presence")
+            for name, prediction in y_pred.items():
+                if name.startswith("mask_") and weights.get(name, 1.0):
+                    value = compat.head_loss(self, super(), y, prediction, sample_weight)
+                    extra.append(tf.cast(value, tf.float32) * weights.get(name, 1.0))
+            if presence is not None and weights.get("presence", 1.0):
+                value = _presence_loss(y, presence, self.num_classes, self.classifier_activation)
+                value = compat.scale_loss_for_distribution(value)
+                extra.append(value * weights.get("presence", 1.0))
+        return compat.compute_loss(self, super(), x, y, final, sample_weight, training, extra)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        final = self._final(y_pred)
+        if y is not None:
+            y, sample_weight = _match(y, sample_weight, final, self.margin)
+        return super().compute_metrics(x, y, final, sample_weight)
+
+    @staticmethod
+    def _final(outputs):
+        return outputs["mask"] if isinstance(outputs, dict) else outputs
+
+    def _input_size(self) -> InputSize:
+        for layer in self.layers:
+            if isinstance(layer, InputSize):
+                return layer
+        return InputSize(1, minimum=1)
+
+    def _head_layers(self) -> dict[str, SegmentationOutput]:
+        outputs = self.output if isinstance(self.output, dict) else {"mask": self.output}
+        layers = {name: tensor._keras_history[0] for name, tensor in outputs.items()}
+        return {n: layer for n, layer in layers.items() if isinstance(layer, SegmentationOutput)}
+
+
+def _match(y, sample_weight, prediction, margin: int):
+    """Mask as (B, h, w, K) and weight map as (B, h, w), of the prediction's height and width."""
+    y = tf.convert_to_tensor(y)
+    if y.shape.rank == 3:
+        y = y[..., tf.newaxis]
+    if y.shape.rank != 4:
+        raise ValueError(
+            f"mask: expected (B, H, W), (B, H, W, 1) or (B, H, W, K), found shape {y.shape}"
+        )
+    for axis, side in ((1, "height"), (2, "width")):
+        found, wanted = y.shape[axis], prediction.shape[axis]
+        if None not in (found, wanted) and found not in (wanted, wanted + 2 * margin):
+            also = f" or {wanted + 2 * margin} (the image's)" if margin else ""
+            raise ValueError(
+                f"mask: expected a {side} of {wanted} pixels (the output's){also}, found {found}"
+            )
+    y = _centre_crop(y, prediction, margin)
+    if sample_weight is not None:
+        sample_weight = tf.convert_to_tensor(sample_weight)
+        if sample_weight.shape.rank == 4:
+            sample_weight = tf.squeeze(sample_weight, -1)
+        if sample_weight.shape.rank == 3:
+            sample_weight = _centre_crop(sample_weight, prediction, margin)
+    return y, sample_weight
+
+
+def _centre_crop(tensor, prediction, margin: int):
+    if not margin:
+        return tensor
+    height, width = tf.shape(prediction)[1], tf.shape(prediction)[2]
+    top = (tf.shape(tensor)[1] - height) // 2
+    left = (tf.shape(tensor)[2] - width) // 2
+    cropped = tensor[:, top : top + height, left : left + width]
+    cropped.set_shape((tensor.shape[0], *prediction.shape[1:3], *tensor.shape[3:]))
+    return cropped
+
+
+def _presence_labels(y, num_classes: int):
+    """(B, K) float32: 1 where any pixel of the class is set. `y`: (B, H, W, 1) ids or K maps."""
+    if y.shape[-1] == 1 and num_classes > 1:
+        classes = tf.range(num_classes)
+        y = tf.cast(tf.round(tf.cast(y, tf.float32)), tf.int32) == classes
+    else:
+        y = tf.cast(y, tf.float32) > 0.5
+    return tf.cast(tf.reduce_any(y, axis=(1, 2)), tf.float32)
+
+
+def _presence_loss(y, presence, num_classes: int, activation: str | None):
+    """Binary cross-entropy, averaged over images and presence outputs."""
+    labels = _presence_labels(y, num_classes)
+    presence = tf.cast(presence, tf.float32)
+    if num_classes == 1 and presence.shape[-1] == 2:
+        labels = tf.concat([1 - labels, labels], axis=-1)
+    if activation is None:
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, presence)
+    else:
+        tiny = keras.backend.epsilon()
+        presence = tf.clip_by_value(presence, tiny, 1 - tiny)
+        losses = -labels * tf.math.log(presence) - (1 - labels) * tf.math.log(1 - presence)
+    return tf.reduce_mean(losses)

@@ -1,0 +1,182 @@
+"""U-Net (Ronneberger, Fischer, Brox 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_unet3p.layers import CentreCrop, InputSize, IntensityNormalization
+from keras_unet3p.models.arguments import (
+    level_filters,
+    resolve_activation,
+    resolve_input_shape,
+    resolve_normalization,
+)
+from keras_unet3p.models.blocks import Blocks
+from keras_unet3p.models.heads import segmentation_heads
+from keras_unet3p.models.segmentation_model import SegmentationModel
+
+
+def unet(
+    input_shape: Sequence[int | None] = (None, None, 1),
+    num_classes: int = 1,
+    classifier_activation: str | None = "auto",
+    *,
+    name: str = "unet",
+    **options: Any,
+) -> SegmentationModel:
+    """U-Net as a Keras model.
+
+    `unet((572, 572, 1), 2, padding="valid")` is the paper's network: 31,030,658 parameters,
+    388 x 388 pixels out, 92 pixels of context on each side.
+
+    Args:
+        input_shape: (H, W, C); H and W may be None.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        name: the model's name.
+        **options: all further arguments of `unet_tensors`.
+
+    Returns:
+        A model (B, H, W, C) -> (B, h, w, K), h = H - 2 * margin, in float32.
+
+    Raises:
+        ValueError: an argument, or a height or width that the network cannot take.
+    """
+    shape = resolve_input_shape(input_shape)
+    image = keras.Input(shape, name="image")
+    tensors = unet_tensors(image, num_classes, classifier_activation, **options)
+    return SegmentationModel(image, tensors["mask"], name=name)
+
+
+def unet_tensors(
+    image,
+    num_classes: int = 1,
+    classifier_activation: str | None = "auto",
+    *,
+    filters: int | Sequence[int] = 64,
+    depth: int = 4,
+    padding: str = "same",
+    upsampling: str = "transposed",
+    batch_norm: bool | str = False,
+    dropout: float = 0.5,
+    up_kernel_size: int = 2,
+    head_kernel_size: int = 1,
+    normalization: Any = None,
+    kernel_initializer: Any = None,
+    kernel_regularizer: Any = None,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """U-Net on a Keras tensor, for embedding in a model of your own.
+
+    Args:
+        image: Keras tensor (B, H, W, C).
+        num_classes, classifier_activation: as in `unet`.
+        filters: channels of the finest level, doubled at each of `depth` poolings; or the channels
+            of all levels, whose number less one then is the depth.
+        depth: number of poolings.
+        padding: "valid" (the paper's: sizes 16 k + 12 for depth 4, from 188 on) or "same" (sizes
+            16 k, the mask as large as the image).
+        upsampling: "transposed" (convolution) or "bilinear" (then a 3x3 convolution).
+        batch_norm: False (the paper's), True, or "encoder" (in the contracting path only).
+        dropout: rate of the two dropouts at the end of the contracting path; 0 for none.
+        up_kernel_size: of the transposed convolutions; 2 or 4.
+        head_kernel_size: of the last convolution.
+        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        kernel_initializer: None is the paper's Gaussian of deviation sqrt(2 / N), untruncated.
+        kernel_regularizer: of all convolutions.
+        batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
+        prefix: put before every layer's name.
+
+    Returns:
+        "e1", ... "eL": features of the contracting path, finest first, "eL" the bottom;
+        "d1", ...: of the expansive path; "logits"; "mask".
+
+    Raises:
+        ValueError: as `unet`.
+    """
+    levels = level_filters(filters, depth)
+    activation = resolve_activation(classifier_activation, num_classes)
+    if padding not in ("same", "valid"):
+        raise ValueError(f"padding: expected 'same' or 'valid', found {padding!r}")
+    if upsampling not in ("transposed", "bilinear"):
+        raise ValueError(f"upsampling: expected 'transposed' or 'bilinear', found {upsampling!r}")
+    if batch_norm not in (True, False, "encoder"):
+        raise ValueError(f"batch_norm: expected True, False or 'encoder', found {batch_norm!r}")
+    if up_kernel_size not in (2, 4):
+        raise ValueError(f"up_kernel_size: expected 2 or 4, found {up_kernel_size!r}")
+    if padding == "valid" and up_kernel_size != 2:
+        raise ValueError("up_kernel_size: an unpadded network takes 2 only, found 4")
+    if padding == "valid" and head_kernel_size != 1:
+        raise ValueError(
+            f"head_kernel_size: an unpadded network takes 1 only, found {head_kernel_size}"
+        )
+
+    settings = {
+        "prefix": prefix,
+        "padding": padding,
+        "kernel_initializer": kernel_initializer,
+        "kernel_regularizer": kernel_regularizer,
+        "batch_norm_momentum": batch_norm_momentum,
+        "batch_norm_epsilon": batch_norm_epsilon,
+    }
+    down = Blocks(batch_norm=bool(batch_norm), **settings)
+    up = Blocks(batch_norm=batch_norm is True, **settings)
+
+    tensors: dict[str, Any] = {}
+    x = _input_size(len(levels) - 1, padding, upsampling, f"{prefix}input_size")(image)
+    constants = resolve_normalization(normalization)
+    if constants is not None:
+        x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
+    for level, channels in enumerate(levels, 1):
+        if level > 1:
+            x = down.max_pool(x, 2, f"e{level}_pool")
+        x = down.conv_relu(x, channels, f"e{level}_1")
+        x = down.conv_relu(x, channels, f"e{level}_2")
+        if level >= len(levels) - 1:
+            x = down.dropout(x, dropout, f"e{level}_dropout")
+        tensors[f"e{level}"] = x
+    for level in range(len(levels) - 1, 0, -1):
+        channels = levels[level - 1]
+        if upsampling == "transposed":
+            x = up.up_conv(x, channels, up_kernel_size, f"d{level}_up")
+        else:
+            x = up.upsample_conv(x, channels, 2, f"d{level}_up")
+            if padding == "valid":
+                # The outer pixels are made of the map's edge and of zeros, not of image.
+                x = keras.layers.Cropping2D(2, name=f"{prefix}d{level}_up_crop")(x)
+        skip = tensors[f"e{level}"]
+        if padding == "valid":
+            skip = CentreCrop(name=f"{prefix}d{level}_crop")([skip, x])
+        x = up.concatenate([skip, x], f"d{level}_concat")
+        x = up.conv_relu(x, channels, f"d{level}_1")
+        x = up.conv_relu(x, channels, f"d{level}_2")
+        tensors[f"d{level}"] = x
+    logits = up.conv(x, num_classes, head_kernel_size, "mask_conv")
+    tensors["logits"] = logits
+    tensors.update(segmentation_heads({"mask": logits}, activation=activation, prefix=prefix))
+    return tensors
+
+
+def _input_size(depth: int, padding: str, upsampling: str, name: str) -> InputSize:
+    """Which sizes a U-Net with two 3x3 convolutions a level can take."""
+    step = 2**depth
+    if padding == "same":
+        return InputSize(step, name=name)
+    # Going down s -> (s - 4) / 2, going up s -> 2 s - lost - 4.
+    lost = 4 if upsampling == "bilinear" else 0
+    shrink_down = 4 * (step - 1)
+    shrink_up = 4 * step + (4 + lost) * (step - 1)
+    bottom = shrink_up // step + 1  # the smallest bottom that leaves at least one pixel
+    return InputSize(
+        step,
+        offset=shrink_down % step,
+        minimum=step * bottom + shrink_down,
+        margin=(shrink_down + shrink_up) // 2,
+        name=name,
+    )

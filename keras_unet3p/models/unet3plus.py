@@ -1,0 +1,178 @@
+"""UNet 3+ (Huang et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_unet3p.layers import InputSize, IntensityNormalization
+from keras_unet3p.models.arguments import (
+    level_filters,
+    resolve_activation,
+    resolve_input_shape,
+    resolve_normalization,
+)
+from keras_unet3p.models.blocks import Blocks
+from keras_unet3p.models.heads import segmentation_heads
+from keras_unet3p.models.segmentation_model import SegmentationModel
+
+
+def unet3plus(
+    input_shape: Sequence[int | None] = (None, None, 1),
+    num_classes: int = 1,
+    classifier_activation: str | None = "auto",
+    *,
+    name: str = "unet3plus",
+    **options: Any,
+) -> SegmentationModel:
+    """UNet 3+ as a Keras model.
+
+    Args:
+        input_shape: (H, W, C); H and W may be None, and are multiples of 16 for five levels.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        name: the model's name.
+        **options: all further arguments of `unet3plus_tensors`: `deep_supervision`,
+            `classification_guided`, `filters`, ...
+
+    Returns:
+        A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` or
+        `classification_guided` it holds further heads, which only training sees: see
+        `SegmentationModel`.
+
+    Raises:
+        ValueError: an argument, or a height or width that the network cannot take.
+    """
+    shape = resolve_input_shape(input_shape)
+    image = keras.Input(shape, name="image")
+    tensors = unet3plus_tensors(image, num_classes, classifier_activation, **options)
+    heads = {
+        key: tensor
+        for key, tensor in tensors.items()
+        if key in ("mask", "presence") or key.startswith("mask_")
+    }
+    return SegmentationModel(image, heads if len(heads) > 1 else heads["mask"], name=name)
+
+
+def unet3plus_tensors(
+    image,
+    num_classes: int = 1,
+    classifier_activation: str | None = "auto",
+    *,
+    filters: int | Sequence[int] = 64,
+    depth: int = 4,
+    deep_supervision: bool = False,
+    classification_guided: bool = False,
+    head_weights: Mapping[str, float] | float | None = None,
+    presence_weight: float = 1.0,
+    presence_dropout: float = 0.5,
+    branch_filters: int | None = None,
+    normalization: Any = None,
+    kernel_initializer: Any = None,
+    kernel_regularizer: Any = None,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    batch_norm_gamma: Any = "ones",
+    prefix: str = "",
+) -> dict[str, Any]:
+    """UNet 3+ on a Keras tensor, for embedding in a model of your own.
+
+    Layers are named after the paper's nodes: `e2_1_conv`, `e2_1_bn` (encoder stage 2, first
+    convolution); `d3_e5_conv` (what decoder stage 3 takes from e5), `d3_conv` (its aggregation);
+    `mask_conv`, `mask_d2_conv`, ... (heads); `presence_conv`.
+
+    Args:
+        image: Keras tensor (B, H, W, C).
+        num_classes, classifier_activation: as in `unet3plus`.
+        filters: channels of the finest encoder stage, doubled at each of `depth` poolings; or the
+            channels of all stages, whose number less one then is the depth.
+        depth: number of poolings.
+        deep_supervision: adds a head on every other decoder stage and on the deepest encoder stage.
+        classification_guided: adds the classification-guided module, which gates every head.
+        head_weights: weights of the side heads in the loss, by name or one for all; 1 if not given.
+        presence_weight: weight of the classification-guided module in the loss.
+        presence_dropout: rate of the dropout before the classification-guided module.
+        branch_filters: channels that a decoder stage takes from each source; the finest encoder
+            stage's if not given.
+        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        kernel_initializer: None is the untruncated He normal distribution.
+        kernel_regularizer: of all convolutions.
+        batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: of batch normalisation; the
+            defaults are PyTorch's. The authors draw gamma from N(1, 0.02):
+            `keras.initializers.RandomNormal(1.0, 0.02)`.
+        prefix: put before every layer's name.
+
+    Returns:
+        "e1", ... "e5": encoder features; "d4", ... "d1": decoder features; "mask"; with deep
+        supervision "mask_d2", "mask_d3", "mask_d4", "mask_e5", of the image's size; with the
+        classification-guided module "presence", (B, K), or (B, 2) (absent, present) for one class.
+
+    Raises:
+        ValueError: as `unet3plus`.
+    """
+    levels = level_filters(filters, depth)
+    activation = resolve_activation(classifier_activation, num_classes)
+    deepest = len(levels)
+    branch = levels[0] if branch_filters is None else branch_filters
+    aggregate = branch * deepest
+    blocks = Blocks(
+        prefix=prefix,
+        kernel_initializer=kernel_initializer,
+        kernel_regularizer=kernel_regularizer,
+        batch_norm_momentum=batch_norm_momentum,
+        batch_norm_epsilon=batch_norm_epsilon,
+        batch_norm_gamma=batch_norm_gamma,
+    )
+
+    tensors: dict[str, Any] = {}
+    x = InputSize(2 ** (deepest - 1), name=f"{prefix}input_size")(image)
+    constants = resolve_normalization(normalization)
+    if constants is not None:
+        x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
+    for stage, channels in enumerate(levels, 1):
+        if stage > 1:
+            x = blocks.max_pool(x, 2, f"e{stage}_pool")
+        x = blocks.conv_relu(x, channels, f"e{stage}_1")
+        x = blocks.conv_relu(x, channels, f"e{stage}_2")
+        tensors[f"e{stage}"] = x
+
+    for stage in range(deepest - 1, 0, -1):
+        branches = []
+        for source in range(1, deepest + 1):
+            origin = f"e{source}" if source <= stage or source == deepest else f"d{source}"
+            name = f"d{stage}_{origin}"
+            x = tensors[origin]
+            if source <= stage:
+                x = blocks.max_pool(x, 2 ** (stage - source), f"{name}_pool")
+                x = blocks.conv_relu(x, branch, name)
+            else:
+                x = blocks.upsample_conv_relu(x, branch, 2 ** (source - stage), name)
+            branches.append(x)
+        x = blocks.concatenate(branches, f"d{stage}_concat")
+        tensors[f"d{stage}"] = blocks.conv_relu(x, aggregate, f"d{stage}")
+
+    logits = {"mask": blocks.conv(tensors["d1"], num_classes, 3, "mask_conv")}
+    if deep_supervision:
+        for stage in range(2, deepest + 1):
+            origin = f"d{stage}" if stage < deepest else f"e{stage}"
+            x = blocks.conv(tensors[origin], num_classes, 3, f"mask_{origin}_conv")
+            logits[f"mask_{origin}"] = blocks.upsample(x, 2 ** (stage - 1), f"mask_{origin}_up")
+    presence = None
+    if classification_guided:
+        x = blocks.dropout(tensors[f"e{deepest}"], presence_dropout, "presence_dropout")
+        x = blocks.conv(x, 2 if num_classes == 1 else num_classes, 1, "presence_conv")
+        presence = keras.layers.GlobalMaxPooling2D(name=f"{prefix}presence_pool")(x)
+    tensors.update(
+        segmentation_heads(
+            logits,
+            activation=activation,
+            presence_logits=presence,
+            head_weights=head_weights,
+            presence_weight=presence_weight,
+            prefix=prefix,
+        )
+    )
+    return tensors
