@@ -1,1 +1,17 @@
-"""TODO"""
+"""Training: strategy choice, the resumable fit, its checkpoints, logs and pictures."""
+
+from keras_unet3p.training.checkpoints import Checkpoints
+from keras_unet3p.training.fit import fit
+from keras_unet3p.training.history import History
+from keras_unet3p.training.overlays import OverlayLog
+from keras_unet3p.training.progress import EpochProgress
+from keras_unet3p.training.strategy import choose_strategy
+
+__all__ = [
+    "Checkpoints",
+    "EpochProgress",
+    "History",
+    "OverlayLog",
+    "choose_strategy",
+    "fit",
+]

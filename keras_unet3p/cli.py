@@ -1,0 +1,251 @@
+"""The command `unet3p`: thin over the functions of `keras_unet3p.workflow`."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+# TensorFlow reports every CPU feature and plug-in at start; errors still come through.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_unet3p._version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
+)
+_console = Console()
+
+
+class Architecture(str, Enum):
+    unet3plus = "unet3plus"
+    unet = "unet"
+    unet_plus_plus = "unet_plus_plus"
+    attention_unet = "attention_unet"
+    fcn = "fcn"
+
+
+class MaskKind(str, Enum):
+    auto = "auto"
+    binary = "binary"
+    classes = "classes"
+    instances = "instances"
+
+
+class Loss(str, Enum):
+    hybrid = "hybrid"
+    weighted_cross_entropy = "weighted_cross_entropy"
+    focal = "focal"
+    dice = "dice"
+    iou = "iou"
+    ms_ssim = "ms_ssim"
+
+
+Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TIFF.")]
+Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
+Kind = Annotated[MaskKind, typer.Option(help="What the masks hold; auto looks at them.")]
+Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("quickstart"),
+) -> None:
+    """Make images, train, export, serve and segment a large image, in a few minutes."""
+    from keras_unet3p import workflow
+
+    workflow.quickstart(out, console=_console)
+
+
+@app.command()
+def train(
+    images: Images,
+    masks: Masks,
+    out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is continued.")],
+    validation_images: Annotated[Optional[Path], typer.Option(help="Held-out images.")] = None,
+    validation_masks: Annotated[Optional[Path], typer.Option(help="Their masks.")] = None,
+    validation: Annotated[float, typer.Option(help="Share held out without such a folder.")] = 0.2,
+    mask_kind: Kind = MaskKind.auto,
+    architecture: Annotated[Architecture, typer.Option()] = Architecture.unet3plus,
+    encoder: Annotated[str, typer.Option(help="A keras.applications encoder, or plain.")] = "plain",
+    encoder_weights: Annotated[
+        Optional[str], typer.Option(help="imagenet, or the path of a weight file.")
+    ] = None,
+    filters: Annotated[int, typer.Option(help="Channels of the first encoder stage.")] = 64,
+    depth: Annotated[int, typer.Option(help="Number of poolings.")] = 4,
+    padding: Annotated[str, typer.Option(help="same, or valid (unet only).")] = "same",
+    deep_supervision: Annotated[bool, typer.Option(help="Losses on side outputs.")] = True,
+    classification_guided: Annotated[
+        bool, typer.Option(help="UNet 3+'s classification-guided module.")
+    ] = False,
+    loss: Annotated[Loss, typer.Option()] = Loss.hybrid,
+    border_weights: Annotated[
+        str, typer.Option(help="U-Net's weights between objects: auto (for instances), yes or no.")
+    ] = "auto",
+    patch_size: Annotated[int, typer.Option(help="Side of the training patches, pixels.")] = 256,
+    batch_size: Annotated[int, typer.Option(help="Patches a step, over all devices.")] = 4,
+    epochs: Annotated[int, typer.Option()] = 50,
+    steps_per_epoch: Annotated[
+        Optional[int], typer.Option(help="As many as cover the training images by default.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="At the start of a cosine decay.")] = 1e-3,
+    patience: Annotated[
+        Optional[int], typer.Option(help="Stop after so many epochs without a better one.")
+    ] = None,
+    augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
+    seed: Annotated[int, typer.Option()] = 0,
+    strategy: Annotated[str, typer.Option(help="auto, mirrored or default.")] = "auto",
+    mixed_precision: Annotated[
+        Optional[str], typer.Option(help="mixed_float16 or mixed_bfloat16.")
+    ] = None,
+) -> None:
+    """Train a network; the same command continues a run that was stopped or killed."""
+    from keras_unet3p import workflow
+
+    weights = {"auto": "auto", "yes": True, "no": False}
+    if border_weights not in weights:
+        raise ValueError(f"border_weights must be auto, yes or no, found {border_weights!r}")
+    best = workflow.train(
+        images,
+        masks,
+        out=out,
+        validation_images=validation_images,
+        validation_masks=validation_masks,
+        mask_kind=mask_kind.value,
+        console=_console,
+        validation=validation,
+        architecture=architecture.value,
+        encoder=encoder,
+        encoder_weights=encoder_weights,
+        filters=filters,
+        depth=depth,
+        padding=padding,
+        deep_supervision=deep_supervision,
+        classification_guided=classification_guided,
+        loss=loss.value,
+        border_weights=weights[border_weights],
+        patch_size=patch_size,
+        batch_size=batch_size,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=learning_rate,
+        patience=patience,
+        augment=augment,
+        seed=seed,
+        strategy=strategy,
+        mixed_precision=mixed_precision,
+    )
+    _console.print(f"best model   {best}\npictures     {out / 'validation' / 'pictures'}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Run folder, .keras file or exported model.")],
+    images: Images,
+    masks: Masks,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
+    mask_kind: Kind = MaskKind.auto,
+    tile_size: Tile = 512,
+) -> None:
+    """Compare a model's masks with the truth, image by image and overall."""
+    from keras_unet3p import workflow
+
+    report = workflow.evaluate(
+        model, images, masks, out=out, mask_kind=mask_kind.value, tile_size=tile_size
+    )
+    _print_report(report)
+    if out is not None:
+        _console.print(f"written to {out}")
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
+    ],
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
+    tile_size: Tile = 512,
+) -> None:
+    """Segment images of any size."""
+    from keras_unet3p import workflow
+
+    written = workflow.predict(model, images, out=out, overlays=overlays, tile_size=tile_size)
+    _console.print(f"{len(written)} masks in {out}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder of train.")],
+    out: Annotated[Path, typer.Option(help="Folder of the served model.")],
+    tile_size: Tile = 512,
+    version: Annotated[Optional[int], typer.Option(help="The next free one by default.")] = None,
+) -> None:
+    """Export a run's best network as a SavedModel for TensorFlow Serving."""
+    from keras_unet3p import workflow
+
+    folder = workflow.export(run, out, tile_size=tile_size, version=version)
+    _console.print(f"{folder}\n\nserve it with\n  unet3p serve {folder.parent}")
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of the served model.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="REST port; 0 takes a free one.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
+) -> None:
+    """Serve an exported model on this machine (development; TensorFlow Serving in production)."""
+    from keras_unet3p import workflow
+
+    def ready(server) -> None:
+        _console.print(
+            f"REST  {server.url}/v1/models/{model.resolve().name}:predict\n"
+            f"gRPC  {server.grpc_address}\n"
+            f"page  {server.url}/\n"
+            "for development, not for production; stop with Ctrl-C",
+            highlight=False,
+        )
+
+    workflow.serve(model, host=host, port=port, grpc_port=grpc_port, on_ready=ready)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _print_report(report: dict) -> None:
+    table = Table("image", *report["columns"])
+    for row in report["images"]:
+        table.add_row(row["name"], *(_number(row.get(column)) for column in report["columns"]))
+    table.add_section()
+    overall = report["overall"]
+    table.add_row("overall", *(_number(overall.get(column)) for column in report["columns"]))
+    _console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def main() -> None:
+    """Run the command; a refused input is a line on the standard error stream, not a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None

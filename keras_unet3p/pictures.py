@@ -1,0 +1,152 @@
+"""Pictures that let a person judge a segmentation: overlays, contours and labelled panels.
+
+Images come in unit values (H, W) or (H, W, C), label images as integers (H, W); pictures are uint8
+RGB (H, W, 3).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from keras_unet3p.files import replacing
+
+TRUTH_COLOUR = (255, 176, 0)
+PREDICTION_COLOUR = (0, 190, 255)
+_CAPTION_HEIGHT = 26
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Stretch an image's own range (its 0.5th to 99.5th percentile) to 8-bit RGB for viewing."""
+    image = np.asarray(image, np.float32)
+    if image.ndim == 3 and image.shape[-1] not in (1, 3):
+        # More channels than a picture shows: the middle one (neighbouring slices lie around it).
+        image = image[..., image.shape[-1] // 2]
+    low, high = np.percentile(image, (0.5, 99.5))
+    grey = np.clip((image - low) / max(float(high - low), 1e-6) * 255.0, 0, 255).astype(np.uint8)
+    if grey.ndim == 2:
+        grey = grey[..., None]
+    return np.ascontiguousarray(np.broadcast_to(grey, (*grey.shape[:2], 3)))
+
+
+def colour_labels(labels: np.ndarray) -> np.ndarray:
+    """Give every label its own colour, background black; neighbours differ in hue."""
+    labels = np.asarray(labels, np.int64)
+    # Steps of the golden ratio spread any number of hues evenly.
+    hue = ((labels * 0.618033988749895) % 1.0 * 180).astype(np.uint8)
+    full = np.full_like(hue, 255)
+    hsv = np.stack([hue, np.where(labels % 2, full, full - 90).astype(np.uint8), full], axis=-1)
+    colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    colours[labels == 0] = 0
+    return colours
+
+
+def mask_picture(labels: np.ndarray) -> np.ndarray:
+    """White on black for a binary mask, a colour a label otherwise."""
+    labels = np.asarray(labels)
+    if labels.max(initial=0) <= 1:
+        white = (labels > 0).astype(np.uint8) * 255
+        return np.repeat(white[..., None], 3, axis=-1)
+    return colour_labels(labels)
+
+
+def label_borders(labels: np.ndarray) -> np.ndarray:
+    """Pixels of a label that touch another one: contours that keep touching objects apart."""
+    labels = np.asarray(labels, np.int32)
+    border = np.zeros(labels.shape, bool)
+    vertical = labels[1:] != labels[:-1]
+    horizontal = labels[:, 1:] != labels[:, :-1]
+    border[1:] |= vertical
+    border[:-1] |= vertical
+    border[:, 1:] |= horizontal
+    border[:, :-1] |= horizontal
+    return border & (labels > 0)
+
+
+def overlay(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    truth: np.ndarray | None = None,
+    *,
+    opacity: float = 0.25,
+) -> np.ndarray:
+    """Draw the prediction over the image, and the truth's contours where it is given.
+
+    Args:
+        image: (H, W) or (H, W, C), unit values.
+        prediction: labels (H, W); a tint inside, a line along the border.
+        truth: labels (H, W), drawn as a line in another colour.
+        opacity: of the tint, 0 to 1.
+
+    Returns:
+        RGB picture (H, W, 3), uint8.
+    """
+    picture = to_rgb(image).astype(np.float32)
+    prediction = np.asarray(prediction)
+    several = prediction.max(initial=0) > 1
+    tint = colour_labels(prediction) if several else np.array(PREDICTION_COLOUR, np.float32)
+    inside = (prediction > 0)[..., None]
+    picture = np.where(inside, (1 - opacity) * picture + opacity * tint, picture)
+    if truth is not None:
+        picture[label_borders(truth)] = TRUTH_COLOUR
+    picture[label_borders(prediction)] = PREDICTION_COLOUR
+    return picture.astype(np.uint8)
+
+
+def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.ndarray:
+    """Put pictures of one size side by side under their captions.
+
+    Args:
+        pictures: pairs of a caption and an RGB picture (H, W, 3), all of one size.
+        gap: pixels between them.
+
+    Raises:
+        ValueError: the pictures differ in size.
+    """
+    sizes = {picture.shape for _, picture in pictures}
+    if len(sizes) != 1:
+        raise ValueError(f"pictures must be of one size, found {sorted(sizes)}")
+    height, width, _ = sizes.pop()
+    columns = len(pictures)
+    canvas = np.full(
+        (height + _CAPTION_HEIGHT, columns * width + (columns - 1) * gap, 3), 255, np.uint8
+    )
+    for column, (caption, picture) in enumerate(pictures):
+        left = column * (width + gap)
+        canvas[_CAPTION_HEIGHT:, left : left + width] = picture
+        cv2.putText(
+            canvas,
+            caption,
+            (left + 4, 18),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            (40, 40, 40),
+            1,
+            cv2.LINE_AA,
+        )
+    return canvas
+
+
+def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Image, truth, prediction and the contours of both over the image, side by side."""
+    return panel(
+        [
+            ("image", to_rgb(image)),
+            ("truth", mask_picture(truth)),
+            ("prediction", mask_picture(prediction)),
+            ("truth (amber), prediction (blue)", overlay(image, prediction, truth, opacity=0.0)),
+        ]
+    )
+
+
+def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write an RGB picture or a grey image (uint8 or uint16) atomically; the suffix decides."""
+    picture = np.asarray(picture)
+    if picture.ndim == 3:
+        picture = picture[..., ::-1]  # OpenCV writes BGR
+    with replacing(path) as temporary:
+        if not cv2.imwrite(str(temporary), picture):
+            raise ValueError(f"{path}: the picture could not be written")

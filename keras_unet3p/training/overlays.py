@@ -1,0 +1,64 @@
+"""TensorBoard pictures of what the network predicts, an epoch a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p import pictures
+
+
+class OverlayLog(keras.callbacks.Callback):
+    """Logs image, truth, prediction and their contours of a few samples to TensorBoard.
+
+    Args:
+        folder: the TensorBoard log folder.
+        samples: pairs of an image (H, W, C) in unit values and its labels (H, W), of a size that
+            the network takes.
+        every: epochs between two logs.
+    """
+
+    def __init__(
+        self, folder: Path, samples: Sequence[tuple[np.ndarray, np.ndarray]], *, every: int = 1
+    ):
+        super().__init__()
+        self.folder = folder
+        self.samples = list(samples)
+        self.every = every
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.folder / "overlays"))
+        with self._writer.as_default(step=epoch + 1):
+            for number, (image, truth) in enumerate(self.samples):
+                probability = np.asarray(self.model(image[None], training=False))[0]
+                height, width = probability.shape[:2]
+                image, truth = (centre_crop(value, height, width) for value in (image, truth))
+                panel = pictures.result_panel(image, truth, to_labels(probability))
+                tf.summary.image(f"sample {number}", panel[None])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+
+
+def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle (height, width) of an array (H, W, ...): what an unpadded network's output shows."""
+    top = (value.shape[0] - height) // 2
+    left = (value.shape[1] - width) // 2
+    return value[top : top + height, left : left + width]
+
+
+def to_labels(probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Probabilities (H, W, K) to class ids (H, W): a threshold for one class, argmax for more."""
+    if probability.shape[-1] == 1:
+        return (probability[..., 0] >= threshold).astype(np.uint8)
+    return np.argmax(probability, axis=-1).astype(np.uint8)

@@ -1,0 +1,46 @@
+"""From a run folder to a SavedModel that TensorFlow Serving serves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from keras_unet3p.export import export_savedmodel
+from keras_unet3p.training.history import History
+from keras_unet3p.workflow.load_predictor import load_run
+
+
+def export(
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    tile_size: int = 512,
+    version: int | None = None,
+    **options: Any,
+) -> Path:
+    """Export a run's best model, decoding, normalisation and tiling inside.
+
+    Args:
+        run: run folder of `train`.
+        out: folder of the served model, named as the model; the export becomes its next version.
+        tile_size: side of the tiles, pixels.
+        version: number of the version folder; None takes the next free one.
+        **options: further arguments of `keras_unet3p.export.export_savedmodel`.
+
+    Returns:
+        The version folder, `OUT/VERSION`.
+    """
+    run = Path(run)
+    model, config = load_run(run)
+    best = History(run / "history.csv", "val_dice").best()
+    return export_savedmodel(
+        model,
+        out,
+        tile_size=tile_size,
+        version=version,
+        classes=config["data"]["classes"],
+        value_scale=config["data"]["normalization"]["value_scale"],
+        training_figures=best,
+        **options,
+    )

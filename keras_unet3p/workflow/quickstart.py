@@ -1,0 +1,162 @@
+"""The whole way in a few minutes: images, training, export, endpoint, a segmented image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from keras_unet3p import data, pictures
+from keras_unet3p.workflow.evaluate import evaluate
+from keras_unet3p.workflow.export import export
+from keras_unet3p.workflow.train import train
+
+# An odd size on purpose: neither side is a multiple of anything that the network or the tiler likes.
+_LARGE = (1023, 1531)
+_HELD_OUT_SEED = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class QuickstartResult:
+    """What the quick start made.
+
+    Attributes:
+        run: the run folder.
+        export: the version folder of the SavedModel.
+        dice: of the foreground on held-out images.
+        iou: of the foreground on held-out images.
+        large_dice: of the foreground on the large image that the endpoint segmented.
+        mask: the mask that the endpoint returned, PNG.
+        overlay: its overlay, PNG.
+    """
+
+    run: Path
+    export: Path
+    dice: float
+    iou: float
+    large_dice: float
+    mask: Path
+    overlay: Path
+
+
+def quickstart(
+    out: str | os.PathLike[str] = "quickstart",
+    *,
+    images: int = 40,
+    epochs: int = 12,
+    steps_per_epoch: int = 40,
+    filters: int = 8,
+    patch_size: int = 192,
+    large_size: tuple[int, int] = _LARGE,
+    console: Console | None = None,
+) -> QuickstartResult:
+    """Make cells, train a small UNet 3+ on them, export it, serve it and segment a large image.
+
+    Needs the extra `serving` for the endpoint. Running it again continues where it stopped.
+
+    Args:
+        out: folder for everything.
+        images: training images; a quarter as many are held out beside them.
+        epochs: of training.
+        steps_per_epoch: steps of four patches an epoch.
+        filters: channels of the network's first stage.
+        patch_size: side of the training patches.
+        large_size: height and width of the image that is sent to the endpoint.
+        console: where to report; None writes to the standard output.
+
+    Returns:
+        What was made, and how good it is.
+    """
+    from keras_unet3p.endpoint import Client, LocalServer
+
+    console = console or Console()
+    out = Path(out)
+    began = time.perf_counter()
+
+    console.rule("1  cells: images with instance masks")
+    training = _make_cells(out / "data" / "training", images, first_seed=0)
+    held_out = _make_cells(out / "data" / "held_out", images // 4, first_seed=_HELD_OUT_SEED)
+    console.print(f"{images} training and {images // 4} held-out images in {out / 'data'}")
+
+    console.rule("2  training: UNet 3+, deep supervision, hybrid loss, border weights")
+    run = out / "run"
+    train(
+        training / "images",
+        training / "masks",
+        validation_images=held_out / "images",
+        validation_masks=held_out / "masks",
+        out=run,
+        console=console,
+        architecture="unet3plus",
+        filters=filters,
+        deep_supervision=True,
+        loss="hybrid",
+        border_weights=True,
+        patch_size=patch_size,
+        batch_size=4,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=3e-3,
+    )
+    report = evaluate(run, held_out / "images", held_out / "masks", out=run / "held_out")
+    dice, iou = report["overall"]["dice"], report["overall"]["iou"]
+    console.print(f"held-out images: Dice {dice:.4f}, IoU {iou:.4f}", highlight=False)
+
+    console.rule("3  export: one SavedModel with decoding and tiling inside")
+    version = export(run, out / "models" / "cells", tile_size=256)
+    console.print(f"{version}")
+
+    console.rule("4  endpoint: a large image as PNG bytes in, its mask as PNG bytes out")
+    height, width = large_size
+    large, truth = data.generate_cells((height, width), seed=2 * _HELD_OUT_SEED)
+    pictures.write_picture(out / "large.png", large)
+    with LocalServer({"cells": version.parent}) as server:
+        client = Client(server.url, model="cells")
+        sent = time.perf_counter()
+        mask = client.predict((out / "large.png").read_bytes())
+        seconds = time.perf_counter() - sent
+    large_dice = _dice(truth > 0, mask > 0)
+    mask_path, overlay_path = out / "large_mask.png", out / "large_overlay.png"
+    pictures.write_picture(mask_path, (mask > 0).astype(np.uint8) * 255)
+    pictures.write_picture(overlay_path, pictures.overlay(large / np.float32(255), mask))
+    console.print(
+        f"{height} x {width} pixels through {server.url} in {seconds:.1f} s, Dice {large_dice:.4f}",
+        highlight=False,
+    )
+
+    console.rule(f"done in {time.perf_counter() - began:.0f} s")
+    console.print(
+        f"pictures    {run / 'held_out' / 'pictures'}\n"
+        f"mask        {mask_path}\n"
+        f"overlay     {overlay_path}\n"
+        f"metrics     {run / 'history.csv'}\n"
+        "\ngo on with\n"
+        f"  unet3p serve {version.parent}\n"
+        f"  unet3p predict {run} {out / 'large.png'} --out {out / 'predictions'}\n"
+        f"  tensorboard --logdir {run / 'tensorboard'}\n"
+        "  unet3p train --images YOUR_IMAGES --masks YOUR_MASKS --out runs/yours",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return QuickstartResult(run, version, dice, iou, large_dice, mask_path, overlay_path)
+
+
+def _make_cells(folder: Path, count: int, *, first_seed: int) -> Path:
+    """Write `count` generated images and masks where they are not there yet."""
+    for number in range(count):
+        name = f"cells_{number:03d}.png"
+        if (folder / "images" / name).exists() and (folder / "masks" / name).exists():
+            continue
+        image, labels = data.generate_cells((256, 256), seed=first_seed + number)
+        pictures.write_picture(folder / "masks" / name, labels.astype(np.uint16))
+        pictures.write_picture(folder / "images" / name, image)
+    return folder
+
+
+def _dice(truth: np.ndarray, prediction: np.ndarray) -> float:
+    both = np.count_nonzero(truth & prediction)
+    return 2.0 * both / max(np.count_nonzero(truth) + np.count_nonzero(prediction), 1)

@@ -1,0 +1,235 @@
+"""From a folder of images and a folder of masks to a run folder with trained weights."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from keras_unet3p import data, losses, metrics, models, training
+from keras_unet3p._version import __version__
+from keras_unet3p.files import write_json
+from keras_unet3p.workflow.config import TrainingConfig
+from keras_unet3p.workflow.evaluate import evaluate_folder
+
+_LOSSES = {
+    "hybrid": losses.HybridLoss,
+    "weighted_cross_entropy": losses.WeightedCrossEntropy,
+    "focal": losses.Focal,
+    "dice": losses.Dice,
+    "iou": losses.IoU,
+    "ms_ssim": losses.MSSSIM,
+}
+_SMALLEST_EPOCH = 16
+_OVERLAYS = 3
+
+
+def train(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    validation_images: str | os.PathLike[str] | None = None,
+    validation_masks: str | os.PathLike[str] | None = None,
+    mask_kind: str = "auto",
+    classes: Sequence[str] | None = None,
+    console: Console | None = None,
+    **options: Any,
+) -> Path:
+    """Train a network on a folder of images and masks; the same call continues a killed run.
+
+    Every file is read and checked before training begins. The network's first layer normalises the
+    intensities as the training images need it, so that nobody scales images by hand later.
+
+    Args:
+        images: folder of images, or a multi-page TIFF.
+        masks: folder of masks, paired with the images by stem.
+        out: run folder. Afterwards it holds `config.json` (the configuration as used),
+            `history.csv`, `best.keras`, `last-epoch-NNNN.keras`, `tensorboard/` and `validation/`
+            (metrics and pictures of the best network on the held-out images).
+        validation_images: folder of held-out images; None holds out the share `validation` of
+            `images`.
+        validation_masks: their masks.
+        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`, which looks at the masks.
+        classes: names of the classes, background first.
+        console: where to show progress; None writes to the standard error stream.
+        **options: the fields of `TrainingConfig`.
+
+    Returns:
+        The path of the best model, `OUT/best.keras`.
+
+    Raises:
+        ValueError: an option or a file is not acceptable, or `out` holds a run of another
+            configuration.
+    """
+    config = TrainingConfig(**options)
+    console = console or Console(stderr=True)
+    out = Path(out)
+
+    if (validation_images is None) != (validation_masks is None):
+        raise ValueError("validation_images and validation_masks go together; one is missing")
+    folder = data.open_folder(images, masks, mask_kind=mask_kind, classes=classes)
+    if validation_images is None or validation_masks is None:
+        training_folder, validation_folder = folder.split(config.validation, seed=config.seed)
+    else:
+        training_folder = folder
+        validation_folder = data.open_folder(
+            validation_images, validation_masks, mask_kind=folder.mask_kind, classes=classes
+        )
+    normalization = training_folder.normalization()
+    used = {
+        "training": config.to_dict(),
+        "data": {
+            "images": str(Path(images).resolve()),
+            "masks": str(Path(masks).resolve()),
+            "mask_kind": folder.mask_kind,
+            "num_channels": folder.num_channels,
+            "num_classes": folder.num_classes,
+            "classes": list(classes) if classes else None,
+            "normalization": normalization.to_dict(),
+            "training_images": training_folder.names,
+            "validation_images": validation_folder.names,
+        },
+    }
+    _keep_configuration(out, used)
+    console.print(
+        f"{len(training_folder)} training and {len(validation_folder)} validation images, "
+        f"{folder.num_channels} channel(s), masks of {folder.mask_kind}",
+        highlight=False,
+    )
+
+    steps = config.steps_per_epoch or _steps_per_epoch(training_folder, config)
+    border_weights = {} if _wants_border_weights(config, folder.mask_kind) else None
+
+    def training_data(steps_done: int):
+        return data.training_pipeline(
+            training_folder,
+            patch_size=config.patch_size,
+            batch_size=config.batch_size,
+            steps=None,
+            seed=config.seed,
+            first_sample=steps_done * config.batch_size,
+            augmentation=data.Augmentation() if config.augment else data.Augmentation.none(),
+            border_weights=border_weights,
+        )
+
+    if config.mixed_precision:
+        keras.mixed_precision.set_global_policy(config.mixed_precision)
+    keras.utils.set_random_seed(config.seed)
+    best = training.fit(
+        lambda: build_model(config, folder.num_channels, folder.num_classes, normalization, steps),
+        training_data,
+        data.validation_pipeline(
+            validation_folder, patch_size=config.patch_size, batch_size=config.batch_size
+        ),
+        out,
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        strategy=training.choose_strategy(config.strategy),
+        patience=config.patience,
+        callbacks=[
+            training.EpochProgress(console, epochs=config.epochs, steps_per_epoch=steps),
+            training.OverlayLog(
+                out / "tensorboard", _overlay_samples(validation_folder, config.patch_size)
+            ),
+        ],
+    )
+    evaluate_folder(best, validation_folder, out / "validation")
+    return best
+
+
+def build_model(
+    config: TrainingConfig,
+    num_channels: int,
+    num_classes: int,
+    normalization: data.Normalization | None,
+    steps_per_epoch: int,
+) -> models.SegmentationModel:
+    """The compiled network of a configuration."""
+    options: dict[str, Any] = {
+        "input_shape": (None, None, num_channels),
+        "num_classes": num_classes,
+        "filters": config.filters,
+        "depth": config.depth,
+        "normalization": normalization,
+    }
+    if config.architecture == "unet":
+        options["padding"] = config.padding
+    if config.architecture in ("unet3plus", "unet_plus_plus"):
+        options["deep_supervision"] = config.deep_supervision
+    if config.architecture == "unet3plus":
+        options["classification_guided"] = config.classification_guided
+    if config.encoder != "plain":
+        options["encoder"] = config.encoder
+        options["encoder_weights"] = config.encoder_weights
+    model = getattr(models, config.architecture)(**options)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(
+                config.learning_rate, decay_steps=config.epochs * steps_per_epoch, alpha=0.01
+            )
+        ),
+        loss=_LOSSES[config.loss](),
+        metrics=[metrics.Dice(name="dice")],
+        weighted_metrics=None,
+    )
+    return model
+
+
+def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
+    """Write `config.json`, or see that the run found in `out` has the same one."""
+    import json
+
+    import tensorflow as tf
+
+    path = out / "config.json"
+    if not path.exists():
+        versions = {
+            "keras_unet3p": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "python": sys.version.split()[0],
+        }
+        write_json(path, {**used, "versions": versions})
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for section, values in used.items():
+        for name, value in values.items():
+            before = found.get(section, {}).get(name)
+            if before != value:
+                raise ValueError(
+                    f"{out} holds a run with {name} = {before!r}, asked for {value!r}; continue it "
+                    "with its own options, or choose another run folder"
+                )
+
+
+def _steps_per_epoch(folder: data.ImageFolder, config: TrainingConfig) -> int:
+    pixels = sum(height * width for height, width in folder.sizes)
+    return max(_SMALLEST_EPOCH, math.ceil(pixels / (config.patch_size**2 * config.batch_size)))
+
+
+def _wants_border_weights(config: TrainingConfig, mask_kind: str) -> bool:
+    if config.border_weights == "auto":
+        return mask_kind == "instances"
+    return bool(config.border_weights)
+
+
+def _overlay_samples(folder: data.ImageFolder, patch_size: int) -> list[tuple]:
+    """The first tiles of a few validation images, as the network sees them."""
+    samples = []
+    for index in np.linspace(0, len(folder) - 1, min(_OVERLAYS, len(folder))).astype(int):
+        sample = folder[int(index)]
+        tile = data.validation_pipeline(
+            folder.subset([int(index)]), patch_size=patch_size, batch_size=1
+        )
+        image, mask = next(iter(tile))[:2]
+        samples.append((image[0].numpy(), mask[0].numpy()))
+        del sample
+    return samples
