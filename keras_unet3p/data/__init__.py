@@ -1,1 +1,29 @@
-"""TODO"""
+"""Images and masks, from files to `tf.data` of (image, mask[, weight map])."""
+
+from keras_unet3p.data.augmentation import Augmentation
+from keras_unet3p.data.border_weight_map import border_weight_map
+from keras_unet3p.data.generate_cells import generate_cells
+from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.data.list_images import list_images
+from keras_unet3p.data.normalization import Normalization
+from keras_unet3p.data.open_folder import open_folder
+from keras_unet3p.data.read_image import read_image
+from keras_unet3p.data.read_labels import read_labels
+from keras_unet3p.data.sample import Sample
+from keras_unet3p.data.training_pipeline import training_pipeline
+from keras_unet3p.data.validation_pipeline import validation_pipeline
+
+__all__ = [
+    "Augmentation",
+    "ImageFolder",
+    "Normalization",
+    "Sample",
+    "border_weight_map",
+    "generate_cells",
+    "list_images",
+    "open_folder",
+    "read_image",
+    "read_labels",
+    "training_pipeline",
+    "validation_pipeline",
+]

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from keras_unet3p.data._mirror import mirrored_crop
+
+_INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+_FILTER_REACH = 3  # pixels around a position that bicubic interpolation reads, and one
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of shape and of grey values, the same for an image and its labels.
+
+    `augmentation(image, labels, rng)` gives a changed copy. All changes of shape are one mapping of
+    coordinates, so an image is interpolated once; labels take the nearest pixel, so ids are never
+    mixed; what lies beyond the border is mirrored. Grey values are changed in unit values, all
+    channels alike but for the noise. Every amount can be 0, which turns that change off.
+
+    Args:
+        elastic_sigma: standard deviation, in pixels, of the displacement vectors of the elastic
+            deformation of Ronneberger et al. 2015, section 3.1: Gaussian vectors on a coarse grid,
+            brought to every pixel by bicubic (spline) interpolation. The paper's value is 10.
+        elastic_grid: vectors a side of that grid, whose outermost ones lie on the corners of the
+            image (of the patch, in `training_pipeline`). The paper's value is 3.
+        rotation: largest angle either way, in degrees.
+        shift: largest shift either way along each axis, as a share of the side.
+        scale: largest change of size: the factor is drawn between 1 / (1 + scale) and 1 + scale,
+            evenly in its logarithm.
+        flips: mirror along each axis with probability one half.
+        gamma: grey values g become g ** f with f between 1 / (1 + gamma) and 1 + gamma.
+        brightness: largest amount added, in unit values.
+        contrast: largest change of contrast: the distance from the mean is multiplied by a factor
+            between 1 / (1 + contrast) and 1 + contrast.
+        noise: largest standard deviation of Gaussian noise added to each pixel and channel, in unit
+            values; each image draws its own between 0 and this.
+        interpolation: `"bicubic"` or `"bilinear"`, for the image.
+
+    Raises:
+        ValueError: an amount is negative or not finite, the grid has fewer than 2 points, or the
+            interpolation is unknown.
+    """
+
+    elastic_sigma: float = 10.0
+    elastic_grid: int = 3
+    rotation: float = 180.0
+    shift: float = 0.05
+    scale: float = 0.1
+    flips: bool = True
+    gamma: float = 0.25
+    brightness: float = 0.1
+    contrast: float = 0.25
+    noise: float = 0.02
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        amounts = ("elastic_sigma", "rotation", "shift", "scale", "gamma", "brightness", "contrast")
+        for field in (*amounts, "noise"):
+            value = getattr(self, field)
+            if not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise ValueError(f"{field} is {value!r}; expected a number of at least 0")
+        if not isinstance(self.elastic_grid, int) or self.elastic_grid < 2:
+            raise ValueError(f"elastic_grid is {self.elastic_grid!r}; expected at least 2")
+        if self.interpolation not in _INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation is {self.interpolation!r}; accepted are "
+                f"{', '.join(_INTERPOLATIONS)}"
+            )
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        """An augmentation that changes nothing."""
+        return cls(
+            elastic_sigma=0.0,
+            rotation=0.0,
+            shift=0.0,
+            scale=0.0,
+            flips=False,
+            gamma=0.0,
+            brightness=0.0,
+            contrast=0.0,
+            noise=0.0,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Augmentation:
+        return cls(**config)
+
+    @property
+    def changes_shape(self) -> bool:
+        return bool(self.elastic_sigma or self.rotation or self.shift or self.scale or self.flips)
+
+    def __call__(
+        self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Change an image and its labels.
+
+        Args:
+            image: (height, width) or (height, width, channels), float32 unit values.
+            labels: (height, width) integers.
+            rng: what is drawn from it decides everything.
+
+        Returns:
+            Arrays of the same shapes and types.
+
+        Raises:
+            ValueError: the shapes do not fit one another or the image is not of floats.
+        """
+        image, labels = np.asarray(image), np.asarray(labels)
+        if image.ndim not in (2, 3) or labels.shape != image.shape[:2]:
+            raise ValueError(
+                f"image {image.shape}, labels {labels.shape}; expected (height, width[, channels]) "
+                "and (height, width)"
+            )
+        if image.dtype.kind != "f":
+            raise ValueError(f"image of {image.dtype}; expected floats in unit values")
+        height, width = labels.shape
+        pixels = image.astype(np.float32, copy=False).reshape(height, width, -1)
+        moved, moved_labels = self.crop(pixels, labels, 0, 0, height, width, rng)
+        changed = self.change_grey(moved, rng)
+        return changed.reshape(image.shape).astype(image.dtype, copy=False), moved_labels
+
+    def crop(
+        self,
+        image: np.ndarray,
+        labels: np.ndarray,
+        top: int,
+        left: int,
+        height: int,
+        width: int,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A window of image (H, W, C) and labels (H, W) with the shape changed, interpolated once.
+
+        The window may reach beyond the image, which is mirrored there. The image is of any type
+        and comes back in float32 with the values' scale unchanged; values that interpolation
+        carries beyond the range of the window's pixels are cut off.
+        """
+        if not self.changes_shape:
+            window = mirrored_crop(image, top, left, height, width).astype(np.float32)
+            return window, mirrored_crop(labels, top, left, height, width).copy()
+        rows, columns = self._source_positions(height, width, rng)
+        rows += np.float32(top)
+        columns += np.float32(left)
+        first_row, last_row = _needed(rows, image.shape[0])
+        first_column, last_column = _needed(columns, image.shape[1])
+        rows -= np.float32(first_row)
+        columns -= np.float32(first_column)
+        region = (slice(first_row, last_row), slice(first_column, last_column))
+        source = image[region].astype(np.float32)
+        moved = _remap(source, columns, rows, _INTERPOLATIONS[self.interpolation])
+        np.clip(moved, source.min(), source.max(), out=moved)
+        return moved, _remap_labels(labels[region], columns, rows)
+
+    def _source_positions(
+        self, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """For each pixel of the result, the row and the column in the source that it shows."""
+        angle = math.radians(rng.uniform(-self.rotation, self.rotation))
+        factor = _factor(self.scale, rng)
+        shift = rng.uniform(-self.shift, self.shift, 2) * (height, width)
+        mirror = rng.integers(0, 2, 2) * 2.0 - 1.0 if self.flips else (1.0, 1.0)
+        centre_row, centre_column = (height - 1) / 2, (width - 1) / 2
+        y = (np.arange(height, dtype=np.float32) - np.float32(centre_row))[:, np.newaxis]
+        x = np.arange(width, dtype=np.float32) - np.float32(centre_column)
+        cosine, sine = math.cos(angle) / factor, math.sin(angle) / factor
+        rows = np.float32(mirror[0] * cosine) * y + (
+            np.float32(-mirror[0] * sine) * x + np.float32(centre_row + shift[0])
+        )
+        columns = np.float32(mirror[1] * sine) * y + (
+            np.float32(mirror[1] * cosine) * x + np.float32(centre_column + shift[1])
+        )
+        if self.elastic_sigma:
+            grid = rng.normal(0.0, self.elastic_sigma, (2, self.elastic_grid, self.elastic_grid))
+            displacement = displacement_field(grid, height, width)
+            rows += displacement[0]
+            columns += displacement[1]
+        return rows, columns
+
+    def change_grey(
+        self,
+        image: np.ndarray,
+        rng: np.random.Generator,
+        value_range: tuple[float, float] = (0.0, 1.0),
+    ) -> np.ndarray:
+        """Gamma, contrast, brightness and noise, on a float32 image (H, W, C).
+
+        `value_range` is the range of the values that the amounts refer to; the result is kept
+        within it.
+        """
+        if not (self.gamma or self.contrast or self.brightness or self.noise):
+            return image
+        low, high = value_range
+        span = high - low if high > low else 1.0
+        unit = (image - np.float32(low)) * np.float32(1.0 / span)
+        exponent, gain = _factor(self.gamma, rng), _factor(self.contrast, rng)
+        offset = rng.uniform(-self.brightness, self.brightness)
+        deviation = rng.uniform(0.0, self.noise)
+        if self.gamma:
+            np.maximum(unit, 0.0, out=unit)
+            cv2.pow(unit, exponent, dst=unit)
+        if self.contrast or self.brightness:
+            mean = float(unit.mean())
+            unit *= np.float32(gain)
+            unit += np.float32((1.0 - gain) * mean + offset)
+        if self.noise:
+            unit += rng.standard_normal(unit.shape, np.float32) * np.float32(deviation)
+        np.clip(unit, 0.0, 1.0, out=unit)
+        if low == 0.0 and span == 1.0:
+            return unit
+        unit *= np.float32(span)
+        unit += np.float32(low)
+        return unit
+
+
+def displacement_field(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Vectors on a coarse grid (2, n, n) to every pixel, (2, height, width) float32.
+
+    The grid's outermost points lie on the corner pixels; between them a cubic spline through the
+    vectors, as `scipy.ndimage.map_coordinates(order=3, mode="mirror")`.
+    """
+    points = grid.shape[1]
+    down, across = _spline_basis(height, points), _spline_basis(width, points)
+    return down @ grid.astype(np.float32) @ across.T
+
+
+@functools.lru_cache(maxsize=64)
+def _spline_basis(size: int, points: int) -> np.ndarray:
+    """(size, points): what each grid point contributes to each pixel along one axis."""
+    positions = np.linspace(0.0, points - 1.0, size)[np.newaxis]
+    columns = [
+        ndimage.map_coordinates(unit, positions, order=3, mode="mirror") for unit in np.eye(points)
+    ]
+    return np.ascontiguousarray(np.stack(columns, axis=1), np.float32)
+
+
+def _factor(amount: float, rng: np.random.Generator) -> float:
+    """Between 1 / (1 + amount) and 1 + amount, evenly in its logarithm."""
+    return math.exp(rng.uniform(-1.0, 1.0) * math.log1p(amount))
+
+
+def _needed(positions: np.ndarray, size: int) -> tuple[int, int]:
+    """The part of a mirrored axis that holds what is read at these positions, and its ends."""
+    low = math.floor(positions.min()) - _FILTER_REACH
+    high = math.ceil(positions.max()) + _FILTER_REACH
+    last = size - 1
+    if (low < 0 and high > last) or low < -last or high > 2 * last:
+        return 0, size
+    if low < 0:
+        return 0, min(max(high, -low), last) + 1
+    if high > last:
+        return max(min(low, 2 * last - high), 0), size
+    return low, high + 1
+
+
+def _remap(
+    image: np.ndarray, columns: np.ndarray, rows: np.ndarray, interpolation: int
+) -> np.ndarray:
+    """OpenCV's remap of (H, W, C), which takes at most four channels at once."""
+    parts = [
+        cv2.remap(
+            np.ascontiguousarray(image[..., start : start + 4]),
+            columns,
+            rows,
+            interpolation,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ).reshape(*columns.shape, -1)
+        for start in range(0, image.shape[2], 4)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
+def _remap_labels(labels: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    kind = labels.dtype
+    source = np.ascontiguousarray(labels)
+    if kind not in (np.uint8, np.uint16):
+        # Nearest neighbour copies bits: any 32-bit pattern survives as a float32.
+        source = source.astype(np.int32, copy=False).view(np.float32)
+    moved = cv2.remap(source, columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
+    if kind not in (np.uint8, np.uint16):
+        moved = moved.view(np.int32).astype(kind, copy=False)
+    return moved

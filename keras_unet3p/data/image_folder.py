@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_unet3p.data._sources import Source
+from keras_unet3p.data.normalization import Normalization, divisor, to_unit
+from keras_unet3p.data.read_labels import as_labels
+from keras_unet3p.data.sample import Sample
+
+_SMALLEST_STD = 1e-6  # of the largest value; below it a channel counts as constant
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What was found out about one image and its mask when they were checked."""
+
+    name: str
+    image: Source
+    mask: Source
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    smallest: float
+    largest: float
+    channel_mean: np.ndarray
+    channel_variance: np.ndarray
+    class_pixels: np.ndarray
+
+
+class Cache:
+    """The decoded images used last, up to a number of bytes. Safe for threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._entries: collections.OrderedDict[str, tuple[np.ndarray, np.ndarray]] = (
+            collections.OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return entry
+
+    def put(self, key: str, image: np.ndarray, labels: np.ndarray) -> None:
+        size = image.nbytes + labels.nbytes
+        if size > self._limit:
+            return
+        with self._lock:
+            if key in self._entries:
+                return
+            self._entries[key] = (image, labels)
+            self._held += size
+            while self._held > self._limit:
+                _, (image, labels) = self._entries.popitem(last=False)
+                self._held -= image.nbytes + labels.nbytes
+
+
+class ImageFolder(Sequence):
+    """Checked images with their masks, decoded when they are asked for. `open_folder` makes one.
+
+    Indexing gives a `Sample`. What was decoded last is kept, up to `open_folder`'s `cache_bytes`.
+
+    Attributes:
+        mask_kind: `"binary"`, `"classes"` or `"instances"`.
+        num_classes: how many the network predicts: 1 for binary masks and instances (cell or not),
+            else the number of classes with the background.
+        class_names: one name a class, or None.
+        num_channels: channels of every image.
+        value_scale: the rule that makes stored values unit values (see `Normalization`).
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        mask_kind: str,
+        num_classes: int,
+        label_values: tuple[int, ...] | None,
+        class_names: tuple[str, ...] | None,
+        value_scale: str,
+        saved_normalization: Normalization | None,
+        cache: Cache,
+    ) -> None:
+        self._records = tuple(records)
+        self.mask_kind = mask_kind
+        self.num_classes = num_classes
+        self.class_names = class_names
+        self.num_channels = self._records[0].shape[2]
+        self.value_scale = value_scale
+        self._label_values = label_values
+        self._saved_normalization = saved_normalization
+        self._cache = cache
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        image, labels = self.stored(index)
+        name = self._records[index].name
+        return Sample(name, to_unit(image, self.value_scale, name), labels.astype(np.int32))
+
+    def __repr__(self) -> str:
+        shapes = sorted({record.shape[:2] for record in self._records})
+        sizes = "x".join(map(str, shapes[0]))
+        if len(shapes) > 1:
+            sizes += " to " + "x".join(map(str, max(shapes, key=lambda shape: shape[0] * shape[1])))
+        types = ", ".join(sorted({str(record.dtype) for record in self._records}))
+        return (
+            f"ImageFolder({len(self)} images, {sizes}, {self.num_channels} channel"
+            f"{'s' * (self.num_channels > 1)}, {types}, values {self.value_scale}, "
+            f"masks {self.mask_kind}, {self.num_classes} class{'es' * (self.num_classes > 1)})"
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return [record.name for record in self._records]
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(height, width) of every image."""
+        return [record.shape[:2] for record in self._records]
+
+    @property
+    def class_frequencies(self) -> np.ndarray:
+        """Share of the pixels of each class; of background and foreground where there is one."""
+        pixels = np.sum([record.class_pixels for record in self._records], axis=0, dtype=np.float64)
+        return pixels / pixels.sum()
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Smallest and largest unit value of the images."""
+        scaled = [(record, divisor(record.dtype, self.value_scale)) for record in self._records]
+        return (
+            min(record.smallest / scale for record, scale in scaled),
+            max(record.largest / scale for record, scale in scaled),
+        )
+
+    def stored(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and labels in their compact types: values as stored, labels as in a `Sample`.
+
+        They are shared with the cache: not to be written to.
+        """
+        record = self._records[index]
+        found = self._cache.get(record.image.label)
+        if found is None:
+            image = record.image.read(labels=False)
+            mask = as_labels(record.mask.read(labels=True), record.mask.label)
+            if image.shape != record.shape or mask.shape != record.shape[:2]:
+                raise ValueError(
+                    f"{record.image.label}: changed since it was checked (image {image.shape}, "
+                    f"mask {mask.shape}); expected {record.shape}"
+                )
+            found = image, compact(self._to_labels(mask))
+            for array in found:
+                array.flags.writeable = False
+            self._cache.put(record.image.label, *found)
+        return found
+
+    def _to_labels(self, mask: np.ndarray) -> np.ndarray:
+        if self.mask_kind == "binary":
+            return mask > 0
+        if self._label_values is not None:
+            return np.searchsorted(np.sort(self._label_values), mask).astype(np.int32)
+        return mask
+
+    def normalization(self) -> Normalization:
+        """Value rule, and mean and standard deviation a channel over all pixels of these images.
+
+        A channel that is constant gets the standard deviation 1. Where the folder was opened with a
+        saved normalisation, that one.
+        """
+        if self._saved_normalization is not None:
+            return self._saved_normalization
+        pixels = np.array([math.prod(record.shape[:2]) for record in self._records], np.float64)
+        scales = [divisor(record.dtype, self.value_scale) for record in self._records]
+        pairs = list(zip(self._records, scales, strict=True))
+        means = np.stack([record.channel_mean / scale for record, scale in pairs])
+        variances = np.stack([record.channel_variance / scale**2 for record, scale in pairs])
+        share = (pixels / pixels.sum())[:, np.newaxis]
+        mean = np.sum(share * means, axis=0)
+        variance = np.sum(share * (variances + (means - mean) ** 2), axis=0)
+        std = np.sqrt(np.maximum(variance, 0.0))
+        std = np.where(std > _SMALLEST_STD * max(map(abs, self.value_range)), std, 1.0)
+        return Normalization(tuple(mean.tolist()), tuple(std.tolist()), self.value_scale)
+
+    def subset(self, indices: Sequence[int]) -> ImageFolder:
+        """The images at these places, in this order; decoded images are shared."""
+        if len(indices) == 0:
+            raise ValueError("indices: none; expected at least one")
+        return ImageFolder(
+            [self._records[index] for index in indices],
+            mask_kind=self.mask_kind,
+            num_classes=self.num_classes,
+            label_values=self._label_values,
+            class_names=self.class_names,
+            value_scale=self.value_scale,
+            saved_normalization=self._saved_normalization,
+            cache=self._cache,
+        )
+
+    def split(
+        self, fraction: float, seed: int, *, contiguous: bool = False
+    ) -> tuple[ImageFolder, ImageFolder]:
+        """Split into (training, validation).
+
+        Args:
+            fraction: share of the images that goes to validation, rounded, at least one image and
+                not all.
+            seed: decides which ones.
+            contiguous: take neighbouring images (sections of one block, frames of one film, which
+                are too alike to be judged by their neighbours): one run, at a place that `seed`
+                decides.
+
+        Raises:
+            ValueError: `fraction` is not between 0 and 1, or there are fewer than two images.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction is {fraction}; expected a number between 0 and 1")
+        if len(self) < 2:
+            raise ValueError(f"{len(self)} image cannot be split; expected at least 2")
+        count = min(max(round(fraction * len(self)), 1), len(self) - 1)
+        rng = np.random.default_rng(seed)
+        if contiguous:
+            start = int(rng.integers(len(self) - count + 1))
+            held_back = set(range(start, start + count))
+        else:
+            held_back = set(rng.permutation(len(self))[:count].tolist())
+        rest = [index for index in range(len(self)) if index not in held_back]
+        return self.subset(rest), self.subset(sorted(held_back))
+
+
+def compact(labels: np.ndarray) -> np.ndarray:
+    """Labels in the smallest unsigned type that holds them, or int32."""
+    if labels.dtype.kind == "b":
+        return labels.view(np.uint8)
+    largest = int(labels.max())
+    kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.int32
+    return labels.astype(kind)
