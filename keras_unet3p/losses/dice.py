@@ -13,7 +13,7 @@ class Dice(OverlapLoss):
     In [0, 1]. An empty mask with an empty prediction is perfect (0). Where the mask of a class has
     one pixel or more the value is exact. For an empty mask the exact value jumps from 0 to 1 with
     the first trace of a prediction and gives no gradient after that; there it is U / (U + smooth),
-    with U the sum of p (half the sum of p).
+    U half the sum of p.
 
     Args:
       smooth: See above, in pixels. Values around 1 or more let images without the class train the

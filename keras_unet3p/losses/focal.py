@@ -17,8 +17,8 @@ class Focal(PixelLoss):
 
     One channel or `multi_label`: both the positive term (alpha, p) and the negative term
     (1 - alpha, 1 - p). Softmax: the term of a pixel's own class, times alpha. `gamma=0, alpha=None`
-    is `WeightedCrossEntropy`. The mean over an image's pixels unless `normalization` says otherwise;
-    `sample_weight` (B, H, W) weights pixels.
+    is `WeightedCrossEntropy`. The mean over an image's pixels unless `normalization` says
+    otherwise; `sample_weight` (B, H, W) weights pixels.
 
     Args:
       alpha: Balance of the positive against the negative term, in [0, 1], or None for none. For a

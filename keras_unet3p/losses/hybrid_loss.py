@@ -30,8 +30,8 @@ TERMS = {
 class HybridLoss(SegmentationLoss):
     """Weighted sum of named terms; by default focal + MS-SSIM + IoU, equation 5 of UNet 3+.
 
-    Pixel level (focal), patch level (MS-SSIM) and map level (IoU). Each argument that names a term is
-    its weight in the sum, 0 leaves the term out:
+    Pixel level (focal), patch level (MS-SSIM) and map level (IoU). Each argument that names a term
+    is its weight in the sum, 0 leaves the term out:
 
     ```python
     HybridLoss()                                        # the paper's

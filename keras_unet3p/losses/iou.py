@@ -10,8 +10,8 @@ from keras_unet3p.losses._region_loss import OverlapLoss
 class IoU(OverlapLoss):
     """1 - sum(p g) / sum(p + g - p g), for each image and class, then the mean.
 
-    In [0, 1]. An empty mask with an empty prediction is perfect (0). Where the mask of a class holds
-    at least one pixel the value is exact. For an empty mask the exact value jumps from 0 to 1 with
+    In [0, 1]. An empty mask with an empty prediction is perfect (0). Where the mask of a class has
+    one pixel or more the value is exact. For an empty mask the exact value jumps from 0 to 1 with
     the first trace of a prediction and gives no gradient after that; there it is U / (U + smooth),
     U the sum of p.
 

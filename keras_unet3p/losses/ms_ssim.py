@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import compat
@@ -46,7 +47,8 @@ class MSSSIM(RegionLoss):
         truth, probabilities = batch.truth, batch.probabilities
         if batch.valid is not None:
             probabilities *= batch.valid
-        return 1.0 - multi_scale_ssim(truth, probabilities)
+        # Rounding may leave the similarity of equal images a few units above 1.
+        return tf.nn.relu(1.0 - multi_scale_ssim(truth, probabilities))
 
 
 def multi_scale_ssim(truth, probabilities):
@@ -63,8 +65,8 @@ def multi_scale_ssim(truth, probabilities):
         if scale == num_scales - 1:
             contrast_structure *= luminance
         terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
-    weights = tf.constant(SCALE_WEIGHTS[:num_scales], tf.float32)
-    return _weighted_product(tf.stack(terms, axis=-1), weights / tf.reduce_sum(weights))
+    weights = _WEIGHTS[num_scales - 1, :num_scales]
+    return _weighted_product(tf.stack(terms, axis=-1), tf.constant(weights))
 
 
 def number_of_scales(side: int) -> int:
@@ -94,47 +96,85 @@ def _with_unknown_size(truth, probabilities):
         is_last = fit & ~fits[scale + 1] if scale + 1 < len(fits) else fit
         contrast_structure *= tf.where(is_last, luminance, 1.0)
         terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
-    weights = tf.constant(SCALE_WEIGHTS) * tf.cast(tf.stack(fits), tf.float32)
-    return _weighted_product(tf.stack(terms, axis=-1), weights / tf.reduce_sum(weights))
+    num_scales = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
+    return _weighted_product(tf.stack(terms, axis=-1), tf.constant(_WEIGHTS)[num_scales - 1])
 
 
 def _ssim_maps(x, y):
-    """Luminance and contrast-structure terms at every position of the window, (B, H', W', K)."""
-    batch = tf.shape(x)[0]
+    """Luminance and contrast-structure terms at every position of the window, (B, W', H', K)."""
+    # Variances do not change with a shift, and lose less to rounding about the middle of the range.
+    x, y = x - 0.5, y - 0.5
     maps = _gaussian_filtered(tf.concat([x, y, x * y, x * x + y * y], axis=0))
-    mean_x, mean_y, mean_xy, mean_squares = (
-        maps[:batch],
-        maps[batch : 2 * batch],
-        maps[2 * batch : 3 * batch],
-        maps[3 * batch :],
-    )
-    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    luminance = (2.0 * product + C1) / (squares + C1)
-    contrast_structure = (2.0 * (mean_xy - product) + C2) / (mean_squares - squares + C2)
+    mean_x, mean_y, mean_xy, mean_squares = tf.split(maps, 4, axis=0)
+    covariance = mean_xy - mean_x * mean_y
+    variances = mean_squares - (mean_x * mean_x + mean_y * mean_y)
+    mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
+    luminance = (2.0 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
+    contrast_structure = (2.0 * covariance + C2) / (variances + C2)
     return luminance, contrast_structure
 
 
 def _gaussian_filtered(images):
-    """Gaussian window over (N, H, W, K), positions inside the image only; rows, then columns."""
-    channels = images.shape[-1]
-    for axis in (1, 2):
-        size = images.shape[axis]
-        window = tf.minimum(WINDOW, tf.shape(images)[axis]) if size is None else min(WINDOW, size)
-        offsets = tf.range(window, dtype=tf.float32) - (tf.cast(window, tf.float32) - 1.0) / 2.0
-        kernel = tf.nn.softmax(-tf.square(offsets) / (2.0 * SIGMA**2))
-        shape = [window, 1, 1, 1] if axis == 1 else [1, window, 1, 1]
-        kernel = tf.tile(tf.reshape(kernel, shape), [1, 1, channels, 1])
-        images = tf.nn.depthwise_conv2d(images, kernel, strides=[1, 1, 1, 1], padding="VALID")
+    """Gaussian window over (N, H, W, K), inside the image only, axes swapped: (N, W', H', K).
+
+    Both passes go down the columns of an image whose rows are taken as channels, the only layout in
+    which a CPU's depthwise convolution uses its vector units; SSIM does not mind the transposition.
+    A depthwise convolution, unlike others and matrix products, keeps float32 on GPUs with TF32.
+    """
+    for _ in range(2):
+        batch, height, width, channels = _sizes(images)
+        window = tf.minimum(WINDOW, height) if tf.is_tensor(height) else min(WINDOW, height)
+        kernel = tf.reshape(tf.constant(_WINDOWS)[window, :window], [window, 1, 1, 1])
+        rows = tf.nn.depthwise_conv2d(
+            tf.reshape(images, [batch, height, 1, width * channels]),
+            tf.tile(kernel, [1, 1, width * channels, 1]),
+            strides=[1, 1, 1, 1],
+            padding="VALID",
+        )
+        rows = tf.reshape(rows, [batch, height - window + 1, width, channels])
+        images = tf.transpose(rows, [0, 2, 1, 3])
     return images
+
+
+def _sizes(images):
+    """Sizes of the axes, as integers where the graph knows them."""
+    shape = tf.shape(images)
+    return [shape[axis] if size is None else size for axis, size in enumerate(images.shape)]
+
+
+def _windows():
+    """Gaussian windows of 0 to 11 pixels, one a row. Each sums to 1 exactly.
+
+    A sum off by one unit in the last place would bias the variances, E[x^2] - E[x]^2, which are
+    compared with C2 = 0.0009.
+    """
+    windows = np.zeros([WINDOW + 1, WINDOW], np.float32)
+    for size in range(1, WINDOW + 1):
+        offsets = np.arange(size) - (size - 1) / 2.0
+        kernel = np.exp(-(offsets**2) / (2.0 * SIGMA**2))
+        windows[size, :size] = kernel / kernel.sum()
+        windows[size, size // 2] += 1.0 - windows[size].sum(dtype=np.float64)
+    return windows
+
+
+def _weights():
+    """Weights of the scales for 1 to 5 of them, one a row.
+
+    The five add up to 1.0001 as published, and stay so; fewer are divided by their sum.
+    """
+    weights = np.tril(np.tile(np.asarray(SCALE_WEIGHTS), [len(SCALE_WEIGHTS), 1]))
+    weights[:-1] /= weights[:-1].sum(axis=1, keepdims=True)
+    return weights.astype(np.float32)
+
+
+_WINDOWS, _WEIGHTS = _windows(), _weights()
 
 
 def _halved(images):
     """Means of 2x2 pixels; an odd last row or column is repeated first."""
-    shape = tf.shape(images)
-    odd = [
-        shape[axis] % 2 if images.shape[axis] is None else images.shape[axis] % 2 for axis in (1, 2)
-    ]
-    if any(not isinstance(extra, int) or extra for extra in odd):
+    _, height, width, _ = _sizes(images)
+    odd = [height % 2, width % 2]
+    if any(tf.is_tensor(extra) or extra for extra in odd):
         images = tf.pad(images, [[0, 0], [0, odd[0]], [0, odd[1]], [0, 0]], mode="SYMMETRIC")
     return tf.nn.avg_pool2d(images, 2, 2, padding="VALID")
 

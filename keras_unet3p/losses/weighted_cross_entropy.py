@@ -11,10 +11,10 @@ from keras_unet3p.losses._pixel_loss import PixelLoss, log_probabilities
 class WeightedCrossEntropy(PixelLoss):
     """Cross-entropy with a weight for each pixel: U-Net, equation 1.
 
-    Of an image, E = 1/N sum over its N pixels x of w(x) (-log p_l(x)(x)), with the weight map w given
-    as `sample_weight` (B, H, W) and 1 without one. One channel is a binary cross-entropy; with
-    `multi_label` it is the mean of the channels' binary cross-entropies. Logits are used as such;
-    probabilities are clipped to [1e-7, 1 - 1e-7].
+    Of an image, E = 1/N sum over its N pixels x of w(x) (-log p_l(x)(x)), with the weight map w
+    given as `sample_weight` (B, H, W) and 1 without one. One channel is a binary cross-entropy;
+    with `multi_label` it is the mean of the channels' binary cross-entropies. Logits are used as
+    such; probabilities are clipped to [1e-7, 1 - 1e-7].
 
     Args:
       normalization: "pixels" divides the weighted sum over an image by the number of its pixels

@@ -26,8 +26,8 @@ class IoU(OverlapMetric):
       threshold: Probability above which a pixel is foreground.
       include_background: Whether class 0 is counted too; for one channel, whether the background is
         a second class. Without effect for `multi_label`.
-      average: "macro", the mean over the classes; "micro", the score of their summed counts; "none",
-        a vector of the scores of the counted classes.
+      average: "macro", the mean over the classes; "micro", the score of their summed counts;
+        "none", a vector of the scores of the counted classes.
       ignore_class: Value in the mask of pixels that are left out.
       from_logits: Whether predictions are logits.
       multi_label: Whether several channels are independent labels.
