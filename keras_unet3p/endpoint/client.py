@@ -1,0 +1,328 @@
+"""A client of an endpoint that serves an exported model; imports no TensorFlow."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+
+T = TypeVar("T")
+Image = bytes | str | Path | np.ndarray
+
+_AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+_ENCODED = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
+
+
+class Client:
+    """Segments images by an endpoint: TensorFlow Serving, or the local one.
+
+    May be used from several threads; a context manager that closes its connections.
+
+    Requests that find the endpoint busy or away (RESOURCE_EXHAUSTED or 429, UNAVAILABLE or 503,
+    a connection that breaks) are repeated after growing, randomised waits, until `timeout`.
+
+    Args:
+        url: "http://host:port" or "https://host:port" for REST, "grpc://host:port" or
+            "grpcs://host:port" for gRPC. gRPC is the faster one for arrays.
+        model: the model's name; by default the only one that a local endpoint serves over REST,
+            otherwise "model", the default name of TensorFlow Serving's image.
+        version: a version's number; by default the newest.
+        label: a version's label, such as "stable" or "canary".
+        timeout: seconds that a call may take with all its repetitions.
+        retries: how often a request is repeated at most.
+        backoff: seconds before the first repetition; doubled for each further one.
+        max_backoff: longest wait between two tries, in seconds.
+        max_message_bytes: largest answer over gRPC.
+
+    Raises:
+        ValueError: for an unknown kind of URL, or a version together with a label.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 300.0,
+        retries: int = 8,
+        backoff: float = 0.1,
+        max_backoff: float = 5.0,
+        max_message_bytes: int = 2**30,
+    ):
+        if version is not None and label is not None:
+            raise ValueError("version and label: give one of them, not both.")
+        scheme = urlsplit(url).scheme
+        if scheme not in ("http", "https", "grpc", "grpcs") or not urlsplit(url).netloc:
+            raise ValueError(
+                f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
+            )
+        if scheme.startswith("http"):
+            from keras_unet3p.endpoint.rest_transport import RestTransport
+
+            self._transport = RestTransport(url, model, version, label)
+        else:
+            from keras_unet3p.endpoint.grpc_transport import GrpcTransport
+
+            self._transport = GrpcTransport(url, model, version, label, max_message_bytes)
+        self._timeout = timeout
+        self._retries = retries
+        self._backoff = backoff
+        self._max_backoff = max_backoff
+        self._metadata: dict[str, Any] | None = None
+        self._lock = threading.Lock()
+
+    def predict(self, image: Image, signature: str | None = None) -> np.ndarray:
+        """Segments one image of any size.
+
+        Args:
+            image: an encoded image (PNG, JPEG, BMP, GIF) as bytes; a path to an image file (TIFF
+                and NPY too); or an array (H, W) or (H, W, C) in RGB order, of integers over their
+                type's whole range, booleans, or floats in [0, 1].
+            signature: "serving_default" (the image travels as PNG, losslessly up to 16 bit) or
+                "classes" (as numbers); by default the first where PNG can hold the image.
+
+        Returns:
+            Class ids, uint8 (H, W); 0 and 1 for a model with one class.
+
+        Raises:
+            ValueError: when `image` is of no accepted kind.
+            EndpointError: what the endpoint answered; DEADLINE_EXCEEDED or UNAVAILABLE when it
+                did not.
+        """
+        if signature not in (None, "serving_default", "classes"):
+            raise ValueError(
+                f"signature: expected 'serving_default' or 'classes', found {signature!r}."
+            )
+        if signature is None:
+            pixels = image if isinstance(image, np.ndarray) else None
+            odd = pixels is not None and pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)
+            signature = "classes" if odd else "serving_default"
+        if signature == "serving_default":
+            return _decode_mask(self.predict_bytes(_encoded(image)))
+        return self._predict_pixels(signature, image).astype(np.uint8, copy=False)
+
+    def predict_bytes(self, image: bytes) -> bytes:
+        """Segments an encoded image; returns the class ids as PNG bytes.
+
+        Args:
+            image: PNG, JPEG, BMP or GIF bytes.
+
+        Raises:
+            EndpointError: as `predict`.
+        """
+        array = np.empty(1, object)
+        array[0] = bytes(image)
+        return self._run("serving_default", {"image_bytes": array})[0]
+
+    def probabilities(self, image: Image) -> np.ndarray:
+        """Segments one image; returns float32 (H, W, K) probabilities.
+
+        Args:
+            image: as for `predict`. As many numbers travel back as the image has pixels times
+                classes, so this is for images that are not huge.
+
+        Raises:
+            ValueError: when `image` is of no accepted kind or its channels do not fit the model.
+            EndpointError: as `predict`.
+        """
+        return self._predict_pixels("probabilities", image)
+
+    def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
+        """Runs the bare network on tiles of its own size.
+
+        Args:
+            tiles: float32 (B, T, T, C), values in [0, 1].
+
+        Returns:
+            float32 (B, T', T', K) probabilities; T' is less than T for unpadded networks.
+
+        Raises:
+            EndpointError: as `predict`.
+        """
+        return self._run("tile", {self._only("tile", "inputs"): np.asarray(tiles, np.float32)})
+
+    def status(self) -> list[dict[str, Any]]:
+        """Returns the model's versions, newest first.
+
+        Each is a dict with "version" (int), "state" ("AVAILABLE", "LOADING", ...), "error_code"
+        and "error_message".
+        """
+        return self._try(self._transport.status)
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the model's signatures.
+
+        A dict with "model", "version" and "signatures": name -> "inputs" and "outputs" -> tensor
+        name -> "dtype" and "shape" (-1 for any size).
+        """
+        found = self._try(self._transport.metadata)
+        with self._lock:
+            self._metadata = found
+        return found
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _signature(self, name: str) -> dict[str, Any]:
+        with self._lock:
+            metadata = self._metadata
+        signatures = (metadata or self.metadata())["signatures"]
+        if name not in signatures:
+            raise EndpointError(
+                "FAILED_PRECONDITION",
+                f"The model has no signature {name!r}; it has {sorted(signatures)}.",
+            )
+        return signatures[name]
+
+    def _only(self, signature: str, side: str) -> str:
+        names = list(self._signature(signature)[side])
+        if len(names) != 1:
+            raise EndpointError(
+                "FAILED_PRECONDITION",
+                f"The signature {signature!r} has the {side} {names}; expected a single one.",
+            )
+        return names[0]
+
+    def _predict_pixels(self, signature: str, image: Image) -> np.ndarray:
+        name = self._only(signature, "inputs")
+        info = self._signature(signature)["inputs"][name]
+        channels = info["shape"][-1] if info["shape"] else -1
+        pixels = _pixels(image, info["dtype"], channels)
+        return self._run(signature, {name: pixels[np.newaxis]})[0]
+
+    def _run(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        name = self._only(signature, "outputs")
+        dtype = self._signature(signature)["outputs"][name]["dtype"]
+        outputs = self._try(lambda timeout: self._transport.predict(signature, inputs, timeout))
+        return self._transport.decode(outputs, name, dtype, only=True)
+
+    def _try(self, call: Callable[[float], T]) -> T:
+        deadline = time.monotonic() + self._timeout
+        for attempt in range(self._retries + 1):
+            try:
+                return call(deadline - time.monotonic())
+            except EndpointError as error:
+                # A message too large for gRPC is RESOURCE_EXHAUSTED as well, and stays too large.
+                wait = random.uniform(0.5, 1.0) * min(self._max_backoff, self._backoff * 2**attempt)
+                if (
+                    error.code not in _AGAIN
+                    or "larger than max" in error.message
+                    or attempt == self._retries
+                    or time.monotonic() + wait >= deadline
+                ):
+                    raise
+                time.sleep(wait)
+        raise AssertionError
+
+
+def _decode_mask(png: bytes) -> np.ndarray:
+    mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None or mask.ndim != 2:
+        raise EndpointError("UNKNOWN", "The answer is not a PNG of class ids.")
+    return mask
+
+
+def _encoded(image: Image) -> bytes:
+    if isinstance(image, (str, Path)):
+        path, data = Path(image), Path(image).read_bytes()
+        if data.startswith(_ENCODED):
+            return data
+        image = _read_array(path, data)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    pixels = _check(image)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype.kind == "f":
+        pixels = _to_integers(pixels, np.uint16)
+    elif pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
+    if pixels.shape[2] in (3, 4):
+        pixels = cv2.cvtColor(
+            pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        )
+    elif pixels.shape[2] != 1:
+        raise ValueError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
+    # Level 1: on the way to a server, time matters more than the last bytes.
+    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _read_array(path: Path, data: bytes) -> np.ndarray:
+    if path.suffix.lower() == ".npy":
+        return np.load(path, allow_pickle=False)
+    return _decode_array(data, str(path))
+
+
+def _decode_array(data: bytes, name: str) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        pixels = cv2.cvtColor(
+            pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        )
+    return pixels
+
+
+def _check(image: np.ndarray) -> np.ndarray:
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image: expected bytes, a path or an array, found {type(image)}.")
+    pixels = image[..., np.newaxis] if image.ndim == 2 else image
+    if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "bufi":
+        raise ValueError(
+            f"image: expected numbers of shape (H, W) or (H, W, C), found {image.dtype} of shape "
+            f"{image.shape}."
+        )
+    return pixels
+
+
+def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0.0 and high <= 1.0):
+        raise ValueError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
+    return np.round(pixels * np.iinfo(dtype).max).astype(dtype)
+
+
+def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
+    """Brings an image to the model's type and channels."""
+    if isinstance(image, (str, Path)):
+        image = _read_array(Path(image), Path(image).read_bytes())
+    elif isinstance(image, (bytes, bytearray, memoryview)):
+        image = _decode_array(bytes(image), "image")
+    pixels = _check(image)
+    if dtype not in ("uint8", "float32"):
+        raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
+    if pixels.dtype != dtype:
+        if pixels.dtype.kind in "fb":
+            unit = pixels.astype(np.float32)
+        else:
+            unit = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+        pixels = unit if dtype == "float32" else _to_integers(unit, np.uint8)
+    found = pixels.shape[2]
+    if channels in (-1, found):
+        return pixels
+    if found == 4 and channels == 3:
+        return pixels[..., :3]
+    if found == 1 and channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    if found in (3, 4) and channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)[..., None]
+    raise ValueError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")

@@ -1,0 +1,181 @@
+"""PredictionService, ModelService and health checking over gRPC."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from collections.abc import Callable
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.predict_service import PredictService, guard
+from keras_unet3p.endpoint.served_version import ServedVersion
+from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array
+
+
+def grpc_server(
+    service: PredictService, address: str, places: int
+) -> tuple[grpc.Server, int, health.HealthServicer]:
+    """Makes a gRPC server, bound and not yet started.
+
+    Args:
+        service: the endpoint's state.
+        address: "host:port"; port 0 takes a free one.
+        places: number of predictions that may wait or run; a few threads more answer status and
+            health, and refuse what does not fit.
+
+    Returns:
+        The server, its port, and the health service.
+
+    Raises:
+        OSError: when the address cannot be bound.
+    """
+    server = grpc.server(
+        futures.ThreadPoolExecutor(places + 16, thread_name_prefix="endpoint-grpc"),
+        options=[
+            ("grpc.max_receive_message_length", service.max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=places + 1024,
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        _PredictionService(service), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(service), server)
+    health_service = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise OSError(f"Cannot bind the gRPC address {address}.")
+    return server, port, health_service
+
+
+def metadata_messages(served: ServedVersion):
+    """Returns a version's ModelSpec and SignatureDefMap."""
+    spec = model_pb2.ModelSpec(name=served.name)
+    spec.version.value = served.version
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in served.signatures.items():
+        signatures.signature_def[name].CopyFrom(signature)
+    return spec, signatures
+
+
+def _abort(context: grpc.ServicerContext, error: EndpointError):
+    context.abort(getattr(grpc.StatusCode, error.code, grpc.StatusCode.UNKNOWN), error.message)
+
+
+def _choice(spec) -> tuple[str, int | None, str | None]:
+    if not spec.name:
+        raise EndpointError("INVALID_ARGUMENT", "Missing model name in request.")
+    choice = spec.WhichOneof("version_choice")
+    return (
+        spec.name,
+        spec.version.value if choice == "version" else None,
+        spec.version_label if choice == "version_label" else None,
+    )
+
+
+def _answer(context: grpc.ServicerContext, call: Callable):
+    try:
+        return guard(call)()
+    except EndpointError as error:
+        return _abort(context, error)
+
+
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: PredictService):
+        self._service = service
+
+    def Predict(self, request, context):
+        service = self._service
+        deadline = service.deadline(context.time_remaining())
+        try:
+            served = service.repository.acquire(*_choice(request.model_spec))
+            future = service.submit(
+                served, lambda: _predict(service, served, request, deadline), deadline
+            )
+            # A request that waits in the queue is taken out of it when its client has gone.
+            context.add_callback(future.cancel)
+            return future.result(max(0.0, deadline - time.monotonic()))
+        except EndpointError as error:
+            return _abort(context, error)
+        except (TimeoutError, concurrent.futures.TimeoutError):
+            future.cancel()
+            return _abort(context, EndpointError("DEADLINE_EXCEEDED", "The deadline passed."))
+        except concurrent.futures.CancelledError:
+            return _abort(context, EndpointError("CANCELLED", "The client has gone."))
+
+    def GetModelMetadata(self, request, context):
+        def call():
+            if list(request.metadata_field) != ["signature_def"]:
+                raise EndpointError(
+                    "INVALID_ARGUMENT",
+                    'GetModelMetadataRequest must specify the metadata_field "signature_def", '
+                    "and no other.",
+                )
+            served = self._service.repository.acquire(*_choice(request.model_spec))
+            try:
+                spec, signatures = metadata_messages(served)
+            finally:
+                served.release()
+            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
+            response.metadata["signature_def"].Pack(signatures)
+            return response
+
+        return _answer(context, call)
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, service: PredictService):
+        self._service = service
+
+    def GetModelStatus(self, request, context):
+        def call():
+            response = get_model_status_pb2.GetModelStatusResponse()
+            for number, state, code, message in self._service.repository.status(
+                *_choice(request.model_spec)
+            ):
+                status = response.model_version_status.add(version=number)
+                status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
+                status.status.error_code = grpc_code_number(code)
+                status.status.error_message = message
+            return response
+
+        return _answer(context, call)
+
+
+def grpc_code_number(name: str) -> int:
+    """Returns the number of a canonical status code."""
+    return getattr(grpc.StatusCode, name).value[0]
+
+
+def _predict(service: PredictService, served: ServedVersion, request, deadline: float):
+    signature_name = request.model_spec.signature_name
+    signature = served.signature(signature_name)
+    inputs = {
+        key: array_from_proto(proto, key, service.max_request_bytes)
+        for key, proto in request.inputs.items()
+    }
+    outputs = served.run(signature_name, inputs, request.output_filter, deadline)
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = served.name
+    response.model_spec.version.value = served.version
+    response.model_spec.signature_name = signature_name or "serving_default"
+    for alias, array in outputs.items():
+        response.outputs[alias].CopyFrom(proto_from_array(array, signature.outputs[alias].dtype))
+    return response

@@ -1,0 +1,143 @@
+"""A client's requests over gRPC, without TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import numpy as np
+
+from keras_unet3p.endpoint import messages
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.rest_transport import LOOPBACK
+from keras_unet3p.endpoint.tensor_types import NAME_OF_TYPE, fill_tensor_proto, read_tensor_proto
+
+_STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+_METHODS = {
+    "Predict": ("PredictionService", "PredictRequest", "PredictResponse"),
+    "GetModelMetadata": (
+        "PredictionService",
+        "GetModelMetadataRequest",
+        "GetModelMetadataResponse",
+    ),
+    "GetModelStatus": ("ModelService", "GetModelStatusRequest", "GetModelStatusResponse"),
+}
+
+
+class GrpcTransport:
+    """Talks to one model of an endpoint; may be used from several threads.
+
+    Args:
+        url: "grpc://host:port", or "grpcs://host:port" with TLS.
+        model: the model's name; None is "model", the default of TensorFlow Serving's image.
+        version: a version's number.
+        label: a version's label.
+        max_message_bytes: largest answer; gRPC's own default is 4 MiB.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None,
+        version: int | None,
+        label: str | None,
+        max_message_bytes: int,
+    ):
+        parts = urlsplit(url)
+        options = [
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            # What is on this machine is not reached through a proxy.
+            ("grpc.enable_http_proxy", int(parts.hostname not in LOOPBACK)),
+            # The client waits and tries again by itself.
+            ("grpc.enable_retries", 0),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+        ]
+        if parts.scheme == "grpcs":
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.secure_channel(parts.netloc, credentials, options)
+        else:
+            self._channel = grpc.insecure_channel(parts.netloc, options)
+        self._spec = messages.new("ModelSpec", name=model or "model")
+        if version is not None:
+            self._spec.version.value = version
+        elif label is not None:
+            self._spec.version_label = label
+        self._calls = {
+            method: self._channel.unary_unary(
+                f"/tensorflow.serving.{service}/{method}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=messages.parser(answer),
+            )
+            for method, (service, _, answer) in _METHODS.items()
+        }
+
+    def _call(self, method: str, request, timeout: float):
+        try:
+            return self._calls[method](request, timeout=max(timeout, 0.001))
+        except grpc.RpcError as error:
+            raise EndpointError(error.code().name, error.details() or "") from error
+
+    def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], timeout: float
+    ) -> dict[str, Any]:
+        """Runs a signature; returns its outputs as messages by name."""
+        request = messages.new("PredictRequest", model_spec=self._spec)
+        request.model_spec.signature_name = signature
+        for name, array in inputs.items():
+            fill_tensor_proto(request.inputs[name], array)
+        return dict(self._call("Predict", request, timeout).outputs)
+
+    def decode(self, outputs: dict[str, Any], name: str, dtype: str, only: bool) -> np.ndarray:
+        """Returns the output `name` as an array."""
+        return read_tensor_proto(outputs[name])
+
+    def status(self, timeout: float) -> list[dict[str, Any]]:
+        """Returns the versions' states."""
+        request = messages.new("GetModelStatusRequest", model_spec=self._spec)
+        answer = self._call("GetModelStatus", request, timeout)
+        return [
+            {
+                "version": item.version,
+                "state": _STATES.get(item.state, str(item.state)),
+                "error_code": _CODES.get(item.status.error_code, str(item.status.error_code)),
+                "error_message": item.status.error_message,
+            }
+            for item in answer.model_version_status
+        ]
+
+    def metadata(self, timeout: float) -> dict[str, Any]:
+        """Returns the signatures."""
+        request = messages.new("GetModelMetadataRequest", model_spec=self._spec)
+        request.metadata_field.append("signature_def")
+        answer = self._call("GetModelMetadata", request, timeout)
+        signatures = messages.new("SignatureDefMap")
+        signatures.ParseFromString(answer.metadata["signature_def"].value)
+
+        def side(tensors) -> dict:
+            return {
+                name: {
+                    "dtype": NAME_OF_TYPE.get(info.dtype, str(info.dtype)),
+                    "shape": None
+                    if info.tensor_shape.unknown_rank
+                    else [dim.size for dim in info.tensor_shape.dim],
+                }
+                for name, info in tensors.items()
+            }
+
+        return {
+            "model": answer.model_spec.name,
+            "version": answer.model_spec.version.value,
+            "signatures": {
+                name: {"inputs": side(signature.inputs), "outputs": side(signature.outputs)}
+                for name, signature in signatures.signature_def.items()
+                if not name.startswith("__")
+            },
+        }
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()

@@ -1,0 +1,234 @@
+"""TensorFlow Serving's JSON for tensors: requests to arrays, arrays to answers.
+
+The rules and messages are those of the server's `util/json_tensor.cc`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
+_FLOATS = ("float32", "float64")
+
+
+def parse_request(
+    body: bytes, input_types: Callable[[str], Mapping[str, str]]
+) -> tuple[str, dict[str, np.ndarray], bool]:
+    """Reads the body of a predict request.
+
+    Args:
+        body: the JSON text.
+        input_types: gives a signature's inputs as name -> type name ("string", "uint8", ...);
+            called with the request's "signature_name", or "" when it has none.
+
+    Returns:
+        The signature's name ("" for the default), the arrays by input name, and whether the
+        request was in row form ("instances").
+
+    Raises:
+        EndpointError: INVALID_ARGUMENT, naming what is wrong.
+    """
+    document = _parse(body)
+    signature_name = document.get("signature_name", "")
+    if not isinstance(signature_name, str):
+        raise _invalid("'signature_name' key must be a string value.")
+    types = input_types(signature_name)
+    if "instances" in document and "inputs" in document:
+        raise _invalid(
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
+        )
+    if "instances" in document:
+        return signature_name, _from_rows(document["instances"], types), True
+    if "inputs" in document:
+        return signature_name, _from_columns(document["inputs"], types), False
+    raise _invalid("Missing 'inputs' or 'instances' key")
+
+
+def format_answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
+    """Writes the answer to a predict request.
+
+    Args:
+        outputs: arrays by output name; strings are arrays of `bytes` objects.
+        rows: whether the request was in row form.
+
+    Raises:
+        EndpointError: INVALID_ARGUMENT when an output has a type that JSON cannot hold, or the
+            first dimensions differ in row form.
+    """
+    single = len(outputs) == 1
+    if not rows:
+        columns = {name: _values(name, array) for name, array in outputs.items()}
+        return _dump({"outputs": next(iter(columns.values())) if single else columns})
+    batch = None
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise _invalid(f"Tensor name: {name} has no shape information")
+        if batch is not None and array.shape[0] != batch:
+            raise _invalid(
+                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} "
+                f"expecting: {batch}"
+            )
+        batch = array.shape[0]
+    columns = {name: _values(name, array) for name, array in outputs.items()}
+    if single:
+        return _dump({"predictions": next(iter(columns.values()))})
+    names = list(columns)
+    rows_of_values = zip(*columns.values(), strict=True)
+    return _dump({"predictions": [dict(zip(names, row, strict=True)) for row in rows_of_values]})
+
+
+def _invalid(message: str) -> EndpointError:
+    return EndpointError("INVALID_ARGUMENT", message)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if not body:
+        raise _invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body.decode("utf-8-sig"))
+    except RecursionError:
+        raise _invalid("JSON Parse error: The document is nested too deeply") from None
+    except ValueError as error:
+        raise _invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise _invalid(f"JSON Value: {_show(document)} Is not object")
+    return document
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _show(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _is_row_object(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_base64(value)
+
+
+def _from_rows(rows: Any, types: Mapping[str, str]) -> dict[str, np.ndarray]:
+    if not isinstance(rows, list):
+        raise _invalid("Expecting 'instances' to be a list/array")
+    if not rows:
+        raise _invalid("No values in 'instances' array")
+    if not _is_row_object(rows[0]):
+        if len(types) > 1:
+            raise _invalid(
+                "instances is a plain list, but expecting list of objects as multiple input "
+                "tensors required as per tensorinfo_map"
+            )
+        for number, row in enumerate(rows):
+            if _is_row_object(row):
+                raise _invalid(
+                    f"Expecting value/list but got object at item {number} of input list"
+                )
+        name, dtype = next(iter(types.items()))
+        return {name: _array(name, rows, dtype)}
+    for number, row in enumerate(rows):
+        if not _is_row_object(row):
+            raise _invalid(f"Expecting object but got list at item {number} of input list")
+        if set(row) != set(types):
+            raise _invalid(
+                f"Failed to process element: {number} of 'instances' list. JSON object: "
+                f"{_show(row)} keys must be equal to: {','.join(sorted(types))}"
+            )
+    return {name: _array(name, [row[name] for row in rows], dtype) for name, dtype in types.items()}
+
+
+def _from_columns(columns: Any, types: Mapping[str, str]) -> dict[str, np.ndarray]:
+    if not _is_row_object(columns):
+        if len(types) > 1:
+            raise _invalid(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors "
+                "required as per tensorinfo_map"
+            )
+        name, dtype = next(iter(types.items()))
+        return {name: _array(name, columns, dtype)}
+    for name in types:
+        if name not in columns:
+            raise _invalid(f"Missing named input: {name} in 'inputs' object.")
+    return {name: _array(name, columns[name], dtype) for name, dtype in types.items()}
+
+
+def _array(name: str, value: Any, dtype: str) -> np.ndarray:
+    # An array of the parsed objects themselves: lists that are ragged or nested too deeply stay
+    # lists in it, and no value has been converted yet, so every type can be checked.
+    try:
+        objects = np.array(value, dtype=object)
+    except ValueError:
+        raise _invalid(f"Input {name!r}: the lists of a tensor must be of equal size.") from None
+    kinds = set(map(type, objects.ravel().tolist()))
+    if list in kinds:
+        raise _invalid(f"Input {name!r}: the lists of a tensor must be of equal size.")
+    if dtype == "string":
+        return _strings(name, objects)
+    accepted = {int} if dtype in _INTEGERS else {int, float} if dtype in _FLOATS else {bool}
+    if dtype not in (*_INTEGERS, *_FLOATS, "bool"):
+        raise EndpointError("UNIMPLEMENTED", f"Conversion of JSON Value: to type: {dtype}")
+    if not kinds <= accepted:
+        wrong = next(item for item in objects.ravel() if type(item) not in accepted)
+        raise _invalid(
+            f"JSON Value: {_show(wrong)} Type: {type(wrong).__name__} is not of expected type: "
+            f"{dtype} (input {name!r})"
+        )
+    if dtype in _INTEGERS and objects.size:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        values = objects.ravel().tolist()
+        if min(values) < low or max(values) > high:
+            raise _invalid(
+                f"Input {name!r} has a value outside the range {low}..{high} of {dtype}."
+            )
+    try:
+        with np.errstate(over="ignore"):
+            return objects.astype(dtype)
+    except (OverflowError, ValueError):
+        raise _invalid(f"Input {name!r} has a value that {dtype} cannot hold.") from None
+
+
+def _strings(name: str, objects: np.ndarray) -> np.ndarray:
+    result = np.empty(objects.shape, dtype=object)
+    values = result.reshape(-1)
+    for index, item in enumerate(objects.ravel().tolist()):
+        if isinstance(item, str):
+            try:
+                values[index] = item.encode()
+            except UnicodeEncodeError:
+                raise _invalid(f"Input {name!r}: a string is not valid Unicode.") from None
+        elif _is_base64(item):
+            try:
+                values[index] = base64.b64decode(item["b64"], validate=True)
+            except (binascii.Error, ValueError):
+                raise _invalid(f"Input {name!r}: Unable to base64 decode") from None
+        else:
+            raise _invalid(
+                f"JSON Value: {_show(item)} Type: {type(item).__name__} is not of expected type: "
+                f"string (input {name!r})"
+            )
+    return result
+
+
+def _values(name: str, array: np.ndarray) -> Any:
+    if array.dtype == object:
+        if name.endswith("_bytes"):
+            encode = np.frompyfunc(lambda item: {"b64": base64.b64encode(item).decode()}, 1, 1)
+        else:
+            encode = np.frompyfunc(lambda item: item.decode("utf-8", "replace"), 1, 1)
+        encoded = encode(array)
+        return encoded.tolist() if isinstance(encoded, np.ndarray) else encoded
+    if array.dtype.name not in (*_INTEGERS, *_FLOATS, "bool"):
+        raise _invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
+    return array.tolist()

@@ -1,0 +1,219 @@
+"""A small endpoint with TensorFlow Serving's API, for development, tests and the quick start."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvicorn
+
+from keras_unet3p.endpoint.grpc_services import grpc_server
+from keras_unet3p.endpoint.model_repository import ModelRepository
+from keras_unet3p.endpoint.predict_service import PredictService
+from keras_unet3p.endpoint.rest_app import rest_app
+from keras_unet3p.endpoint.work_queue import WorkQueue
+
+
+class LocalServer:
+    """Serves SavedModels over REST and gRPC as TensorFlow Serving does; not for production.
+
+    A context manager: the models are loaded and the ports are bound on entering; on leaving, what
+    is under way is finished. `start` and `close` do the same by hand.
+
+    REST: `POST /v1/models/NAME[/versions/N|/labels/L]:predict`, `GET /v1/models/NAME...`,
+    `GET .../metadata`, and two things that TensorFlow Serving lacks: `GET /health` and a page at
+    `/` to look at results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checking.
+    Bodies, errors and codes are TensorFlow Serving's, except that a request larger than
+    `max_request_bytes` is refused (413, RESOURCE_EXHAUSTED), where the production server sets no
+    limit.
+
+    Args:
+        models: name -> base folder, whose subfolders named 1, 2, ... are the versions. The folders
+            are looked at every `poll_seconds`; a new version is taken up without losing a request.
+        host: address to listen on. The default is reachable from this machine only.
+        port: REST port; 0 takes a free one.
+        grpc_port: gRPC port; 0 takes a free one.
+        labels: name -> label -> version number; a version with a label is loaded besides the newest.
+        num_versions: how many of the newest versions of a model to serve.
+        workers: requests that run at the same time; by default half as many as the machine has
+            processors, at least two, as TensorFlow uses several itself.
+        max_waiting: requests that may wait besides; more are refused (429, RESOURCE_EXHAUSTED).
+        max_request_bytes: largest request body, and largest input tensor in it.
+        max_pixels: largest height x width of an encoded image, read from its header.
+        timeout: seconds for a request, waiting included (504, DEADLINE_EXCEEDED); a gRPC client's
+            own deadline counts too.
+        grace: seconds that `close` waits for requests under way.
+        poll_seconds: time between two looks at the base folders.
+
+    Attributes:
+        url: "http://host:port" of the REST API and the page.
+        grpc_address: "host:port" of the gRPC API.
+
+    Raises:
+        ValueError: by `start`, when a model's folder holds no version that loads.
+        OSError: by `start`, when a port is taken.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, str | Path],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        grpc_port: int = 0,
+        *,
+        labels: Mapping[str, Mapping[str, int]] | None = None,
+        num_versions: int = 1,
+        workers: int | None = None,
+        max_waiting: int = 64,
+        max_request_bytes: int = 64 * 2**20,
+        max_pixels: int = 2**27,
+        timeout: float = 300.0,
+        grace: float = 30.0,
+        poll_seconds: float = 1.0,
+    ):
+        labels = labels or {}
+        if not models:
+            raise ValueError("models is empty; give at least one name and its base folder.")
+        for name in models:
+            if not name or set(name) & set("/:"):
+                raise ValueError(
+                    f"models: the name {name!r} must not be empty or contain '/', ':'."
+                )
+        for name in labels:
+            if name not in models:
+                raise ValueError(f"labels names the model {name!r}; models has {list(models)}.")
+        for argument, value in (
+            ("num_versions", num_versions),
+            ("workers", 1 if workers is None else workers),
+            ("max_request_bytes", max_request_bytes),
+            ("max_pixels", max_pixels),
+        ):
+            if value < 1:
+                raise ValueError(f"{argument} must be at least 1, found {value}.")
+        if max_waiting < 0:
+            raise ValueError(f"max_waiting must be at least 0, found {max_waiting}.")
+        self._models = dict(models)
+        self._host = host
+        self._ports = (port, grpc_port)
+        self._labels = labels
+        self._num_versions = num_versions
+        self._workers = workers or max(2, (os.cpu_count() or 2) // 2)
+        self._max_waiting = max_waiting
+        self._max_request_bytes = max_request_bytes
+        self._max_pixels = max_pixels
+        self._timeout = timeout
+        self._grace = grace
+        self._poll_seconds = poll_seconds
+        self._service: PredictService | None = None
+        self.url = ""
+        self.grpc_address = ""
+
+    def start(self) -> LocalServer:
+        """Loads the models and begins to serve; returns itself."""
+        if self._service is not None:
+            raise RuntimeError("This server has been started already.")
+        rest_socket = _bind(self._host, self._ports[0])
+        repository = work = None
+        try:
+            repository = ModelRepository(
+                self._models,
+                labels=self._labels,
+                num_versions=self._num_versions,
+                max_pixels=self._max_pixels,
+                max_bytes=self._max_request_bytes,
+                poll_seconds=self._poll_seconds,
+            )
+            work = WorkQueue(self._workers, self._max_waiting)
+            service = PredictService(repository, work, self._max_request_bytes, self._timeout)
+            self._grpc, grpc_port, self._health = grpc_server(
+                service, _address(self._host, self._ports[1]), self._workers + self._max_waiting
+            )
+        except BaseException:
+            rest_socket.close()
+            if work is not None:
+                work.close()
+            if repository is not None:
+                repository.close()
+            raise
+        self._service = service
+        self._rest = uvicorn.Server(
+            uvicorn.Config(
+                rest_app(service),
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, round(self._grace)),
+            )
+        )
+        self._rest_thread = threading.Thread(
+            target=self._rest.run, args=([rest_socket],), name="endpoint-rest", daemon=True
+        )
+        self._rest_thread.start()
+        self._grpc.start()
+        while not self._rest.started:
+            if not self._rest_thread.is_alive():
+                self.close()
+                raise OSError("The REST server ended while it started.")
+            time.sleep(0.005)
+        self.url = f"http://{_address(self._host, rest_socket.getsockname()[1])}"
+        self.grpc_address = _address(self._host, grpc_port)
+        self._set_health(True)
+        return self
+
+    def _set_health(self, serving: bool) -> None:
+        from grpc_health.v1 import health_pb2
+
+        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
+            "SERVING" if serving else "NOT_SERVING"
+        )
+        for name in ("", "tensorflow.serving.PredictionService"):
+            self._health.set(name, status)
+
+    def close(self) -> None:
+        """Refuses new requests, finishes those under way (for up to `grace` seconds), and stops."""
+        service, self._service = self._service, None
+        if service is None:
+            return
+        end = time.monotonic() + self._grace
+        service.draining = True
+        self._set_health(False)
+        service.work.wait_until_idle(max(0.0, end - time.monotonic()))
+        # What is finished is still being written; both servers wait for that.
+        self._rest.should_exit = True
+        stopped = self._grpc.stop(max(0.1, end - time.monotonic()))
+        self._rest_thread.join(max(1.0, end - time.monotonic() + 1.0))
+        stopped.wait(max(1.0, end - time.monotonic() + 1.0))
+        service.work.close()
+        service.repository.close()
+
+    def __enter__(self) -> LocalServer:
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            error.errno, f"Cannot bind {_address(host, port)}: {error.strerror}"
+        ) from error
+    return listener

@@ -1,0 +1,91 @@
+"""What the REST and the gRPC side share: the models, the queue, the limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.model_repository import ModelRepository
+from keras_unet3p.endpoint.served_version import ServedVersion
+from keras_unet3p.endpoint.work_queue import Place, WorkQueue
+
+
+@dataclass
+class PredictService:
+    """The state of a running endpoint.
+
+    Attributes:
+        repository: the models.
+        work: the queue that runs requests.
+        max_request_bytes: largest request body and largest input tensor.
+        timeout: seconds that a request may take, waiting included.
+        draining: whether the endpoint is shutting down and takes no new requests.
+    """
+
+    repository: ModelRepository
+    work: WorkQueue
+    max_request_bytes: int
+    timeout: float
+    draining: bool = False
+
+    def admit(self) -> Place:
+        """Gives a place to a new request.
+
+        Raises:
+            EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED when full.
+        """
+        if self.draining:
+            raise EndpointError("UNAVAILABLE", "The server is shutting down.")
+        return self.work.take_place()
+
+    def deadline(self, remaining: float | None = None) -> float:
+        """Returns the deadline of a request that begins now, in `time.monotonic()` seconds."""
+        seconds = self.timeout if remaining is None else min(remaining, self.timeout)
+        return time.monotonic() + seconds
+
+    def submit(
+        self,
+        served: ServedVersion,
+        call: Callable[[], Any],
+        deadline: float,
+        place: Place | None = None,
+    ) -> Future:
+        """Queues a request that was counted in at `served`, and counts it out at its end.
+
+        Args:
+            served: the version, acquired; released here also when this fails.
+            call: what to run; the future fails with nothing but EndpointError.
+            deadline: in seconds of `time.monotonic()`.
+            place: a place from `admit`; taken here when None.
+        """
+        try:
+            future = (place or self.admit()).submit(guard(call), deadline)
+        except BaseException:
+            served.release()
+            raise
+        future.add_done_callback(lambda _: served.release())
+        return future
+
+
+def guard(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Wraps a call so that it fails with nothing but EndpointError."""
+
+    def guarded():
+        try:
+            return call()
+        except EndpointError:
+            raise
+        except MemoryError:
+            raise EndpointError(
+                "RESOURCE_EXHAUSTED", "The request needs more memory than there is."
+            ) from None
+        except Exception as error:
+            raise EndpointError(
+                "INTERNAL", f"Unexpected {type(error).__name__} while handling the request."
+            ) from error
+
+    return guarded

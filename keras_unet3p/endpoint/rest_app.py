@@ -1,0 +1,244 @@
+"""TensorFlow Serving's REST API as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from importlib import resources
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from keras_unet3p.endpoint import json_tensors
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.grpc_services import metadata_messages
+from keras_unet3p.endpoint.predict_service import PredictService
+
+_CHOICE = r"(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
+_PREDICT = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
+_STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
+# A refused body is read and thrown away up to this many times the accepted size, so that the
+# client gets to see the answer instead of a reset connection.
+_DISCARD = 8
+_DISCARD_SECONDS = 10.0
+
+
+def rest_app(service: PredictService) -> Starlette:
+    """Builds the application: /v1/models/..., /health, and the page at /."""
+
+    async def v1(request: Request) -> Response:
+        path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
+        path = path.split("?")[0]
+        body = _Body(request, service.max_request_bytes)
+        try:
+            if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
+                return await _predict(service, body, request, match)
+            if request.method == "GET" and (match := _STATUS.fullmatch(path)):
+                return _status(service, match)
+            raise EndpointError(
+                "INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}"
+            )
+        except EndpointError as error:
+            await body.discard()
+            return JSONResponse({"error": error.message}, error.http_status)
+
+    async def health(request: Request) -> Response:
+        models = {
+            name: [
+                {"version": str(version), "state": state}
+                for version, state, _, _ in service.repository.status(name)
+            ]
+            for name in service.repository.names
+        }
+        state = "NOT_SERVING" if service.draining else "SERVING"
+        return JSONResponse({"status": state, "models": models}, 503 if service.draining else 200)
+
+    async def page(request: Request) -> Response:
+        text = resources.files("keras_unet3p.endpoint").joinpath("page.html").read_text("utf-8")
+        return HTMLResponse(
+            text,
+            headers={
+                "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
+                "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'",
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    async def not_found(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        return JSONResponse({"error": getattr(error, "detail", "Not Found")}, status)
+
+    methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
+    return Starlette(
+        routes=[
+            Route("/", page, methods=["GET"]),
+            Route("/health", health, methods=["GET"]),
+            Route("/v1/{path:path}", v1, methods=methods),
+        ],
+        exception_handlers={404: not_found, 405: not_found},
+    )
+
+
+class _Body:
+    """The body of a request, which is read, or thrown away, or some of both."""
+
+    def __init__(self, request: Request, limit: int):
+        self._request = request
+        self._limit = limit
+        self._size = 0
+        self._finished = request.method in ("GET", "HEAD")
+        length = request.headers.get("content-length", "")
+        self._length = int(length[:18]) if length.isdigit() else 0
+
+    async def _next(self) -> bytes:
+        message = await self._request.receive()
+        if message["type"] != "http.request":
+            self._finished = True
+            raise EndpointError("CANCELLED", "The client closed the connection.")
+        self._finished = not message.get("more_body", False)
+        chunk = message.get("body", b"")
+        self._size += len(chunk)
+        return chunk
+
+    async def read(self, deadline: float) -> bytes:
+        """Returns the whole body.
+
+        Raises:
+            EndpointError: INVALID_ARGUMENT (413) when it is too large, DEADLINE_EXCEEDED,
+                CANCELLED when the client goes.
+        """
+
+        async def read() -> bytes:
+            chunks = []
+            while not self._finished and max(self._size, self._length) <= self._limit:
+                chunks.append(await self._next())
+            if max(self._size, self._length) > self._limit:
+                raise EndpointError(
+                    "INVALID_ARGUMENT", f"The request body is larger than {self._limit} bytes.", 413
+                )
+            return b"".join(chunks)
+
+        try:
+            return await asyncio.wait_for(read(), max(0.0, deadline - time.monotonic()))
+        except asyncio.TimeoutError:
+            raise EndpointError(
+                "DEADLINE_EXCEEDED", "The deadline passed before the whole request had arrived."
+            ) from None
+
+    async def discard(self) -> None:
+        """Throws away what is left, within bounds: a client that sends sees its answer after."""
+
+        async def discard() -> None:
+            while not self._finished and max(self._size, self._length) <= _DISCARD * self._limit:
+                await self._next()
+
+        try:
+            await asyncio.wait_for(discard(), _DISCARD_SECONDS)
+        except (asyncio.TimeoutError, EndpointError):
+            return
+
+
+async def _predict(service: PredictService, body: _Body, request: Request, match: re.Match):
+    if match[4].lower() != "predict":
+        raise EndpointError(
+            "UNIMPLEMENTED", f"This endpoint serves :predict only, not :{match[4].lower()}."
+        )
+    deadline = service.deadline()
+    place = service.admit()
+    try:
+        served = service.repository.acquire(*_choice(match))
+        try:
+            text = await body.read(deadline)
+        except BaseException:
+            served.release()
+            raise
+
+        def call() -> bytes:
+            signature_name, inputs, rows = json_tensors.parse_request(text, served.input_types)
+            outputs = served.run(signature_name, inputs, deadline=deadline)
+            return json_tensors.format_answer(outputs, rows)
+
+        future = service.submit(served, call, deadline, place)
+    except BaseException:
+        place.release()
+        raise
+    work = asyncio.ensure_future(asyncio.wrap_future(future))
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait(
+            {work, gone},
+            timeout=max(0.0, deadline - time.monotonic()),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if work.done():
+            return Response(work.result(), media_type="application/json")
+        if gone.done():
+            raise EndpointError("CANCELLED", "The client closed the connection.")
+        raise EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
+    finally:
+        gone.cancel()
+        # A request that waits in the queue is taken out of it; one that runs ends by its deadline.
+        future.cancel()
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _choice(match: re.Match) -> tuple[str, int | None, str | None]:
+    name, version, label = match.groups()[:3]
+    return unquote(name), int(version) if version else None, unquote(label) if label else None
+
+
+def _status(service: PredictService, match: re.Match) -> Response:
+    if not match[1]:
+        raise EndpointError("INVALID_ARGUMENT", "Missing model name in request.")
+    if match[4]:
+        served = service.repository.acquire(*_choice(match))
+        try:
+            spec, signatures = metadata_messages(served)
+        finally:
+            served.release()
+        return JSONResponse(
+            {
+                "model_spec": {
+                    "name": spec.name,
+                    "signature_name": "",
+                    "version": str(spec.version.value),
+                },
+                "metadata": {"signature_def": _message_to_dict(signatures)},
+            }
+        )
+    return JSONResponse(
+        {
+            "model_version_status": [
+                {
+                    "version": str(number),
+                    "state": state,
+                    "status": {"error_code": code, "error_message": message},
+                }
+                for number, state, code, message in service.repository.status(*_choice(match))
+            ]
+        }
+    )
+
+
+def _message_to_dict(message) -> dict:
+    # The option that prints empty fields was renamed in protobuf 26.
+    try:
+        text = json_format.MessageToJson(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    except TypeError:
+        text = json_format.MessageToJson(
+            message, preserving_proto_field_name=True, including_default_value_fields=True
+        )
+    return json.loads(text)

@@ -1,0 +1,173 @@
+"""A client's requests over REST."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import requests
+
+from keras_unet3p.endpoint.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
+from keras_unet3p.endpoint.tensor_types import NAME_OF_REST_TYPE
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class RestTransport:
+    """Talks to one model of an endpoint; may be used from several threads.
+
+    Args:
+        url: "http://host:port" or "https://host:port", perhaps with a path before "/v1".
+        model: the model's name, or None to ask a local endpoint, which knows.
+        version: a version's number.
+        label: a version's label.
+    """
+
+    def __init__(self, url: str, model: str | None, version: int | None, label: str | None):
+        self._base = url.rstrip("/")
+        self._model = model
+        self._choice = ""
+        if version is not None:
+            self._choice = f"/versions/{version}"
+        elif label is not None:
+            self._choice = f"/labels/{quote(label, safe='')}"
+        self._threads = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def _session(self) -> requests.Session:
+        session = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            # What is on this machine is not reached through a proxy.
+            session.trust_env = urlsplit(self._base).hostname not in LOOPBACK
+            self._sessions.append(session)
+        return session
+
+    def _request(self, method: str, path: str, timeout: float, body: bytes | None = None) -> Any:
+        try:
+            response = self._session().request(
+                method,
+                self._base + path,
+                data=body,
+                timeout=max(timeout, 0.001),
+                headers={"Content-Type": "application/json"} if body is not None else None,
+                allow_redirects=False,
+            )
+        except requests.Timeout as error:
+            raise EndpointError("DEADLINE_EXCEEDED", f"No answer in time: {error}") from error
+        except requests.RequestException as error:
+            raise EndpointError("UNAVAILABLE", f"{self._base}: {error}") from error
+        try:
+            answer = json.loads(response.content)
+        except ValueError:
+            answer = None
+        if response.status_code == 200 and isinstance(answer, dict):
+            return answer
+        message = answer.get("error") if isinstance(answer, dict) else None
+        code = CODE_OF_HTTP_STATUS.get(response.status_code, "UNKNOWN")
+        raise EndpointError(
+            code,
+            str(message or f"{self._base}{path} answered {response.status_code} without JSON."),
+            response.status_code,
+        )
+
+    def _path(self, timeout: float) -> str:
+        if self._model is None:
+            self._model = self._find_model(timeout)
+        return f"/v1/models/{quote(self._model, safe='')}{self._choice}"
+
+    def _find_model(self, timeout: float) -> str:
+        try:
+            names = list(self._request("GET", "/health", timeout)["models"])
+        except (EndpointError, KeyError, TypeError) as error:
+            if getattr(error, "code", None) in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                raise
+            # TensorFlow Serving has no list of models; this is its image's default name.
+            return "model"
+        if len(names) != 1:
+            raise ValueError(f"model: this endpoint serves {names}; name one of them.")
+        return names[0]
+
+    def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], timeout: float
+    ) -> dict[str, Any]:
+        """Runs a signature; returns its outputs as the JSON holds them, by name where named."""
+        columns = {
+            name: _encode(array) if array.dtype == object else array.tolist()
+            for name, array in inputs.items()
+        }
+        body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+        answer = self._request("POST", self._path(timeout) + ":predict", timeout, body)
+        if "outputs" not in answer:
+            raise EndpointError("UNKNOWN", 'The answer has no "outputs".')
+        return answer["outputs"]
+
+    def decode(self, outputs: Any, name: str, dtype: str, only: bool) -> np.ndarray:
+        """Returns the output `name` as an array of `dtype`; `only` says that there is one."""
+        value = outputs if only else outputs[name]
+        if dtype != "string":
+            return np.asarray(value, dtype)
+        return _decode(np.array(value, object))
+
+    def status(self, timeout: float) -> list[dict[str, Any]]:
+        """Returns the versions' states."""
+        answer = self._request("GET", self._path(timeout), timeout)
+        return [
+            {
+                "version": int(item["version"]),
+                "state": item["state"],
+                "error_code": item.get("status", {}).get("error_code", "OK"),
+                "error_message": item.get("status", {}).get("error_message", ""),
+            }
+            for item in answer["model_version_status"]
+        ]
+
+    def metadata(self, timeout: float) -> dict[str, Any]:
+        """Returns the signatures."""
+        answer = self._request("GET", self._path(timeout) + "/metadata", timeout)
+
+        def side(tensors: dict) -> dict:
+            return {
+                name: {
+                    "dtype": NAME_OF_REST_TYPE.get(info["dtype"], info["dtype"]),
+                    "shape": None
+                    if info["tensor_shape"].get("unknown_rank")
+                    else [int(dim["size"]) for dim in info["tensor_shape"].get("dim", [])],
+                }
+                for name, info in tensors.items()
+            }
+
+        spec = answer["model_spec"]
+        return {
+            "model": spec["name"],
+            "version": int(spec["version"]),
+            "signatures": {
+                name: {
+                    "inputs": side(signature.get("inputs", {})),
+                    "outputs": side(signature.get("outputs", {})),
+                }
+                for name, signature in answer["metadata"]["signature_def"]["signature_def"].items()
+                if not name.startswith("__")
+            },
+        }
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for session in self._sessions:
+            session.close()
+
+
+def _encode(array: np.ndarray) -> Any:
+    encode = np.frompyfunc(lambda item: {"b64": base64.b64encode(item).decode()}, 1, 1)
+    return encode(array).tolist()
+
+
+def _decode(objects: np.ndarray) -> np.ndarray:
+    def decode(item) -> bytes:
+        return base64.b64decode(item["b64"]) if isinstance(item, dict) else item.encode()
+
+    return np.frompyfunc(decode, 1, 1)(objects)

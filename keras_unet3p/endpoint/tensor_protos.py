@@ -1,0 +1,67 @@
+"""TensorProto messages to arrays and back, on the server."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+
+
+def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:
+    """Reads a TensorProto.
+
+    Args:
+        proto: a `tensorflow.TensorProto`.
+        name: the input's name, for messages.
+        max_bytes: largest array to make: a message of ten bytes can claim any shape, as a single
+            value fills it.
+
+    Raises:
+        EndpointError: INVALID_ARGUMENT when type, shape and values do not fit each other or the
+            array would be larger than `max_bytes`.
+    """
+    try:
+        dtype = tf.dtypes.as_dtype(proto.dtype)
+        as_numpy = np.dtype(dtype.as_numpy_dtype)
+    except (TypeError, KeyError) as error:
+        raise EndpointError(
+            "INVALID_ARGUMENT", f"Input {name!r} has the unknown type {proto.dtype}."
+        ) from error
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape) or len(shape) > 32:
+        raise EndpointError(
+            "INVALID_ARGUMENT", f"Input {name!r} needs a full shape of at most 32 dimensions."
+        )
+    elements = math.prod(shape)
+    if elements * as_numpy.itemsize > max_bytes:
+        raise EndpointError(
+            "INVALID_ARGUMENT",
+            f"Input {name!r} of shape {shape} is larger than the {max_bytes} bytes that this "
+            "endpoint accepts.",
+        )
+    if proto.tensor_content and len(proto.tensor_content) != elements * as_numpy.itemsize:
+        raise EndpointError(
+            "INVALID_ARGUMENT",
+            f"Input {name!r} of shape {shape} and type {dtype.name} needs "
+            f"{elements * as_numpy.itemsize} bytes of content, found {len(proto.tensor_content)}.",
+        )
+    try:
+        array = tf.make_ndarray(proto)
+    except Exception as error:
+        raise EndpointError(
+            "INVALID_ARGUMENT",
+            f"Input {name!r}: the values do not fit shape {shape} and type {dtype.name}.",
+        ) from error
+    if array.shape != tuple(shape):
+        raise EndpointError(
+            "INVALID_ARGUMENT", f"Input {name!r}: the values do not fill the shape {shape}."
+        )
+    return array
+
+
+def proto_from_array(array: np.ndarray, dtype: int):
+    """Writes an array as a TensorProto of TensorFlow's type number `dtype`."""
+    return tf.make_tensor_proto(array, dtype=dtype, shape=array.shape)

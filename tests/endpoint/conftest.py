@@ -1,0 +1,106 @@
+"""A small SavedModel with the exported models' signatures, and servers for it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def write_threshold_model(folder, *, threshold: int = 128, tile_size: int = 32):
+    """Writes a SavedModel that marks the pixels at or above `threshold` (of 255).
+
+    Besides the four signatures of an exported model it has "pair" (two inputs, two outputs),
+    "special" (NaN and infinities), and "spin", which keeps a processor busy for some seconds.
+    """
+    import tensorflow as tf
+
+    limit = threshold / 255.0
+
+    def decode(encoded):
+        image = tf.io.decode_image(encoded, channels=1, expand_animations=False)
+        return tf.ensure_shape(image, [None, None, 1])
+
+    def one_mask(encoded):
+        return tf.io.encode_png(tf.cast(decode(encoded) >= threshold, tf.uint8))
+
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(image_bytes):
+        return {"mask_bytes": tf.map_fn(one_mask, image_bytes, fn_output_signature=tf.string)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.uint8, name="image")])
+    def classes(image):
+        return {"class_ids": tf.cast(image[..., 0] >= threshold, tf.uint8)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.uint8, name="image")])
+    def probabilities(image):
+        return {"probabilities": tf.cast(image, tf.float32) / 255.0}
+
+    shape = [None, tile_size, tile_size, 1]
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="tile")])
+    def tile(tile):
+        mask = tf.cast(tile >= limit, tf.float32)
+        return {"probabilities": tf.ensure_shape(mask, shape)}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="a"),
+            tf.TensorSpec([None], tf.int32, name="b"),
+        ]
+    )
+    def pair(a, b):
+        return {"sum": a + tf.cast(b, tf.float32), "text": tf.as_string(b)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="a")])
+    def special(a):
+        return {"value": a / 0.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float64, name="seconds")])
+    def spin(seconds):
+        end = tf.timestamp() + tf.reduce_sum(seconds)
+        turns = tf.while_loop(
+            lambda turn: tf.timestamp() < end,
+            lambda turn: turn + tf.cast(tf.reduce_sum(tf.zeros([64, 64])), tf.int32) + 1,
+            [tf.constant(0)],
+        )[0]
+        return {"turns": turns + tf.zeros_like(seconds, tf.int32)}
+
+    functions = {
+        function.python_function.__name__: function
+        for function in (serving_default, classes, probabilities, tile, pair, special, spin)
+    }
+    for name, function in functions.items():
+        setattr(module, name, function)
+    tf.saved_model.save(module, str(folder), signatures=functions)
+
+
+@pytest.fixture(scope="session")
+def model_versions(tmp_path_factory):
+    """Two version folders of the same model, with thresholds 128 and 64."""
+    base = tmp_path_factory.mktemp("versions")
+    write_threshold_model(base / "first", threshold=128)
+    write_threshold_model(base / "second", threshold=64)
+    return base / "first", base / "second"
+
+
+@pytest.fixture(scope="session")
+def model_folder(model_versions, tmp_path_factory):
+    """A base folder with the first version as 1."""
+    base = tmp_path_factory.mktemp("models") / "cells"
+    base.mkdir()
+    (base / "1").symlink_to(model_versions[0])
+    return base
+
+
+@pytest.fixture(scope="module")
+def server(model_folder):
+    """A running local endpoint with the model "cells"."""
+    from keras_unet3p.endpoint import LocalServer
+
+    with LocalServer({"cells": model_folder}) as running:
+        yield running
