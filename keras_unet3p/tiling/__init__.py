@@ -1,1 +1,45 @@
-"""TODO"""
+"""Segmentation of images of any size, tile by tile.
+
+`TileGeometry` is integer arithmetic and imports neither NumPy nor TensorFlow; the rest is imported
+when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_unet3p.tiling.geometry import AxisTile, Tile, TileGeometry, mirror_index
+
+if TYPE_CHECKING:
+    from keras_unet3p.tiling.image_prediction import predict_image
+    from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
+    from keras_unet3p.tiling.network_geometry import model_geometry, network_function
+
+_LAZY = {
+    "InGraphTiler": "in_graph_tiler",
+    "model_geometry": "network_geometry",
+    "network_function": "network_geometry",
+    "predict_image": "image_prediction",
+}
+
+__all__ = [
+    "AxisTile",
+    "InGraphTiler",
+    "Tile",
+    "TileGeometry",
+    "mirror_index",
+    "model_geometry",
+    "network_function",
+    "predict_image",
+]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,151 @@
+"""Encoded images to pixels, inside the served graph."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_SHORTEST = 30  # bytes; every header that is read below ends before
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class ImageDecoder:
+    """Decodes one PNG (8 or 16 bit), JPEG or BMP to (H, W, channels).
+
+    With `value_scale="unit"` the result is uint16 and 8-bit values are multiplied by 257, so that a
+    division by 65535 gives the unit values of both depths. With "raw" it is float32 and holds the
+    values of the file, 0..255 or 0..65535. Transparency is dropped. A colour image is turned grey for a model of one channel (ITU-R
+    601 luma, as OpenCV does) and a grey one is repeated for a model of three; any other mismatch of
+    channels is refused.
+
+    Anything that is not such an image fails with INVALID_ARGUMENT, and so does one whose header
+    announces more than `max_pixels`, before it is decoded.
+
+    Args:
+        channels: channels that the model takes.
+        max_pixels: largest height times width.
+        value_scale: "unit" or "raw".
+
+    Raises:
+        ValueError: if an argument is none of these.
+    """
+
+    def __init__(self, channels: int, max_pixels: int = 2**28, value_scale: str = "unit") -> None:
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, found {channels}")
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, found {max_pixels}")
+        if value_scale not in ("unit", "raw"):
+            raise ValueError(f"value_scale must be 'unit' or 'raw', found {value_scale!r}")
+        self.value_scale = value_scale
+        self.channels = channels
+        self.max_pixels = max_pixels
+
+    def __call__(self, encoded: tf.Tensor) -> tf.Tensor:
+        """(H, W, channels) of a scalar string: uint16, or float32 for raw values."""
+        is_png = _starts_with(encoded, _PNG)
+        is_jpeg = _starts_with(encoded, b"\xff\xd8\xff")
+        is_bmp = _starts_with(encoded, b"BM")
+        known = tf.debugging.Assert(
+            (is_png | is_jpeg | is_bmp) & (tf.strings.length(encoded) >= _SHORTEST),
+            [
+                "image_bytes must hold a PNG, JPEG or BMP image; found",
+                tf.strings.length(encoded),
+                "bytes of something else",
+            ],
+        )
+        with tf.control_dependencies([known]):
+            encoded = tf.identity(encoded)
+        height, width = tf.cond(
+            is_png,
+            lambda: _png_size(encoded),
+            lambda: tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _bmp_size(encoded)),
+        )
+        small_enough = tf.debugging.Assert(
+            (height > 0) & (width > 0) & (height <= self.max_pixels // tf.maximum(width, 1)),
+            [
+                "image_bytes must hold 1 to",
+                self.max_pixels,
+                "pixels; found height and width",
+                height,
+                width,
+            ],
+        )
+        with tf.control_dependencies([small_enough]):
+            encoded = tf.identity(encoded)
+        image = tf.cond(
+            is_png,
+            lambda: tf.io.decode_png(encoded, channels=0, dtype=tf.uint16),
+            lambda: (
+                257
+                * tf.cast(
+                    tf.cond(
+                        is_jpeg,
+                        lambda: tf.io.decode_jpeg(encoded, channels=0),
+                        lambda: tf.io.decode_bmp(encoded, channels=0),
+                    ),
+                    tf.uint16,
+                )
+            ),
+        )
+        image = self._match_channels(image)
+        if self.value_scale == "unit":
+            return image
+        factor = tf.cond(is_png & _has_16_bits(encoded), lambda: 1.0, lambda: 257.0)
+        return tf.cast(image, tf.float32) / factor
+
+    def _match_channels(self, image: tf.Tensor) -> tf.Tensor:
+        found = tf.shape(image)[2]
+        colour = tf.where(tf.equal(found % 2, 0), found - 1, found)  # without transparency: 1 or 3
+        if self.channels == 1:
+            matched = tf.cond(tf.equal(colour, 3), lambda: _luma(image), lambda: image[..., :1])
+        elif self.channels == 3:
+            matched = tf.cond(
+                tf.equal(colour, 1),
+                lambda: tf.gather(image, [0, 0, 0], axis=2),
+                lambda: image[..., :3],
+            )
+        else:
+            fits = tf.debugging.Assert(
+                tf.equal(found, self.channels),
+                [f"image must have {self.channels} channels; found", found],
+            )
+            with tf.control_dependencies([fits]):
+                matched = tf.identity(image)
+        return tf.ensure_shape(matched, (None, None, self.channels))
+
+
+def _starts_with(encoded: tf.Tensor, prefix: bytes) -> tf.Tensor:
+    # substr fails beyond the end of a short string, hence the padding.
+    padded = tf.strings.join([encoded, b"\0" * len(prefix)])
+    return tf.equal(tf.strings.substr(padded, 0, len(prefix)), prefix)
+
+
+def _number(encoded: tf.Tensor, position: int, little_endian: bool) -> tf.Tensor:
+    raw = tf.strings.substr(encoded, position, 4)
+    value = tf.io.decode_raw(raw, tf.int32, little_endian=little_endian)
+    return tf.cast(value[0], tf.int64)
+
+
+def _png_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _number(encoded, 20, False), _number(encoded, 16, False)
+
+
+def _has_16_bits(encoded: tf.Tensor) -> tf.Tensor:
+    padded = tf.strings.join([encoded, b"\0" * 25])
+    return tf.equal(tf.strings.substr(padded, 24, 1), b"\x10")
+
+
+def _jpeg_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = tf.io.extract_jpeg_shape(encoded, output_type=tf.int64)
+    return shape[0], shape[1]
+
+
+def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # A negative height means that the rows are stored from the top.
+    return tf.abs(_number(encoded, 22, True)), _number(encoded, 18, True)
+
+
+def _luma(image: tf.Tensor) -> tf.Tensor:
+    weights = tf.constant([0.299, 0.587, 0.114], tf.float32)
+    grey = tf.reduce_sum(tf.cast(image[..., :3], tf.float32) * weights, axis=2, keepdims=True)
+    return tf.cast(tf.round(grey), tf.uint16)

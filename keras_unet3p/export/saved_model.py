@@ -1,0 +1,274 @@
+"""SavedModel for TensorFlow Serving: one frozen graph that segments images of any size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_unet3p._version import __version__
+from keras_unet3p.export.image_decoder import ImageDecoder
+from keras_unet3p.export.warmup import warmup_record
+from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
+from keras_unet3p.tiling.network_geometry import (
+    input_channels,
+    model_geometry,
+    network_function,
+    trace_network,
+)
+
+_GRAPH_LIMIT = 2**31 - 1
+_PREDICT = "tensorflow/serving/predict"
+
+
+def export_savedmodel(
+    model: Any,
+    folder: str | os.PathLike,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | None = None,
+    blend: int | None = None,
+    version: int | None = None,
+    activation: str | None = "auto",
+    threshold: float = 0.5,
+    value_scale: str = "unit",
+    pixels: str = "uint8",
+    max_pixels: int = 2**28,
+    tiles_per_step: int = 1,
+    classes: Sequence[str] | None = None,
+    training_figures: dict | None = None,
+) -> Path:
+    """Write `model` as a SavedModel that segments images of any size in its graph.
+
+    The weights are constants of the graph and are stored once. The signatures, in which the first
+    dimension of everything is the batch:
+
+    | signature | input | output |
+    | --- | --- | --- |
+    | serving_default | image_bytes string [B]: PNG (8, 16 bit), JPEG, BMP | mask_bytes string [B]: PNG of class ids |
+    | classes | image `pixels` [B, H, W, C] | class_ids uint8 [B, H, W] |
+    | probabilities | image `pixels` [B, H, W, C] | probabilities float32 [B, H, W, K] |
+    | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
+
+    Class ids are 0 to K-1, for a model of one class 0 and 1.
+
+    Args:
+        model: a Keras model that takes (B, h, w, C) float32 in unit values.
+        folder: base folder of the model; the version folder is made in it and renamed into place
+            when it is complete.
+        tile_size: side of the tile in pixels; see `tiling.model_geometry`.
+        halo: context around each tile that is not kept; see `tiling.model_geometry`.
+        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
+        version: number of the version; None takes the next free one.
+        activation: "sigmoid" or "softmax" for a model that gives logits, None for one that gives
+            probabilities; "auto" knows the project's own models and takes others to give
+            probabilities.
+        threshold: with one class, a pixel is of class 1 from this probability on.
+        value_scale: "unit": integers are divided by the largest value of their type before they
+            reach the model. "raw": the model was trained on values as they are in the files and
+            `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
+            0..65535 (16 bit).
+        pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the values
+            that the model takes).
+        max_pixels: an encoded image of more pixels is refused before it is decoded.
+        tiles_per_step: tiles that go through the network together.
+        classes: a name for each class, for the model card.
+        training_figures: any JSON-serialisable figures about the training, for the model card.
+
+    Returns:
+        The version folder, `folder/VERSION`.
+
+    Raises:
+        ValueError: if an argument does not fit the model, or the weights exceed 2 GB.
+        FileExistsError: if that version exists.
+    """
+    if value_scale not in ("unit", "raw"):
+        raise ValueError(f"value_scale must be 'unit' or 'raw', found {value_scale!r}")
+    if pixels not in ("uint8", "float32"):
+        raise ValueError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
+    if value_scale == "raw" and pixels != "float32":
+        raise ValueError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
+    geometry = model_geometry(model, tile_size, halo, blend=blend)
+    channels = input_channels(model)
+    frozen = _freeze(model, geometry, channels, activation)
+    num_classes = int(frozen.outputs[0].shape[-1])
+    _check_classes(classes, num_classes)
+
+    base = Path(folder)
+    base.mkdir(parents=True, exist_ok=True)
+    if version is None:
+        version = max((int(p.name) for p in base.iterdir() if p.name.isdigit()), default=0) + 1
+    final = base / str(version)
+    if final.exists():
+        raise FileExistsError(f"version folder {final} exists; choose another version")
+    working = base / f".{version}.{os.getpid()}"
+    shutil.rmtree(working, ignore_errors=True)
+    try:
+        tiler = InGraphTiler(
+            lambda tiles: tf.nest.flatten(frozen(tiles))[0],
+            geometry,
+            num_classes,
+            tiles_per_step=tiles_per_step,
+            threshold=threshold,
+        )
+        decoder = ImageDecoder(channels, max_pixels, value_scale)
+        _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels))
+        extra = working / "assets.extra"
+        extra.mkdir()
+        _write_warmup(extra, base.name, geometry, channels, pixels)
+        card = {
+            "format": 1,
+            "name": getattr(model, "name", "model"),
+            "classes": list(classes) if classes else _default_classes(num_classes),
+            "num_classes": num_classes,
+            "threshold": threshold if num_classes == 1 else None,
+            "input_channels": channels,
+            "normalization": {
+                "value_scale": value_scale,
+                "pixels": pixels,
+                "in_model": "any further normalisation is part of the network",
+            },
+            "geometry": geometry.to_dict(),
+            "tile": list(geometry.tile),
+            "halo": geometry.halo,
+            "core": list(geometry.core),
+            "max_pixels": max_pixels,
+            "parameters": int(sum(np.prod(w.shape) for w in model.trainable_weights)),
+            "training": training_figures or {},
+            "versions": {
+                "keras_unet3p": __version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+            "sha256": {"saved_model.pb": _sha256(working / "saved_model.pb")},
+        }
+        (extra / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+        os.rename(working, final)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return final
+
+
+def _default_classes(num_classes: int) -> list[str]:
+    if num_classes == 1:
+        return ["background", "foreground"]
+    return [f"class {i}" for i in range(num_classes)]
+
+
+def _check_classes(classes: Sequence[str] | None, num_classes: int) -> None:
+    expected = 2 if num_classes == 1 else num_classes
+    if classes is not None and len(classes) != expected:
+        raise ValueError(
+            f"classes must name {expected} classes (a model of one output channel tells background "
+            f"from one class), found {list(classes)}"
+        )
+
+
+def _freeze(model, geometry: TileGeometry, channels: int, activation: str | None):
+    """The network for one tile as a function whose weights are constants."""
+    size = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
+    if size > _GRAPH_LIMIT:
+        raise ValueError(
+            f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
+            f"{size / 2**30:.2f} GiB"
+        )
+    traced = trace_network(network_function(model, activation), geometry.tile, channels)
+    return convert_variables_to_constants_v2(traced, lower_control_flow=False)
+
+
+def _write_graph(
+    folder: Path, tiler: InGraphTiler, decoder: ImageDecoder, channels: int, pixels: tf.DType
+) -> None:
+    def segment(encoded: tf.Tensor) -> tf.Tensor:
+        ids = tiler.class_ids(decoder(encoded)[tf.newaxis])[0]
+        return tf.io.encode_png(ids[..., tf.newaxis])
+
+    def serve(image_bytes: tf.Tensor) -> dict:
+        masks = tf.map_fn(
+            segment, image_bytes, fn_output_signature=tf.string, parallel_iterations=1
+        )
+        return {"mask_bytes": masks}
+
+    def classes(image: tf.Tensor) -> dict:
+        return {"class_ids": tiler.class_ids(image)}
+
+    def probabilities(image: tf.Tensor) -> dict:
+        return {"probabilities": tiler.probabilities(image)}
+
+    def tile(tile: tf.Tensor) -> dict:
+        return {"probabilities": tiler.network(tile)}
+
+    image_spec = {"image": ((None, None, None, channels), pixels)}
+    tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
+    table = {
+        "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
+        "classes": (classes, image_spec),
+        "probabilities": (probabilities, image_spec),
+        "tile": (tile, tile_spec),
+    }
+    signatures = {}
+    with tf.Graph().as_default() as graph:
+        for name, (function, specs) in table.items():
+            inputs = {
+                key: tf.compat.v1.placeholder(dtype, shape, name=f"{name}_{key}")
+                for key, (shape, dtype) in specs.items()
+            }
+            compiled = tf.function(function, jit_compile=False, autograph=False)
+            outputs = {
+                key: tf.identity(value, name=f"{name}_{key}_out")
+                for key, value in compiled(**inputs).items()
+            }
+            info = tf.compat.v1.saved_model.build_tensor_info
+            signatures[name] = tf.compat.v1.saved_model.build_signature_def(
+                {key: info(value) for key, value in inputs.items()},
+                {key: info(value) for key, value in outputs.items()},
+                _PREDICT,
+            )
+    size = graph.as_graph_def().ByteSize()
+    if size > _GRAPH_LIMIT:
+        raise ValueError(f"the frozen graph must be below 2 GB, found {size / 2**30:.2f} GiB")
+    with tf.compat.v1.Session(graph=graph) as session:
+        builder = tf.compat.v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], signature_def_map=signatures, strip_default_attrs=True
+        )
+        builder.save()
+
+
+def _write_warmup(
+    folder: Path, model_name: str, geometry: TileGeometry, channels: int, pixels: str
+) -> None:
+    grey = np.full((32, 32, 1 if channels != 3 else 3), 128, np.uint8)
+    image = np.zeros((1, 32, 32, channels), pixels)
+    records = [
+        ("classes", {"image": image}),
+        ("probabilities", {"image": image}),
+        ("tile", {"tile": np.zeros((1, *geometry.tile, channels), np.float32)}),
+    ]
+    if channels in (1, 2, 3, 4):
+        png = tf.io.encode_png(grey if channels in (1, 3) else image.astype(np.uint8)[0])
+        records.insert(0, ("serving_default", {"image_bytes": tf.reshape(png, (1,))}))
+    path = folder / "tf_serving_warmup_requests"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in records:
+            writer.write(warmup_record(model_name, signature, inputs))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

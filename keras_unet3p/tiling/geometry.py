@@ -1,0 +1,238 @@
+"""Where the tiles of an image lie: integer arithmetic only, no array library is imported here.
+
+A tile of `tile` input pixels gives, after the network took its `margin` off each side (zero for a
+padded network), an output of which only the *core* is kept: the part farther than `halo` input pixels
+from the tile's border. Cores lie side by side on a grid that starts at the image's first pixel, and a
+tile reaches `halo` pixels beyond its core, mirrored where that is outside the image.
+
+A network that pools sees the image through a grid of `stride` pixels. Cores are multiples of the
+stride, and tiles start on that grid, so that a tile pools exactly the pixels that the whole image
+would pool together; without this the tiled result differs from the whole one everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+def mirror_index(index: int, length: int) -> int:
+    """The index in 0..length-1 that stands for `index` after mirroring at both borders.
+
+    The border pixel is not repeated ("reflect 101"): -1 becomes 1 and `length` becomes `length - 2`.
+    Any distance works: the image is mirrored as often as needed. One pixel repeats for ever.
+    """
+    if length < 1:
+        raise ValueError(f"length must be at least 1, found {length}")
+    if length == 1:
+        return 0
+    period = 2 * length - 2
+    index %= period
+    return index if index < length else period - index
+
+
+@dataclass(frozen=True)
+class AxisTile:
+    """One tile along one axis; all positions are pixels, ranges are half open.
+
+    Attributes:
+        read_start, read_stop: the tile in image coordinates; may reach outside the image.
+        source_start, source_stop: the pixels of the image that the tile shows, mirrored ones included.
+        mirror_before, mirror_after: how many of the tile's pixels lie outside the image on each side.
+        crop_start, crop_stop: the part of the tile's *output* that is kept (blended ring included).
+        write_start, write_stop: where that part goes in the image.
+        weights: one factor for each kept pixel; those of all tiles add up to one at every pixel.
+    """
+
+    read_start: int
+    read_stop: int
+    source_start: int
+    source_stop: int
+    mirror_before: int
+    mirror_after: int
+    crop_start: int
+    crop_stop: int
+    write_start: int
+    write_stop: int
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of an image: `index` counts row by row, `y` and `x` are its two axes."""
+
+    index: int
+    y: AxisTile
+    x: AxisTile
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+@dataclass(frozen=True)
+class TileGeometry:
+    """How images of any size are cut into tiles of one size.
+
+    Args:
+        tile: height and width of the network's input in pixels.
+        halo: input pixels of context on each side of a tile that are not kept. At least `margin`;
+            `halo - margin` is a multiple of `stride`.
+        margin: pixels that the network's output is smaller than its input, on each side: 0 for a
+            padded network, 92 for the unpadded U-Net of depth 4.
+        stride: the network's largest pooling step, 2**depth.
+        blend: neighbouring tiles are cross-faded (raised cosine) over this many pixels on either side
+            of the line between their cores. 0 cuts hard. At most `halo - margin` and half a core.
+
+    Raises:
+        ValueError: when no core remains or an argument does not fit the others.
+    """
+
+    tile: tuple[int, int]
+    halo: int
+    margin: int = 0
+    stride: int = 1
+    blend: int = 0
+
+    def __post_init__(self) -> None:
+        if self.margin < 0 or self.stride < 1 or self.blend < 0:
+            raise ValueError(
+                f"margin and blend must be at least 0 and stride at least 1, found "
+                f"margin={self.margin}, blend={self.blend}, stride={self.stride}"
+            )
+        if self.halo < self.margin or (self.halo - self.margin) % self.stride:
+            raise ValueError(
+                f"halo must be margin + a multiple of stride ({self.margin} + n * {self.stride}), "
+                f"found {self.halo}"
+            )
+        if min(self.core) < 1:
+            raise ValueError(
+                f"tile {self.tile} with halo {self.halo} and stride {self.stride} keeps no pixel; "
+                f"the tile must be at least {2 * self.halo + self.stride} on each side"
+            )
+        if self.blend > self.halo - self.margin or 2 * self.blend > min(self.core):
+            raise ValueError(
+                f"blend must be at most halo - margin = {self.halo - self.margin} and at most half "
+                f"the core = {min(self.core) // 2}, found {self.blend}"
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        tile: int | tuple[int, int],
+        halo: int,
+        *,
+        margin: int = 0,
+        stride: int = 1,
+        blend: int | None = None,
+    ) -> TileGeometry:
+        """The geometry with the next larger halo that is aligned to the stride.
+
+        Args:
+            tile: side of the tile, or height and width.
+            halo: pixels of context wanted; a smaller value than `margin` means `margin`.
+            margin: see the class.
+            stride: see the class.
+            blend: None takes the widest cross-fade that fits, else as the class.
+        """
+        sides = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
+        aligned = margin + _round_up(max(halo - margin, 0), stride)
+        geometry = cls(sides, aligned, margin, stride)
+        if blend is None:
+            blend = min(aligned - margin, min(geometry.core) // 2)
+        return cls(sides, aligned, margin, stride, blend)
+
+    @property
+    def core(self) -> tuple[int, int]:
+        """Height and width of what each tile contributes; the step from tile to tile."""
+        height, width = (
+            (side - 2 * self.halo) // self.stride * self.stride if side > 2 * self.halo else 0
+            for side in self.tile
+        )
+        return height, width
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """Height and width of the network's output for one tile."""
+        return self.tile[0] - 2 * self.margin, self.tile[1] - 2 * self.margin
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tiles for an image of `height` x `width` pixels."""
+        for name, value in (("height", height), ("width", width)):
+            if value < 1:
+                raise ValueError(f"image {name} must be at least 1, found {value}")
+        return -(-height // self.core[0]), -(-width // self.core[1])
+
+    def axis_tiles(self, length: int, axis: int) -> list[AxisTile]:
+        """The tiles along one axis (0 rows, 1 columns) of an image `length` pixels long."""
+        core, side = self.core[axis], self.tile[axis]
+        count = -(-length // core)
+        return [self._axis_tile(i, count, core, side, length) for i in range(count)]
+
+    def _axis_tile(self, i: int, count: int, core: int, side: int, length: int) -> AxisTile:
+        read_start = i * core - self.halo
+        read_stop = read_start + side
+        kept_start = max(i * core - self.blend, 0)
+        kept_stop = min((i + 1) * core + self.blend, length)
+        before, after = max(-read_start, 0), max(read_stop - length, 0)
+        if before or after:
+            shown = [mirror_index(p, length) for p in range(read_start, read_stop)]
+            source = min(shown), max(shown) + 1
+        else:
+            source = read_start, read_stop
+        crop_start = self.halo - self.margin + kept_start - i * core
+        return AxisTile(
+            read_start=read_start,
+            read_stop=read_stop,
+            source_start=source[0],
+            source_stop=source[1],
+            mirror_before=before,
+            mirror_after=after,
+            crop_start=crop_start,
+            crop_stop=crop_start + kept_stop - kept_start,
+            write_start=kept_start,
+            write_stop=kept_stop,
+            weights=tuple(
+                self._weight(p, i * core, (i + 1) * core, i == 0, i == count - 1)
+                for p in range(kept_start, kept_stop)
+            ),
+        )
+
+    def _weight(self, p: int, start: int, stop: int, first: bool, last: bool) -> float:
+        if not first and p < start + self.blend:
+            return fade_in(p - (start - self.blend), 2 * self.blend)
+        if not last and p >= stop - self.blend:
+            return 1.0 - fade_in(p - (stop - self.blend), 2 * self.blend)
+        return 1.0
+
+    def tiles(self, height: int, width: int) -> Iterator[Tile]:
+        """All tiles of an image of `height` x `width` pixels, row by row."""
+        self.grid(height, width)
+        columns = self.axis_tiles(width, 1)
+        for row, y in enumerate(self.axis_tiles(height, 0)):
+            for column, x in enumerate(columns):
+                yield Tile(row * len(columns) + column, y, x)
+
+    def to_dict(self) -> dict:
+        """The arguments as JSON-serialisable values; `TileGeometry(**d)` reads them back."""
+        return {
+            "tile": list(self.tile),
+            "halo": self.halo,
+            "margin": self.margin,
+            "stride": self.stride,
+            "blend": self.blend,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> TileGeometry:
+        """The geometry that `to_dict` described."""
+        return cls(**{**values, "tile": tuple(values["tile"])})
+
+
+def fade_in(position: int, length: int) -> float:
+    """Raised-cosine ramp, sampled at pixel centres: rises from 0 to 1 over `length` pixels.
+
+    `fade_in(p, n) + fade_in(n - 1 - p, n) == 1`, so two tiles that cross-fade add up to one.
+    """
+    return 0.5 - 0.5 * math.cos(math.pi * (position + 0.5) / length)

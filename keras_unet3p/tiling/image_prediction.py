@@ -1,0 +1,75 @@
+"""Segmentation of one image held in memory, from a script."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
+from keras_unet3p.tiling.network_geometry import input_channels, model_geometry, network_function
+
+_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def predict_image(
+    model: Any,
+    image: np.ndarray,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | None = None,
+    blend: int | None = None,
+    geometry: TileGeometry | None = None,
+    tiles_per_step: int = 1,
+) -> np.ndarray:
+    """Probabilities for an image of any size, tile by tile.
+
+    Args:
+        model: a Keras model that takes (B, h, w, C) in unit values and gives probabilities.
+        image: (H, W) or (H, W, C); float in unit values, or uint8 / uint16, which are divided by
+            255 / 65535.
+        tile_size: side of the tile in pixels; the largest size not above it that the model takes is
+            used. A model of one fixed size gets that size.
+        halo: pixels of context around each tile that are not kept; see `model_geometry`.
+        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
+        geometry: replaces the three arguments above.
+        tiles_per_step: tiles that go through the model together.
+
+    Returns:
+        (H, W, K) float32. For an image larger than memory see `StreamingPredictor`.
+
+    Raises:
+        ValueError: if the image's shape or type does not fit the model.
+    """
+    channels = input_channels(model)
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
+        raise ValueError(
+            f"image must be (H, W, {channels}) for this model, found shape {image.shape}"
+        )
+    if image.dtype == bool or image.dtype == np.float64 or image.dtype == np.float16:
+        image = image.astype(np.float32)
+    if image.dtype not in (np.float32, np.uint8, np.uint16):
+        raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
+    key = (tile_size, halo, blend, geometry, tiles_per_step, image.dtype.name)
+    compiled = _COMPILED.setdefault(model, {})
+    if key not in compiled:
+        chosen = geometry or model_geometry(model, tile_size, halo, blend=blend)
+        compiled[key] = _compile(
+            weakref.proxy(model), chosen, channels, image.dtype, tiles_per_step
+        )
+    return compiled[key](tf.constant(image[np.newaxis])).numpy()[0]
+
+
+def _compile(model, geometry: TileGeometry, channels: int, dtype, tiles_per_step: int) -> Callable:
+    network = network_function(model)
+    num_classes = network(tf.zeros((1, *geometry.tile, channels))).shape[-1]
+    tiler = InGraphTiler(network, geometry, num_classes, tiles_per_step=tiles_per_step)
+    spec = tf.TensorSpec((None, None, None, channels), dtype)
+    return tf.function(tiler.probabilities, input_signature=[spec], jit_compile=False)

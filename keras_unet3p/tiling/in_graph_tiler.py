@@ -1,0 +1,193 @@
+"""The tiler that runs inside a TensorFlow graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_unet3p.tiling.geometry import TileGeometry, fade_in
+
+
+class InGraphTiler:
+    """Runs a network over images of any size, in the graph, one batch of tiles after the other.
+
+    The network sees one static tile size. Tiles are read from the image (mirrored at its border)
+    when they are due and only their cores are kept, so memory is that of the image, its result and
+    the tiles in flight.
+
+    Args:
+        network: function from tiles (n, tile, tile, C) float32 in unit values to probabilities
+            (n, output, output, K) float32.
+        geometry: tile, halo, margin, stride, blend.
+        num_classes: K.
+        tiles_per_step: how many tiles run through the network together. One is as fast as many on a
+            CPU; more feed a GPU better and take as much more memory.
+        threshold: with one class, a pixel is of class 1 from this probability on.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[tf.Tensor], tf.Tensor],
+        geometry: TileGeometry,
+        num_classes: int,
+        *,
+        tiles_per_step: int = 1,
+        threshold: float = 0.5,
+    ) -> None:
+        if tiles_per_step < 1:
+            raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+        if not 1 <= num_classes <= 256:
+            raise ValueError(f"num_classes must be 1 to 256, found {num_classes}")
+        self.network = network
+        self.geometry = geometry
+        self.num_classes = num_classes
+        self.tiles_per_step = tiles_per_step
+        self.threshold = threshold
+
+    def probabilities(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities (B, H, W, K) float32 of images (B, H, W, C).
+
+        Args:
+            images: float32 in unit values, or uint8 / uint16, which are divided by 255 / 65535.
+        """
+        return self._run(images, tf.identity, tf.float32, self.num_classes)
+
+    def class_ids(self, images: tf.Tensor) -> tf.Tensor:
+        """Class ids (B, H, W) uint8 of images as for `probabilities`.
+
+        One class gives 0 and 1 by the threshold, several the index of the most probable class.
+        """
+        if self.geometry.blend:
+            return self._decide(self.probabilities(images))[..., 0]
+        return self._run(images, self._decide, tf.uint8, 1)[..., 0]
+
+    def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
+        if self.num_classes == 1:
+            return tf.cast(probabilities >= self.threshold, tf.uint8)
+        ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        return tf.cast(ids, tf.uint8)[..., tf.newaxis]
+
+    def _run(self, images: tf.Tensor, decide: Callable, dtype: tf.DType, depth: int) -> tf.Tensor:
+        shape = tf.shape(images)
+        batch, height, width = shape[0], shape[1], shape[2]
+        core_h, core_w = self.geometry.core
+        rows = (height + core_h - 1) // core_h
+        columns = (width + core_w - 1) // core_w
+        total = batch * rows * columns
+        step = self.tiles_per_step
+        steps = (total + step - 1) // step
+        kept_h, kept_w = (side + 2 * self.geometry.blend for side in (core_h, core_w))
+        results = tf.TensorArray(
+            dtype, size=steps, element_shape=(None, kept_h, kept_w, depth), infer_shape=False
+        )
+
+        def body(i: tf.Tensor, results: tf.TensorArray):
+            first = i * step
+            tiles, weights = [], []
+            for offset in range(step):
+                index = tf.minimum(first + offset, total - 1)
+                row, column = index // columns % rows, index % columns
+                tiles.append(self._cut(images[index // (rows * columns)], row, column))
+                weights.append(self._weights(row, rows, column, columns))
+            stacked = tf.stack(tiles)
+            present = tf.minimum(total - first, step)
+            if step > 1:
+                stacked = stacked[:present]
+            kept = decide(self._keep(self.network(stacked)))
+            if self.geometry.blend:
+                kept *= tf.stack(weights)[:present]
+            return i + 1, results.write(i, kept)
+
+        _, results = tf.while_loop(
+            lambda i, _: i < steps, body, (0, results), parallel_iterations=1
+        )
+        grid = tf.reshape(results.concat(), (batch, rows, columns, kept_h, kept_w, depth))
+        return self._stitch(grid)[:, :height, :width]
+
+    def _cut(self, image: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        """One tile of an image (H, W, C), mirrored where it reaches outside, as float32."""
+        ys = self._positions(row, 0, tf.shape(image)[0])
+        xs = self._positions(column, 1, tf.shape(image)[1])
+        top, left = tf.reduce_min(ys), tf.reduce_min(xs)
+        window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
+        tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)
+        tile.set_shape((*self.geometry.tile, image.shape[-1]))
+        return to_unit_values(tile)
+
+    def _positions(self, index: tf.Tensor, axis: int, length: tf.Tensor) -> tf.Tensor:
+        start = index * self.geometry.core[axis] - self.geometry.halo
+        return mirror_indices(start + tf.range(self.geometry.tile[axis]), length)
+
+    def _keep(self, output: tf.Tensor) -> tf.Tensor:
+        geometry = self.geometry
+        start = geometry.halo - geometry.margin - geometry.blend
+        stop_h, stop_w = (start + side + 2 * geometry.blend for side in geometry.core)
+        return output[:, start:stop_h, start:stop_w]
+
+    def _weights(self, row, rows, column, columns) -> tf.Tensor | None:
+        if not self.geometry.blend:
+            return None
+        down = self._ramp(row, rows, self.geometry.core[0])
+        across = self._ramp(column, columns, self.geometry.core[1])
+        return (down[:, tf.newaxis] * across)[..., tf.newaxis]
+
+    def _ramp(self, index: tf.Tensor, count: tf.Tensor, core: int) -> tf.Tensor:
+        length = 2 * self.geometry.blend
+        rise = tf.constant([fade_in(p, length) for p in range(length)], tf.float32)
+        flat = tf.ones_like(rise)
+        return tf.concat(
+            [
+                tf.where(tf.equal(index, 0), flat, rise),
+                tf.ones(core - length),
+                tf.where(tf.equal(index, count - 1), flat, 1.0 - rise),
+            ],
+            axis=0,
+        )
+
+    def _stitch(self, grid: tf.Tensor) -> tf.Tensor:
+        """(B, rows, columns, h, w, depth) -> (B, rows * core, columns * core, depth)."""
+        core_h, core_w = self.geometry.core
+        blend, depth = self.geometry.blend, grid.shape[-1]
+        if blend:
+            grid = _overlap_add(grid, 1, 3, blend, core_h)
+            grid = _overlap_add(grid, 2, 4, blend, core_w)
+        shape = tf.shape(grid)
+        batch, rows, columns = shape[0], shape[1], shape[2]
+        lines = tf.reshape(grid, (batch * rows, columns, core_h, core_w * depth))
+        lines = tf.transpose(lines, (0, 2, 1, 3))
+        return tf.reshape(lines, (batch, rows * core_h, columns * core_w, depth))
+
+
+def _overlap_add(grid: tf.Tensor, tile_axis: int, axis: int, blend: int, core: int) -> tf.Tensor:
+    """Adds what each tile reaches into its neighbours, along one axis of the tiles' grid."""
+    head, body, tail = tf.split(grid, (2 * blend, core - 2 * blend, 2 * blend), axis)
+    before, head = tf.split(head, 2, axis)
+    tail, after = tf.split(tail, 2, axis)
+    head += _shift(after, tile_axis, 1)
+    tail += _shift(before, tile_axis, -1)
+    return tf.concat((head, body, tail), axis)
+
+
+def _shift(values: tf.Tensor, axis: int, by: int) -> tf.Tensor:
+    """Each tile gets its neighbour's values; zeros where there is no neighbour."""
+    count = tf.shape(values)[axis]
+    keep = tf.range(count - 1) + (0 if by > 0 else 1)
+    moved = tf.gather(values, keep, axis=axis)
+    padding = [[0, 0]] * len(values.shape)
+    padding[axis] = [1, 0] if by > 0 else [0, 1]
+    return tf.pad(moved, padding)
+
+
+def mirror_indices(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """`mirror_index` for a tensor of indices."""
+    period = tf.maximum(2 * length - 2, 1)
+    wrapped = tf.math.floormod(indices, period)
+    return tf.minimum(wrapped, tf.maximum(period - wrapped, 0))
+
+
+def to_unit_values(image: tf.Tensor) -> tf.Tensor:
+    """Integers divided by the largest value of their type, as float32; float32 as it is."""
+    if image.dtype.is_integer:
+        return tf.cast(image, tf.float32) / float(image.dtype.max)
+    return tf.cast(image, tf.float32)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_unet3p.tiling import InGraphTiler, TileGeometry, model_geometry, predict_image
+
+SIZES = [(1, 1), (1, 37), (150, 1), (5, 9), (64, 64), (101, 77), (33, 160)]
+
+
+def mirrored(image, before, after):
+    return np.pad(image, ((before, after[0]), (before, after[1]), (0, 0)), mode="reflect")
+
+
+def whole_image(model, image, margin, around, divisor):
+    """The network over the whole mirrored image in one piece.
+
+    `around` pixels more than the margin are mirrored on each side, so that the zeros that a padded
+    network sets around it do not reach the image; sizes are rounded up to `divisor`.
+    """
+    before = margin + around
+    after = [-(side + 2 * before) % divisor + before for side in image.shape[:2]]
+    out = model(mirrored(image, before, after)[None], training=False).numpy()[0]
+    return out[around : around + image.shape[0], around : around + image.shape[1]]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("blend", [0, None])
+def test_padded_network_tiled_is_the_whole_image_where_the_halo_covers(networks, size, blend):
+    model = networks("same", 3, 3)
+    image = np.random.default_rng(0).random((*size, 3), np.float32)
+    tiled = predict_image(model, image, tile_size=80, halo=32, blend=blend)
+    whole = whole_image(model, image, 0, 32, 4)
+    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_unpadded_network_tiled_is_the_whole_image(networks, size):
+    model = networks("valid", 1, 1)
+    geometry = model_geometry(model, 90)
+    assert geometry.margin == 20
+    assert geometry.stride == 4
+    image = np.random.default_rng(1).random((*size, 1), np.float32)
+    tiled = predict_image(model, image, geometry=geometry)
+    whole = whole_image(model, image, geometry.margin, 0, 4)
+    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+def test_a_halo_that_is_too_small_shows(networks):
+    """The equality above is not given by a network that sees one pixel only."""
+    model = networks("same", 3, 3)
+    image = np.random.default_rng(0).random((101, 77, 3), np.float32)
+    tiled = predict_image(model, image, tile_size=80, halo=4, blend=0)
+    assert np.abs(tiled - whole_image(model, image, 0, 32, 4)).max() > 1e-4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_are_divided_by_their_largest_value(networks, dtype):
+    model = networks()
+    image = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (40, 50), endpoint=True)
+    image = image.astype(dtype)
+    unit = (image / np.iinfo(dtype).max).astype(np.float32)
+    np.testing.assert_allclose(
+        predict_image(model, image, tile_size=64, halo=16),
+        predict_image(model, unit, tile_size=64, halo=16),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("blend", [0, 8])
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("tiles_per_step", [1, 4])
+def test_class_ids_are_the_decision_on_the_probabilities(networks, classes, blend, tiles_per_step):
+    model = networks("same", 1, classes)
+    tiler = InGraphTiler(
+        lambda tiles: model(tiles, training=False),
+        TileGeometry((64, 48), 16, 0, 4, blend if blend else 0),
+        classes,
+        tiles_per_step=tiles_per_step,
+    )
+    images = np.random.default_rng(3).random((2, 90, 70, 1), np.float32)
+    probabilities = tf.function(tiler.probabilities)(images).numpy()
+    tiler.threshold = float(np.quantile(probabilities, 0.6))
+    ids = tf.function(tiler.class_ids)(images).numpy()
+    assert ids.dtype == np.uint8
+    expected = (
+        probabilities[..., 0] >= tiler.threshold if classes == 1 else probabilities.argmax(-1)
+    )
+    np.testing.assert_array_equal(ids, expected)
+    assert len(np.unique(ids)) > 1
+
+
+def test_images_of_a_batch_do_not_mix(networks):
+    model = networks()
+    images = np.random.default_rng(4).random((3, 70, 45, 1), np.float32)
+    tiler = InGraphTiler(
+        lambda tiles: model(tiles, training=False),
+        TileGeometry((64, 64), 16, 0, 4),
+        1,
+        tiles_per_step=4,
+    )
+    together = tiler.probabilities(tf.constant(images)).numpy()
+    for image, result in zip(images, together, strict=True):
+        alone = predict_image(model, image, tile_size=64, halo=16, blend=0)
+        np.testing.assert_allclose(result, alone, atol=1e-5)
+
+
+def test_the_network_sees_one_static_tile_size(networks):
+    seen = []
+
+    def network(tiles):
+        seen.append(tuple(tiles.shape[1:]))
+        return tiles
+
+    tiler = InGraphTiler(network, TileGeometry((32, 48), 8), 1, tiles_per_step=3)
+    graph = tf.function(tiler.probabilities).get_concrete_function(
+        tf.TensorSpec((None, None, None, 1))
+    )
+    image = np.random.default_rng(0).random((1, 100, 61, 1), np.float32)
+    np.testing.assert_array_equal(graph(tf.constant(image)), image)
+    assert set(seen) == {(32, 48, 1)}
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((8, 8, 2), np.float32), r"\(H, W, 1\)"),
+        (np.zeros((0, 8), np.float32), "shape"),
+        (np.zeros((8, 8), np.int64), "int64"),
+    ],
+)
+def test_unfitting_images_are_refused(networks, image, message):
+    with pytest.raises(ValueError, match=message):
+        predict_image(networks(), image, tile_size=64)
