@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         workflow,
     )
 
-_ROOMS = (
+__all__ = [
+    "__version__",
     "data",
     "endpoint",
     "export",
@@ -37,13 +38,11 @@ _ROOMS = (
     "tiling",
     "training",
     "workflow",
-)
-
-__all__ = ["__version__", *_ROOMS]
+]
 
 
 def __getattr__(name: str):
-    if name in _ROOMS:
+    if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

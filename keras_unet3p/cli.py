@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 # TensorFlow reports every CPU feature and plug-in at start; errors still come through.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -70,14 +70,14 @@ def train(
     images: Images,
     masks: Masks,
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is continued.")],
-    validation_images: Annotated[Optional[Path], typer.Option(help="Held-out images.")] = None,
-    validation_masks: Annotated[Optional[Path], typer.Option(help="Their masks.")] = None,
+    validation_images: Annotated[Path | None, typer.Option(help="Held-out images.")] = None,
+    validation_masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
     validation: Annotated[float, typer.Option(help="Share held out without such a folder.")] = 0.2,
     mask_kind: Kind = MaskKind.auto,
     architecture: Annotated[Architecture, typer.Option()] = Architecture.unet3plus,
     encoder: Annotated[str, typer.Option(help="A keras.applications encoder, or plain.")] = "plain",
     encoder_weights: Annotated[
-        Optional[str], typer.Option(help="imagenet, or the path of a weight file.")
+        str | None, typer.Option(help="imagenet, or the path of a weight file.")
     ] = None,
     filters: Annotated[int, typer.Option(help="Channels of the first encoder stage.")] = 64,
     depth: Annotated[int, typer.Option(help="Number of poolings.")] = 4,
@@ -94,17 +94,20 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Patches a step, over all devices.")] = 4,
     epochs: Annotated[int, typer.Option()] = 50,
     steps_per_epoch: Annotated[
-        Optional[int], typer.Option(help="As many as cover the training images by default.")
+        int | None, typer.Option(help="As many as cover the training images by default.")
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="At the start of a cosine decay.")] = 1e-3,
     patience: Annotated[
-        Optional[int], typer.Option(help="Stop after so many epochs without a better one.")
+        int | None, typer.Option(help="Stop after so many epochs without a better one.")
     ] = None,
+    contiguous_validation: Annotated[
+        bool, typer.Option(help="Hold out neighbouring images: sections of a block, film frames.")
+    ] = False,
     augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
     seed: Annotated[int, typer.Option()] = 0,
     strategy: Annotated[str, typer.Option(help="auto, mirrored or default.")] = "auto",
     mixed_precision: Annotated[
-        Optional[str], typer.Option(help="mixed_float16 or mixed_bfloat16.")
+        str | None, typer.Option(help="mixed_float16 or mixed_bfloat16.")
     ] = None,
 ) -> None:
     """Train a network; the same command continues a run that was stopped or killed."""
@@ -138,6 +141,7 @@ def train(
         steps_per_epoch=steps_per_epoch,
         learning_rate=learning_rate,
         patience=patience,
+        contiguous_validation=contiguous_validation,
         augment=augment,
         seed=seed,
         strategy=strategy,
@@ -151,7 +155,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Run folder, .keras file or exported model.")],
     images: Images,
     masks: Masks,
-    out: Annotated[Optional[Path], typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
     mask_kind: Kind = MaskKind.auto,
     tile_size: Tile = 512,
 ) -> None:
@@ -188,7 +192,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder of train.")],
     out: Annotated[Path, typer.Option(help="Folder of the served model.")],
     tile_size: Tile = 512,
-    version: Annotated[Optional[int], typer.Option(help="The next free one by default.")] = None,
+    version: Annotated[int | None, typer.Option(help="The next free one by default.")] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
     from keras_unet3p import workflow

@@ -8,9 +8,14 @@ from keras_unet3p import files
 def test_an_error_leaves_the_old_file_and_no_leftovers(tmp_path):
     path = tmp_path / "metrics.json"
     files.write_text(path, "old")
-    with pytest.raises(RuntimeError, match="half way"), files.replacing(path) as temporary:
-        temporary.write_text("new")
-        raise RuntimeError("half way")
+
+    def write_half():
+        with files.replacing(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
 

@@ -129,6 +129,11 @@ class ImageFolder(Sequence):
         return [record.shape[:2] for record in self._records]
 
     @property
+    def stored_types(self) -> list[str]:
+        """The types of the stored values, `["uint8"]` say."""
+        return sorted({str(record.dtype) for record in self._records})
+
+    @property
     def class_frequencies(self) -> np.ndarray:
         """Share of the pixels of each class; of background and foreground where there is one."""
         pixels = np.sum([record.class_pixels for record in self._records], axis=0, dtype=np.float64)

@@ -15,7 +15,7 @@ from keras_unet3p.training.checkpoints import Checkpoints
 def fit(
     build: Callable[[], keras.Model],
     training_data: Callable[[int], tf.data.Dataset],
-    validation_data: tf.data.Dataset,
+    validation_data: Callable[[keras.Model], tf.data.Dataset],
     folder: str | os.PathLike[str],
     *,
     epochs: int,
@@ -32,7 +32,8 @@ def fit(
             is made there too. Not called when the folder holds a checkpoint.
         training_data: takes the number of steps already done and gives an endless dataset of
             (image, mask[, weight map]) batches that goes on from there.
-        validation_data: finite dataset of (image, mask[, weight map]) batches.
+        validation_data: takes the model and gives a finite dataset of
+            (image, mask[, weight map]) batches of a size that the model takes.
         folder: the run's folder: `history.csv`, `last-epoch-NNNN.keras`, `best.keras` and
             TensorBoard logs in `tensorboard/`.
         epochs: of the whole run, those done before included.
@@ -58,7 +59,7 @@ def fit(
         model = keras.models.load_model(last[1]) if last else build()
     model.fit(
         training_data(done * steps_per_epoch),
-        validation_data=validation_data,
+        validation_data=validation_data(model),
         epochs=epochs,
         initial_epoch=done,
         steps_per_epoch=steps_per_epoch,

@@ -51,7 +51,7 @@ class OverlayLog(keras.callbacks.Callback):
 
 
 def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle (height, width) of an array (H, W, ...): what an unpadded network's output shows."""
+    """The middle (height, width) of an array (H, W, ...): all that an unpadded network sees."""
     top = (value.shape[0] - height) // 2
     left = (value.shape[1] - width) // 2
     return value[top : top + height, left : left + width]

@@ -37,6 +37,8 @@ class TrainingConfig:
         learning_rate: Adam's at the start; it falls to a hundredth along a cosine.
         patience: epochs without a better validation Dice before the run stops; None never stops.
         validation: share of the images held out for validation.
+        contiguous_validation: hold out neighbouring images instead of scattered ones; right for the
+            sections of a block and the frames of a film, which their neighbours give away.
         augment: elastic deformation, rotation, scale, flips and grey-value changes.
         seed: of everything random.
         strategy: `"auto"`, `"mirrored"` or `"default"`.
@@ -60,6 +62,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     patience: int | None = None
     validation: float = 0.2
+    contiguous_validation: bool = False
     augment: bool = True
     seed: int = 0
     strategy: str = "auto"

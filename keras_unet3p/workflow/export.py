@@ -31,16 +31,18 @@ def export(
     Returns:
         The version folder, `OUT/VERSION`.
     """
-    run = Path(run)
     model, config = load_run(run)
-    best = History(run / "history.csv", "val_dice").best()
+    stored = config["data"]
+    scale = stored["normalization"]["value_scale"]
+    best = History(Path(run) / "history.csv", "val_dice").best()
     return export_savedmodel(
         model,
         out,
         tile_size=tile_size,
         version=version,
-        classes=config["data"]["classes"],
-        value_scale=config["data"]["normalization"]["value_scale"],
+        classes=stored["classes"],
+        value_scale="raw" if scale == "raw" else "unit",
+        pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
         training_figures=best,
         **options,
     )

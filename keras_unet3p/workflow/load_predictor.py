@@ -1,7 +1,8 @@
-"""One way to ask any trained thing for probabilities or labels: run, model file, SavedModel, endpoint."""
+"""One way to ask for a mask: of a run, a model file, a SavedModel or an endpoint."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,27 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_unet3p import models, tiling  # noqa: F401  (models registers what `.keras` files hold)
+from keras_unet3p import data, models, tiling  # noqa: F401  (`models` lets Keras load its files)
+from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
-Predictor = Callable[[np.ndarray], np.ndarray]
-"""Takes an image (H, W, C) in unit values, gives probabilities (H, W, K)."""
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A model that segments images of any size.
+
+    Attributes:
+        labels: takes an image (H, W, C) in unit values, gives class ids (H, W), uint8.
+        num_channels: C, or None where the other side does not say.
+        normalization: how stored images become unit values; None takes the rule for 8 and 16 bit
+            integers.
+    """
+
+    labels: Callable[[np.ndarray], np.ndarray]
+    num_channels: int | None
+    normalization: data.Normalization | None = None
 
 
 def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
@@ -29,3 +45,73 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     if not best.is_file():
         raise ValueError(f"{run} holds no best.keras yet: its training has not finished an epoch")
     return keras.models.load_model(best, compile=False), config
+
+
+def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
+    """Load whatever `model` names.
+
+    Args:
+        model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
+            the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`.
+        tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    name = str(model)
+    if "://" in name:
+        return _endpoint(name)
+    path = Path(model)
+    if path.suffix == ".keras" and path.is_file():
+        return _keras(keras.models.load_model(path, compile=False), None, tile_size)
+    if (path / "config.json").is_file():
+        network, config = load_run(path)
+        normalization = data.Normalization.from_dict(config["data"]["normalization"])
+        return _keras(network, normalization, tile_size)
+    version = newest_version(path)
+    if version is not None:
+        return _saved_model(version)
+    raise ValueError(
+        f"{name} is no run folder (config.json), .keras file, exported model (saved_model.pb) or "
+        "endpoint URL (http://..., grpc://...)"
+    )
+
+
+def newest_version(path: Path) -> Path | None:
+    """The folder with `saved_model.pb`: `path` itself or its largest version; None if there is none."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [entry for entry in path.glob("*/saved_model.pb") if entry.parent.name.isdigit()]
+    newest = max(versions, key=lambda entry: int(entry.parent.name), default=None)
+    return newest.parent if newest else None
+
+
+def _keras(network, normalization: data.Normalization | None, tile_size: int) -> Predictor:
+    def labels(image: np.ndarray) -> np.ndarray:
+        return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
+
+    return Predictor(labels, network.input_shape[-1], normalization)
+
+
+def _saved_model(version: Path) -> Predictor:
+    loaded = tf.saved_model.load(str(version))
+    signature = loaded.signatures["classes"]
+    spec = signature.structured_input_signature[1]["image"]
+
+    def labels(image: np.ndarray) -> np.ndarray:
+        # The signature takes what the model was exported for: stored integers, or unit values.
+        if spec.dtype.is_integer:
+            image = np.rint(image * spec.dtype.max).astype(spec.dtype.as_numpy_dtype)
+        return signature(image=tf.constant(image[None], spec.dtype))["class_ids"].numpy()[0]
+
+    labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
+    return Predictor(labels, spec.shape[-1])
+
+
+def _endpoint(url: str) -> Predictor:
+    from keras_unet3p.endpoint import Client
+
+    address, _, name = url.rpartition("/")
+    client = Client(address, model=name)
+
+    return Predictor(client.predict, None)

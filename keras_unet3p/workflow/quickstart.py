@@ -15,7 +15,7 @@ from keras_unet3p.workflow.evaluate import evaluate
 from keras_unet3p.workflow.export import export
 from keras_unet3p.workflow.train import train
 
-# An odd size on purpose: neither side is a multiple of anything that the network or the tiler likes.
+# An odd size on purpose: neither side is a multiple of what the network or the tiler likes.
 _LARGE = (1023, 1531)
 _HELD_OUT_SEED = 1_000_000
 

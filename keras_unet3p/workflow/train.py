@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 
 from keras_unet3p import data, losses, metrics, models, training
@@ -18,6 +20,7 @@ from keras_unet3p._version import __version__
 from keras_unet3p.files import write_json
 from keras_unet3p.workflow.config import TrainingConfig
 from keras_unet3p.workflow.evaluate import evaluate_folder
+from keras_unet3p.workflow.load_predictor import load_predictor
 
 _LOSSES = {
     "hybrid": losses.HybridLoss,
@@ -77,7 +80,9 @@ def train(
         raise ValueError("validation_images and validation_masks go together; one is missing")
     folder = data.open_folder(images, masks, mask_kind=mask_kind, classes=classes)
     if validation_images is None or validation_masks is None:
-        training_folder, validation_folder = folder.split(config.validation, seed=config.seed)
+        training_folder, validation_folder = folder.split(
+            config.validation, config.seed, contiguous=config.contiguous_validation
+        )
     else:
         training_folder = folder
         validation_folder = data.open_folder(
@@ -93,6 +98,7 @@ def train(
             "num_channels": folder.num_channels,
             "num_classes": folder.num_classes,
             "classes": list(classes) if classes else None,
+            "stored_types": folder.stored_types,
             "normalization": normalization.to_dict(),
             "training_images": training_folder.names,
             "validation_images": validation_folder.names,
@@ -106,6 +112,9 @@ def train(
     )
 
     steps = config.steps_per_epoch or _steps_per_epoch(training_folder, config)
+    if config.mixed_precision:
+        keras.mixed_precision.set_global_policy(config.mixed_precision)
+    keras.utils.set_random_seed(config.seed)
     border_weights = {} if _wants_border_weights(config, folder.mask_kind) else None
 
     def training_data(steps_done: int):
@@ -120,14 +129,14 @@ def train(
             border_weights=border_weights,
         )
 
-    if config.mixed_precision:
-        keras.mixed_precision.set_global_policy(config.mixed_precision)
-    keras.utils.set_random_seed(config.seed)
     best = training.fit(
         lambda: build_model(config, folder.num_channels, folder.num_classes, normalization, steps),
         training_data,
-        data.validation_pipeline(
-            validation_folder, patch_size=config.patch_size, batch_size=config.batch_size
+        lambda model: data.validation_pipeline(
+            validation_folder,
+            patch_size=config.patch_size,
+            batch_size=config.batch_size,
+            scored_size=config.patch_size - 2 * model.margin,
         ),
         out,
         epochs=config.epochs,
@@ -141,7 +150,7 @@ def train(
             ),
         ],
     )
-    evaluate_folder(best, validation_folder, out / "validation")
+    evaluate_folder(load_predictor(out), validation_folder, out / "validation")
     return best
 
 
@@ -170,6 +179,11 @@ def build_model(
         options["encoder"] = config.encoder
         options["encoder_weights"] = config.encoder_weights
     model = getattr(models, config.architecture)(**options)
+    if config.patch_size not in model.nearest_sizes(config.patch_size):
+        raise ValueError(
+            f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
+            f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
+        )
     model.compile(
         optimizer=keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(
@@ -177,20 +191,16 @@ def build_model(
             )
         ),
         loss=_LOSSES[config.loss](),
-        metrics=[metrics.Dice(name="dice")],
-        weighted_metrics=None,
+        # Weighted, because a validation tile's weights leave out what mirroring filled.
+        weighted_metrics=[metrics.Dice(name="dice"), metrics.IoU(name="iou")],
     )
     return model
 
 
 def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
     """Write `config.json`, or see that the run found in `out` has the same one."""
-    import json
-
-    import tensorflow as tf
-
     path = out / "config.json"
-    if not path.exists():
+    if not path.exists() or training.Checkpoints(out).last() is None:
         versions = {
             "keras_unet3p": __version__,
             "keras": keras.__version__,
@@ -211,7 +221,7 @@ def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
 
 
 def _steps_per_epoch(folder: data.ImageFolder, config: TrainingConfig) -> int:
-    pixels = sum(height * width for height, width in folder.sizes)
+    pixels = sum(height * width for height, width in folder.shapes)
     return max(_SMALLEST_EPOCH, math.ceil(pixels / (config.patch_size**2 * config.batch_size)))
 
 
@@ -222,14 +232,13 @@ def _wants_border_weights(config: TrainingConfig, mask_kind: str) -> bool:
 
 
 def _overlay_samples(folder: data.ImageFolder, patch_size: int) -> list[tuple]:
-    """The first tiles of a few validation images, as the network sees them."""
+    """The first tile of a few validation images: (image, mask) of the patches' size."""
+    indices = np.unique(np.linspace(0, len(folder) - 1, _OVERLAYS).astype(int)).tolist()
     samples = []
-    for index in np.linspace(0, len(folder) - 1, min(_OVERLAYS, len(folder))).astype(int):
-        sample = folder[int(index)]
-        tile = data.validation_pipeline(
-            folder.subset([int(index)]), patch_size=patch_size, batch_size=1
+    for index in indices:
+        tiles = data.validation_pipeline(
+            folder.subset([index]), patch_size=patch_size, batch_size=1
         )
-        image, mask = next(iter(tile))[:2]
+        image, mask = next(iter(tiles))[:2]
         samples.append((image[0].numpy(), mask[0].numpy()))
-        del sample
     return samples

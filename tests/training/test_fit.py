@@ -48,11 +48,10 @@ def _data(steps_done):
 
 
 def _fit(folder, *, epochs=4, callbacks=(), build=_build, **options):
-    validation = _data(5_000).take(2)
     return training.fit(
         build,
         _data,
-        validation,
+        lambda model: _data(5_000).take(2),
         folder,
         epochs=epochs,
         steps_per_epoch=STEPS,

@@ -1,0 +1,64 @@
+"""Masks of images, written as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_unet3p import data, pictures
+from keras_unet3p.workflow.load_predictor import load_predictor
+
+
+def predict(
+    model: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    overlays: bool = True,
+    tile_size: int = 512,
+) -> list[Path]:
+    """Segment an image file or every image of a folder, at any size.
+
+    Args:
+        model: run folder, `.keras` file, exported model, or endpoint URL; see `load_predictor`.
+        images: an image file, a multi-page TIFF, or a folder of them.
+        out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class.
+        overlays: write `overlays/NAME.png` too.
+        tile_size: side of the tiles, pixels.
+
+    Returns:
+        The paths of the masks.
+
+    Raises:
+        ValueError: a file cannot be read, or its channels do not fit the model.
+    """
+    predictor = load_predictor(model, tile_size=tile_size)
+    value_scale = predictor.normalization.value_scale if predictor.normalization else None
+    out = Path(out)
+    written = []
+    for stem, file in data.list_images(images).items():
+        stack = data.read_image(file, value_scale=value_scale)
+        for number, image in enumerate(stack):
+            name = stem if len(stack) == 1 else f"{stem}_{number:03d}"
+            _check_channels(file, image, predictor.num_channels)
+            labels = predictor.labels(image)
+            pictures.write_picture(out / f"{name}.png", _viewable(labels))
+            if overlays:
+                overlay = pictures.overlay(image, labels)
+                pictures.write_picture(out / "overlays" / f"{name}.png", overlay)
+            written.append(out / f"{name}.png")
+    return written
+
+
+def _check_channels(file: Path, image: np.ndarray, expected: int | None) -> None:
+    if expected is not None and image.shape[-1] != expected:
+        raise ValueError(
+            f"{file}: {image.shape[-1]} channels; the model was trained on images of {expected}"
+        )
+
+
+def _viewable(labels: np.ndarray) -> np.ndarray:
+    """A binary mask as 0 and 255, which viewers show and which `train` reads again."""
+    return labels * np.uint8(255) if labels.max(initial=0) <= 1 else labels
