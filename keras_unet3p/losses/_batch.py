@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -34,12 +34,14 @@ class Batch(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        return self.probabilities.shape[-1]
+        channels = self.probabilities.shape[-1]
+        assert channels is not None  # `check_shapes` has seen to it.
+        return channels
 
 
 def make_batch(
-    y_true,
-    y_pred,
+    y_true: Any,
+    y_pred: Any,
     sample_weight=None,
     *,
     from_logits: bool = False,
@@ -51,7 +53,7 @@ def make_batch(
     y_true = tf.convert_to_tensor(y_true)
     y_true = with_channel_axis(y_true, y_pred)
     check_shapes(y_true, y_pred)
-    num_classes = y_pred.shape[-1]
+    num_classes = int(y_pred.shape[-1])
     exclusive = num_classes > 1 and not multi_label
 
     prediction = tf.cast(y_pred, tf.float32)
@@ -77,7 +79,7 @@ def with_channel_axis(y_true, y_pred):
         # shapes hold the same values.
         return tf.reshape(y_true, tf.shape(y_pred))
     if y_true.shape.rank == 3:
-        return y_true[..., tf.newaxis]
+        return tf.expand_dims(y_true, -1)
     return y_true
 
 
@@ -158,7 +160,7 @@ def checked_mask(y_true, num_classes: int, ignore_class: int | None):
         poison = tf.where(in_range, 0.0, float("nan"))
 
     if ids:
-        truth = tf.one_hot(tf.cast(values[..., 0], tf.int32), num_classes)
+        truth = tf.one_hot(tf.cast(tf.squeeze(values, -1), tf.int32), num_classes)
         if valid is not None:
             truth *= valid
     else:
@@ -179,7 +181,7 @@ def split_sample_weight(sample_weight, y_pred):
     if rank == 2 and weight.shape[1] == 1:
         return None, weight[:, 0]
     if rank == 3:
-        weight = weight[..., tf.newaxis]
+        weight = tf.expand_dims(weight, -1)
     sizes = [
         ours is None or theirs is None or ours == theirs
         for ours, theirs in zip(weight.shape[:3], y_pred.shape[:3], strict=False)

@@ -63,7 +63,7 @@ class Focal(PixelLoss):
         if self.gamma:
             # From logits the powers are taken as exp(gamma log(1 - p)), whose gradient stays finite
             # where 1 - p underflows and gamma < 1.
-            if negative is None:
+            if negative is None or log_not_p is None:
                 rest = 1.0 - clipped(batch.probabilities)
                 if batch.logits is not None:
                     rest = tf.maximum(-tf.math.expm1(log_p), EPSILON)

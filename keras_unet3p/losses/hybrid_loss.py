@@ -10,11 +10,13 @@ import tensorflow as tf
 from keras_unet3p import compat
 from keras_unet3p.losses._batch import Batch
 from keras_unet3p.losses._region_loss import RegionLoss
+from keras_unet3p.losses.cl_dice import ClDice
 from keras_unet3p.losses.dice import Dice
 from keras_unet3p.losses.focal import Focal
 from keras_unet3p.losses.iou import IoU
 from keras_unet3p.losses.ms_ssim import MSSSIM
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
+from keras_unet3p.losses.tversky import Tversky
 from keras_unet3p.losses.weighted_cross_entropy import WeightedCrossEntropy
 
 TERMS = {
@@ -23,7 +25,10 @@ TERMS = {
     "iou": IoU,
     "cross_entropy": WeightedCrossEntropy,
     "dice": Dice,
+    "tversky": Tversky,
+    "cl_dice": ClDice,
 }
+SHARED = ("from_logits", "multi_label", "ignore_class", "reduction", "name")
 
 
 @compat.register
@@ -42,7 +47,7 @@ class HybridLoss(SegmentationLoss):
     Per-pixel `sample_weight` reaches the pixel-level terms (focal, cross-entropy) only.
 
     Args:
-      focal, ms_ssim, iou, cross_entropy, dice: Weights, at least 0.
+      focal, ms_ssim, iou, cross_entropy, dice, tversky, cl_dice: Weights, at least 0.
       options: For each term, the arguments of its class that differ from its defaults.
       include_background: Whether class 0 of a softmax takes part in the region terms.
       class_weights: Given to each term; see `SegmentationLoss`.
@@ -57,6 +62,8 @@ class HybridLoss(SegmentationLoss):
         *,
         cross_entropy: float = 0.0,
         dice: float = 0.0,
+        tversky: float = 0.0,
+        cl_dice: float = 0.0,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         include_background: bool = True,
         from_logits: bool = False,
@@ -80,6 +87,8 @@ class HybridLoss(SegmentationLoss):
             "iou": iou,
             "cross_entropy": cross_entropy,
             "dice": dice,
+            "tversky": tversky,
+            "cl_dice": cl_dice,
         }
         if min(self.weights.values()) < 0.0 or not any(self.weights.values()):
             raise ValueError(
@@ -90,6 +99,13 @@ class HybridLoss(SegmentationLoss):
         unknown = sorted(set(self.options) - set(TERMS))
         if unknown:
             raise ValueError(f"options names unknown terms {unknown}; known: {sorted(TERMS)}.")
+        for term, arguments in self.options.items():
+            misplaced = sorted(set(arguments) & set(SHARED))
+            if misplaced:
+                raise ValueError(
+                    f"options for {term!r} holds {misplaced}, which all terms share: pass them to "
+                    "HybridLoss itself."
+                )
         self._terms = {
             term: self._make_term(term) for term, weight in self.weights.items() if weight > 0.0
         }

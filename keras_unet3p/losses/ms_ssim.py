@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,7 +52,7 @@ class MSSSIM(RegionLoss):
         return tf.nn.relu(1.0 - multi_scale_ssim(truth, probabilities))
 
 
-def multi_scale_ssim(truth, probabilities):
+def multi_scale_ssim(truth, probabilities) -> Any:
     """Multi-scale SSIM, (B, K) in [0, 1], of two (B, H, W, K) float32 tensors in [0, 1]."""
     height, width = probabilities.shape[1:3]
     if height is None or width is None:
@@ -93,7 +94,8 @@ def _with_unknown_size(truth, probabilities):
             truth = _padded_to_window(_halved(truth))
             probabilities = _padded_to_window(_halved(probabilities))
         luminance, contrast_structure = _ssim_maps(truth, probabilities)
-        is_last = fit & ~fits[scale + 1] if scale + 1 < len(fits) else fit
+        continues = fits[scale + 1] if scale + 1 < len(fits) else tf.constant(False)
+        is_last = tf.logical_and(fit, tf.logical_not(continues))
         contrast_structure *= tf.where(is_last, luminance, 1.0)
         terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
     num_scales = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
@@ -136,7 +138,7 @@ def _gaussian_filtered(images):
     return images
 
 
-def _sizes(images):
+def _sizes(images) -> list[Any]:
     """Sizes of the axes, as integers where the graph knows them."""
     shape = tf.shape(images)
     return [shape[axis] if size is None else size for axis, size in enumerate(images.shape)]
@@ -180,18 +182,18 @@ def _halved(images):
 
 
 def _padded_to_window(images):
-    missing = tf.nn.relu(WINDOW - tf.shape(images)[1:3])
+    missing: Any = tf.unstack(tf.nn.relu(WINDOW - tf.shape(images)[1:3]))
     return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
 
 
 @tf.custom_gradient
-def _weighted_product(terms, weights):
+def _weighted_product(terms, weights) -> Any:
     """Product of relu(terms) ** weights over the last axis, with a bounded gradient in `terms`."""
     value = tf.reduce_prod(tf.pow(tf.nn.relu(terms), weights), axis=-1)
 
     def gradient(upstream):
         floored = tf.maximum(terms, GRADIENT_FLOOR)
         product = tf.reduce_prod(tf.pow(floored, weights), axis=-1, keepdims=True)
-        return upstream[..., tf.newaxis] * product * weights / floored, None
+        return tf.expand_dims(upstream, -1) * product * weights / floored, None
 
     return value, gradient

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -40,7 +42,7 @@ class OverlapMetric(keras.metrics.Metric):
         self.ignore_class = ignore_class
         self.from_logits = bool(from_logits)
         self.multi_label = bool(multi_label)
-        self._counts = None
+        self._counts: Any = None
         if num_classes is not None:
             self._make_counts(num_classes)
 
@@ -48,16 +50,17 @@ class OverlapMetric(keras.metrics.Metric):
         """Score from counts of equal shape; 1 where a class is in neither."""
         raise NotImplementedError
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight=None):
         y_pred = tf.convert_to_tensor(y_pred)
         y_true = tf.convert_to_tensor(y_true)
         if y_true.shape.rank is None and y_pred.shape.rank == 4 and y_pred.shape[-1] == 1:
             y_true = tf.reshape(y_true, tf.shape(y_pred))
         if y_true.shape.rank == 3:
-            y_true = y_true[..., tf.newaxis]
+            y_true = tf.expand_dims(y_true, -1)
         self._check_shapes(y_true, y_pred)
         if self._counts is None:
             self._make_counts(y_pred.shape[-1])
+        assert self._counts is not None
         truth, prediction, weights = self._class_maps(y_true, y_pred, sample_weight)
         counts = []
         for maps in (truth * prediction, truth, prediction):
@@ -131,7 +134,7 @@ class OverlapMetric(keras.metrics.Metric):
                 true = tf.concat([tf.logical_not(true), true], axis=-1)
             truth, prediction = tf.cast(true, tf.float32), tf.cast(predicted, tf.float32)
         else:
-            ids = values[..., 0] if y_true.shape[-1] == 1 else tf.argmax(values, axis=-1)
+            ids = tf.squeeze(values, -1) if y_true.shape[-1] == 1 else tf.argmax(values, axis=-1)
             truth = tf.one_hot(tf.cast(ids, tf.int32), classes)
             prediction = tf.one_hot(tf.argmax(scores, axis=-1), classes)
         return truth, prediction, _product(weights, _pixel_weights(sample_weight, y_pred))
@@ -173,7 +176,7 @@ def _pixel_weights(sample_weight, y_pred):
     if rank == 1:
         return weights[:, tf.newaxis, tf.newaxis, tf.newaxis]
     if rank == 3:
-        return weights[..., tf.newaxis]
+        return tf.expand_dims(weights, -1)
     if rank == 4 and weights.shape[3] == 1:
         return weights
     raise ValueError(

@@ -1,0 +1,108 @@
+"""Centreline Dice loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_unet3p import compat
+from keras_unet3p.losses._batch import Batch
+from keras_unet3p.losses._region_loss import RegionLoss
+from keras_unet3p.losses.dice import Dice
+
+
+@compat.register
+class ClDice(RegionLoss):
+    """(1 - alpha) (1 - Dice) + alpha (1 - clDice), Shit et al. 2021, equations 1, 2 and 3.
+
+    clDice is the harmonic mean of the share of the prediction's skeleton that lies in the mask and
+    of the share of the mask's skeleton that lies in the prediction. A gap in a thin structure
+    costs much more than its few pixels, which makes the loss one for membranes, vessels and
+    borders. Skeletons are soft, made of minimum and maximum filters (the paper's algorithm 1).
+    For each image and class, then the mean; in [0, 1].
+
+    Args:
+      alpha: Share of the clDice term, in [0, 1]. At 1 only skeletons count, and a network learns
+        thin structures of any width; the paper uses up to 1/2.
+      iterations: Erosions of the skeleton, at least the largest radius of a structure in pixels.
+      smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
+      include_background, class_weights: See `IoU`.
+      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        iterations: int = 10,
+        *,
+        smooth: float = 1.0,
+        include_background: bool = True,
+        from_logits: bool = False,
+        multi_label: bool = False,
+        ignore_class: int | None = None,
+        class_weights: Sequence[float] | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+    ):
+        if not 0.0 <= alpha <= 1.0:
+            raise ValueError(f"alpha must be in [0, 1]; received {alpha}.")
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1; received {iterations}.")
+        if not smooth > 0.0:
+            raise ValueError(f"smooth must be above 0; received {smooth}.")
+        super().__init__(
+            include_background=include_background,
+            from_logits=from_logits,
+            multi_label=multi_label,
+            ignore_class=ignore_class,
+            class_weights=class_weights,
+            reduction=reduction,
+            name=name,
+        )
+        self.alpha = float(alpha)
+        self.iterations = int(iterations)
+        self.smooth = float(smooth)
+        self._dice = Dice()
+
+    def class_values(self, batch: Batch):
+        truth, probabilities = batch.truth, batch.probabilities
+        if batch.valid is not None:
+            probabilities *= batch.valid
+        precision = self._share_inside(soft_skeleton(probabilities, self.iterations), truth)
+        sensitivity = self._share_inside(soft_skeleton(truth, self.iterations), probabilities)
+        cl_dice = 2.0 * precision * sensitivity / (precision + sensitivity)
+        return (1.0 - self.alpha) * self._dice.class_values(batch) + self.alpha * (1.0 - cl_dice)
+
+    def _share_inside(self, skeleton, region):
+        inside = tf.reduce_sum(skeleton * region, axis=(1, 2))
+        outside = tf.reduce_sum(skeleton * (1.0 - region), axis=(1, 2))
+        return (inside + self.smooth) / (inside + outside + self.smooth)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "iterations": self.iterations,
+            "smooth": self.smooth,
+        }
+
+
+def soft_skeleton(images, iterations: int):
+    """What an opening removes at each of a series of erosions; (B, H, W, K) in [0, 1]."""
+    skeleton = tf.nn.relu(images - _dilated(_eroded(images)))
+    for _ in range(iterations):
+        images = _eroded(images)
+        removed = tf.nn.relu(images - _dilated(_eroded(images)))
+        skeleton += removed * (1.0 - skeleton)
+    return skeleton
+
+
+def _eroded(images):
+    rows = tf.nn.max_pool2d(-images, [3, 1], 1, padding="SAME")
+    columns = tf.nn.max_pool2d(-images, [1, 3], 1, padding="SAME")
+    return -tf.maximum(rows, columns)
+
+
+def _dilated(images):
+    return tf.nn.max_pool2d(images, 3, 1, padding="SAME")
