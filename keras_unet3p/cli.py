@@ -90,6 +90,9 @@ def train(
     border_weights: Annotated[
         str, typer.Option(help="U-Net's weights between objects: auto (for instances), yes or no.")
     ] = "auto",
+    separation: Annotated[
+        int, typer.Option(help="Background drawn between touching instances, pixels a side.")
+    ] = 1,
     patch_size: Annotated[int, typer.Option(help="Side of the training patches, pixels.")] = 256,
     batch_size: Annotated[int, typer.Option(help="Patches a step, over all devices.")] = 4,
     epochs: Annotated[int, typer.Option()] = 50,
@@ -135,6 +138,7 @@ def train(
         classification_guided=classification_guided,
         loss=loss.value,
         border_weights=weights[border_weights],
+        separation=separation,
         patch_size=patch_size,
         batch_size=batch_size,
         epochs=epochs,

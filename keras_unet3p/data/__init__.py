@@ -10,6 +10,7 @@ from keras_unet3p.data.open_folder import open_folder
 from keras_unet3p.data.read_image import read_image
 from keras_unet3p.data.read_labels import read_labels
 from keras_unet3p.data.sample import Sample
+from keras_unet3p.data.separate_instances import separate_instances
 from keras_unet3p.data.training_pipeline import training_pipeline
 from keras_unet3p.data.validation_pipeline import validation_pipeline
 
@@ -24,6 +25,7 @@ __all__ = [
     "open_folder",
     "read_image",
     "read_labels",
+    "separate_instances",
     "training_pipeline",
     "validation_pipeline",
 ]

@@ -262,8 +262,8 @@ def _decode_tiff(path: Path, index: int, labels: bool) -> np.ndarray:
         array = array.transpose(order)
         array = array.reshape(*array.shape[:2], -1)
         photometric = page.photometric
-        if photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
-            colours = np.moveaxis(page.colormap, 0, -1)[array[..., 0]]
+        if page.colormap is not None and not labels:
+            colours = np.moveaxis(np.asarray(page.colormap), 0, -1)[array[..., 0]]
             if array.dtype == np.uint8:
                 colours = (colours >> 8).astype(np.uint8)
             return _without_equal_channels(colours)

@@ -172,20 +172,16 @@ class Augmentation:
         shift = rng.uniform(-self.shift, self.shift, 2) * (height, width)
         mirror = rng.integers(0, 2, 2) * 2.0 - 1.0 if self.flips else (1.0, 1.0)
         centre_row, centre_column = (height - 1) / 2, (width - 1) / 2
-        y = (np.arange(height, dtype=np.float32) - np.float32(centre_row))[:, np.newaxis]
-        x = np.arange(width, dtype=np.float32) - np.float32(centre_column)
         cosine, sine = math.cos(angle) / factor, math.sin(angle) / factor
-        rows = np.float32(mirror[0] * cosine) * y + (
-            np.float32(-mirror[0] * sine) * x + np.float32(centre_row + shift[0])
-        )
-        columns = np.float32(mirror[1] * sine) * y + (
-            np.float32(mirror[1] * cosine) * x + np.float32(centre_column + shift[1])
-        )
+        y = np.arange(height) - centre_row
+        x = np.arange(width) - centre_column
+        rows = _plane(y, mirror[0] * cosine, x, -mirror[0] * sine, centre_row + shift[0])
+        columns = _plane(y, mirror[1] * sine, x, mirror[1] * cosine, centre_column + shift[1])
         if self.elastic_sigma:
             grid = rng.normal(0.0, self.elastic_sigma, (2, self.elastic_grid, self.elastic_grid))
-            displacement = displacement_field(grid, height, width)
-            rows += displacement[0]
-            columns += displacement[1]
+            down, across = displacement_field(grid, height, width)
+            rows += down
+            columns += across
         return rows, columns
 
     def change_grey(
@@ -193,35 +189,47 @@ class Augmentation:
         image: np.ndarray,
         rng: np.random.Generator,
         value_range: tuple[float, float] = (0.0, 1.0),
+        limits: tuple[float, float] = (0.0, 1.0),
     ) -> np.ndarray:
         """Gamma, contrast, brightness and noise, on a float32 image (H, W, C).
 
-        `value_range` is the range of the values that the amounts refer to; the result is kept
-        within it.
+        Args:
+            image: the image.
+            rng: decides everything.
+            value_range: the black and the white that the amounts refer to, where an image's values
+                occupy but a part of the unit range; values beyond are allowed.
+            limits: the result is kept within these.
         """
         if not (self.gamma or self.contrast or self.brightness or self.noise):
             return image
-        low, high = value_range
-        span = high - low if high > low else 1.0
-        unit = (image - np.float32(low)) * np.float32(1.0 / span)
+        low, span = value_range[0], value_range[1] - value_range[0]
         exponent, gain = _factor(self.gamma, rng), _factor(self.contrast, rng)
         offset = rng.uniform(-self.brightness, self.brightness)
         deviation = rng.uniform(0.0, self.noise)
+        noise_seed = int(rng.integers(1, 1 << 31))
+        # As (height, width x channels): OpenCV's arithmetic takes four channels at most.
+        unit = np.ascontiguousarray(image, np.float32).reshape(image.shape[0], -1)
+        if (low, span) != (0.0, 1.0):
+            unit = (unit - np.float32(low)) * np.float32(1.0 / span)
         if self.gamma:
-            np.maximum(unit, 0.0, out=unit)
-            cv2.pow(unit, exponent, dst=unit)
-        if self.contrast or self.brightness:
-            mean = float(unit.mean())
-            unit *= np.float32(gain)
-            unit += np.float32((1.0 - gain) * mean + offset)
+            unit = _power(unit, exponent)
+        # One line through the grey values: contrast, brightness, and back to the values' range.
+        bias = ((1.0 - gain) * cv2.mean(unit)[0] + offset) * span + low
+        changed = cv2.addWeighted(unit, gain * span, unit, 0.0, bias)
         if self.noise:
-            unit += rng.standard_normal(unit.shape, np.float32) * np.float32(deviation)
-        np.clip(unit, 0.0, 1.0, out=unit)
-        if low == 0.0 and span == 1.0:
-            return unit
-        unit *= np.float32(span)
-        unit += np.float32(low)
-        return unit
+            noise = np.empty_like(changed)
+            cv2.setRNGSeed(noise_seed)  # this thread's generator
+            cv2.randn(noise, np.zeros(1), np.full(1, deviation * span))
+            changed += noise
+        np.clip(changed, *limits, out=changed)
+        return changed.reshape(image.shape)
+
+
+def _power(unit: np.ndarray, exponent: float) -> np.ndarray:
+    """Positive values to a power; negative ones, darker than black, stay as they are."""
+    if unit.size and unit.min() >= 0.0:
+        return cv2.pow(unit, exponent)
+    return cv2.pow(np.maximum(unit, 0.0), exponent) + np.minimum(unit, 0.0)
 
 
 def displacement_field(grid: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -232,7 +240,21 @@ def displacement_field(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     points = grid.shape[1]
     down, across = _spline_basis(height, points), _spline_basis(width, points)
-    return down @ grid.astype(np.float32) @ across.T
+    return np.stack([_product(down, vectors @ across.T) for vectors in grid])
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Matrix product in float32, by OpenCV: NumPy's starts threads, which fight over few cores."""
+    left, right = left.astype(np.float32), right.astype(np.float32)
+    return cv2.gemm(left, right, 1.0, None, 0.0)  # type: ignore[call-overload]
+
+
+def _plane(
+    y: np.ndarray, y_slope: float, x: np.ndarray, x_slope: float, constant: float
+) -> np.ndarray:
+    """y_slope * y + x_slope * x + constant at every pixel, (height, width) float32."""
+    across = np.stack([np.full(x.shape, y_slope), x_slope * x + constant])
+    return _product(np.stack([y, np.ones_like(y)], axis=1), across)
 
 
 @functools.lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ class Record:
     dtype: np.dtype
     smallest: float
     largest: float
+    typical: tuple[float, float]
     channel_mean: np.ndarray
     channel_variance: np.ndarray
     class_pixels: np.ndarray
@@ -147,6 +148,19 @@ class ImageFolder(Sequence):
             min(record.smallest / scale for record, scale in scaled),
             max(record.largest / scale for record, scale in scaled),
         )
+
+    @property
+    def typical_range(self) -> tuple[float, float]:
+        """Black and white of an ordinary image in unit values, without its extreme pixels.
+
+        The means over the images of their 0.5 and 99.5 percentiles; (0, 1) for constant images.
+        """
+        ends = [
+            np.divide(record.typical, divisor(record.dtype, self.value_scale))
+            for record in self._records
+        ]
+        low, high = np.mean(ends, axis=0).tolist()
+        return (low, high) if high > low else (0.0, 1.0)
 
     def stored(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image and labels in their compact types: values as stored, labels as in a `Sample`.

@@ -24,6 +24,7 @@ _MOST_PROBLEMS = 10
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
 _NUMEROUS = 16
+_PERCENTILE_SAMPLE = 50_000
 
 ImagesOrMasks = str | os.PathLike | np.ndarray | Sequence
 
@@ -159,6 +160,7 @@ class _Finding:
     dtype: np.dtype = dataclasses.field(default_factory=lambda: np.dtype(np.uint8))
     smallest: float = 0.0
     largest: float = 0.0
+    typical: tuple[float, float] = (0.0, 0.0)
     channel_mean: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     channel_variance: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     mask_dtype: np.dtype = dataclasses.field(default_factory=lambda: np.dtype(np.uint8))
@@ -185,6 +187,7 @@ class _Finding:
             self.dtype,
             self.smallest,
             self.largest,
+            self.typical,
             self.channel_mean,
             self.channel_variance,
             pixels,
@@ -227,6 +230,9 @@ def _inspect_image(image: np.ndarray, finding: _Finding) -> None:
     finding.shape = image.shape  # type: ignore[assignment]
     finding.dtype = image.dtype
     finding.smallest, finding.largest = float(image.min()), float(image.max())
+    sample = image.ravel()[:: max(1, image.size // _PERCENTILE_SAMPLE)]
+    low, high = np.percentile(sample, (0.5, 99.5)).tolist()
+    finding.typical = (low, high)
     if image.dtype in (np.uint8, np.uint16, np.int16, np.float32) and image.shape[2] <= 4:
         mean, deviation = cv2.meanStdDev(image)
         finding.channel_mean = mean[:, 0]
@@ -245,9 +251,10 @@ def _ids_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _count_ids_in_one_piece(mask: np.ndarray) -> int:
-    from skimage.measure import label
+    from skimage.measure import label  # slow to import, and not always needed
 
-    pieces, count = label(mask, return_num=True, connectivity=2)
+    pieces = np.asarray(label(mask, connectivity=2))
+    count = int(pieces.max())
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     owner = np.zeros(count + 1, np.int64)
     owner[pieces.ravel()] = mask.ravel()

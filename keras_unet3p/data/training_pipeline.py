@@ -11,6 +11,7 @@ from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.border_weight_map import border_weight_map
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
+from keras_unet3p.data.separate_instances import separate_instances
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -30,6 +31,7 @@ def training_pipeline(
     augmentation: Augmentation | None = None,
     border_weights: Mapping[str, Any] | None = None,
     foreground_probability: float = 0.5,
+    separation: int = 0,
 ) -> tf.data.Dataset:
     """Batches of augmented patches.
 
@@ -39,7 +41,7 @@ def training_pipeline(
 
     A patch lies anywhere in the image or, with `foreground_probability`, around a pixel that is not
     background (of a class drawn evenly among those of the image). Beyond the image is its mirror.
-    Grey values are changed relative to the range of the folder's values.
+    Grey values are changed relative to the folder's `typical_range`.
 
     Args:
         folder: the images.
@@ -54,10 +56,12 @@ def training_pipeline(
             8-connected components of each class. `class_balance` (default True) balances the
             classes by their share of all pixels of the folder.
         foreground_probability: see above.
+        separation: width of the background that the mask draws between touching instances; see
+            `separate_instances`.
 
     Returns:
         A dataset of (image (B, P, P, C) float32, mask (B, P, P) int32[, weight (B, P, P) float32]).
-        The mask of instances is 1 in every cell.
+        The mask of instances is 1 in every cell, but for `separation`.
 
     Raises:
         ValueError: a size, number or probability is out of range.
@@ -80,6 +84,7 @@ def training_pipeline(
         Augmentation() if augmentation is None else augmentation,
         border_weights,
         foreground_probability,
+        separation,
     )
     kinds = [tf.float32, tf.int32] + [tf.float32] * (border_weights is not None)
     shapes = [(patch_size, patch_size, folder.num_channels)] + [(patch_size, patch_size)] * 2
@@ -117,6 +122,7 @@ class _Sampler:
         augmentation: Augmentation,
         border_weights: Mapping[str, Any] | None,
         foreground_probability: float,
+        separation: int,
     ) -> None:
         if not 0 <= foreground_probability <= 1:
             raise ValueError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
@@ -125,7 +131,12 @@ class _Sampler:
         self._seed = seed
         self._augmentation = augmentation
         self._foreground_probability = foreground_probability
-        self._value_range = _range_of(folder)
+        self._separation = separation
+        self._value_range = folder.typical_range
+        low, high = folder.value_range
+        self._limits = (
+            (low, high) if folder.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
+        )
         self._weights = None if border_weights is None else dict(border_weights)
         if self._weights is not None:
             self._class_weights = _class_weights(folder, self._weights.pop("class_balance", True))
@@ -146,9 +157,9 @@ class _Sampler:
         scale = divisor(image.dtype, self._folder.value_scale)
         if scale != 1.0:
             patch *= np.float32(1.0 / scale)
-        patch = augmentation.change_grey(patch, rng, self._value_range)
+        patch = augmentation.change_grey(patch, rng, self._value_range, self._limits)
         if self._folder.mask_kind == "instances":
-            mask = (patch_labels > 0).astype(np.int32)
+            mask = separate_instances(patch_labels, self._separation).astype(np.int32)
         else:
             mask = patch_labels.astype(np.int32)
         if self._weights is None:
@@ -208,11 +219,6 @@ def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number, stream))))
 
 
-def _range_of(folder: ImageFolder) -> tuple[float, float]:
-    low, high = folder.value_range
-    return (low, high) if high > low else (0.0, 1.0)
-
-
 def _class_weights(folder: ImageFolder, class_balance) -> np.ndarray:
     """One weight a class, their mean over the folder's pixels 1."""
     frequencies = folder.class_frequencies
@@ -235,7 +241,7 @@ def _class_weights(folder: ImageFolder, class_balance) -> np.ndarray:
 def _components_of_classes(labels: np.ndarray) -> np.ndarray:
     cells = np.zeros(labels.shape, np.int32)
     count = 0
-    for value in np.flatnonzero(np.bincount(labels.ravel()))[0:]:
+    for value in np.flatnonzero(np.bincount(labels.ravel())):
         if value == 0:
             continue
         found, components = cv2.connectedComponents(

@@ -8,6 +8,7 @@ import numpy as np
 from keras_unet3p.data._mirror import mirrored_crop
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
+from keras_unet3p.data.separate_instances import separate_instances
 from keras_unet3p.data.training_pipeline import pipeline_options
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def validation_pipeline(
     patch_size: int,
     batch_size: int,
     scored_size: int | None = None,
+    separation: int = 0,
 ) -> tf.data.Dataset:
     """Batches of tiles that together score each pixel of each image exactly once, in fixed order.
 
@@ -34,9 +36,11 @@ def validation_pipeline(
         scored_size: side of the central part of a tile that is scored; the rest is context. By
             default all of it. For a network without padding, its output's size.
 
+        separation: as in `training_pipeline`.
+
     Returns:
         A finite dataset of (image (B, P, P, C) float32, mask (B, P, P) int32, weight (B, P, P)
-        float32). The mask of instances is 1 in every cell.
+        float32). The mask of instances is 1 in every cell, but for `separation`.
 
     Raises:
         ValueError: a size is out of range.
@@ -64,7 +68,7 @@ def validation_pipeline(
 
     def tile(number):
         index, row, column = (int(value) for value in number)
-        return _tile(folder, index, row, column, patch_size, scored)
+        return _tile(folder, index, row, column, patch_size, scored, separation)
 
     def load(number):
         image, mask, weight = tf.numpy_function(tile, [number], [tf.float32, tf.int32, tf.float32])
@@ -80,7 +84,13 @@ def validation_pipeline(
 
 
 def _tile(
-    folder: ImageFolder, index: int, row: int, column: int, size: int, scored: int
+    folder: ImageFolder,
+    index: int,
+    row: int,
+    column: int,
+    size: int,
+    scored: int,
+    separation: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     image, labels = folder.stored(index)
     halo = (size - scored) // 2
@@ -100,5 +110,5 @@ def _tile(
         patch *= np.float32(1.0 / scale)
     mask = mirrored_crop(labels, top, left, size, size)
     if folder.mask_kind == "instances":
-        mask = mask > 0
+        mask = separate_instances(mask, separation)
     return patch, mask.astype(np.int32), weight

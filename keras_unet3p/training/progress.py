@@ -57,7 +57,9 @@ class EpochProgress(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._began
         width = len(str(self.epochs))
         self.console.print(
-            f"epoch {epoch + 1:>{width}}/{self.epochs}  {shown}  {seconds:.1f} s", highlight=False
+            f"epoch {epoch + 1:>{width}}/{self.epochs}  {shown}  {seconds:.1f} s",
+            highlight=False,
+            soft_wrap=True,
         )
 
     def on_train_end(self, logs=None):

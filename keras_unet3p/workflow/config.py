@@ -29,6 +29,8 @@ class TrainingConfig:
         loss: one of `LOSSES`.
         border_weights: weight the pixels between touching objects as the U-Net paper does;
             `"auto"` does so when the masks tell instances apart.
+        separation: pixels that each of two touching instances gives to the background between them,
+            so that the network learns to keep them apart (`data.separate_instances`).
         patch_size: side of the training patches, pixels.
         batch_size: patches a step, over all devices together.
         epochs: of the whole run.
@@ -55,6 +57,7 @@ class TrainingConfig:
     encoder_weights: str | None = None
     loss: str = "hybrid"
     border_weights: str | bool = "auto"
+    separation: int = 1
     patch_size: int = 256
     batch_size: int = 4
     epochs: int = 50

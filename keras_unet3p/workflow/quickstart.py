@@ -47,7 +47,7 @@ def quickstart(
     out: str | os.PathLike[str] = "quickstart",
     *,
     images: int = 40,
-    epochs: int = 12,
+    epochs: int = 6,
     steps_per_epoch: int = 40,
     filters: int = 8,
     patch_size: int = 192,

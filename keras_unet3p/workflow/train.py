@@ -127,6 +127,7 @@ def train(
             first_sample=steps_done * config.batch_size,
             augmentation=data.Augmentation() if config.augment else data.Augmentation.none(),
             border_weights=border_weights,
+            separation=config.separation,
         )
 
     best = training.fit(
@@ -137,6 +138,7 @@ def train(
             patch_size=config.patch_size,
             batch_size=config.batch_size,
             scored_size=config.patch_size - 2 * model.margin,
+            separation=config.separation,
         ),
         out,
         epochs=config.epochs,
