@@ -63,8 +63,9 @@ def evaluate_folder(
     counts = np.zeros((3, max(folder.num_classes, 2)), np.int64)
     folder_of_pictures = Path(out) / "pictures" if out is not None else None
     for sample in folder:
-        prediction = predictor.labels(sample.image)
-        truth = sample.labels > 0 if folder.mask_kind == "instances" else sample.labels
+        prediction, truth = predictor.labels(sample.image), sample.labels
+        if folder.mask_kind == "instances":
+            prediction = data.label_instances(prediction, predictor.separation)
         own = _counts(truth, prediction, counts.shape[1])
         counts += own
         rows.append({"name": sample.name, **_scores(own)})
@@ -95,6 +96,8 @@ def _rank(folder: Path, names: list[str]) -> None:
 
 def _counts(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """(3, classes): pixels of each class in both, in the truth, in the prediction."""
+    if num_classes == 2:
+        truth, prediction = truth > 0, prediction > 0
     confusion = np.bincount(
         truth.astype(np.int64).ravel() * num_classes + prediction.ravel(),
         minlength=num_classes**2,

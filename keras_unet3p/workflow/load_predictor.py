@@ -26,11 +26,14 @@ class Predictor:
         num_channels: C, or None where the other side does not say.
         normalization: how stored images become unit values; None takes the rule for 8 and 16 bit
             integers.
+        separation: how far apart the masks in training drew touching instances, pixels; see
+            `data.separate_instances`.
     """
 
     labels: Callable[[np.ndarray], np.ndarray]
     num_channels: int | None
     normalization: data.Normalization | None = None
+    separation: int = 1
 
 
 def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
@@ -67,7 +70,8 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     if (path / "config.json").is_file():
         network, config = load_run(path)
         normalization = data.Normalization.from_dict(config["data"]["normalization"])
-        return _keras(network, normalization, tile_size)
+        separation = config["training"]["separation"]
+        return dataclasses.replace(_keras(network, normalization, tile_size), separation=separation)
     version = newest_version(path)
     if version is not None:
         return _saved_model(version)
@@ -78,7 +82,7 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
 
 
 def newest_version(path: Path) -> Path | None:
-    """The folder with `saved_model.pb`: `path` itself or its largest version; None if there is none."""
+    """The folder with `saved_model.pb`: `path` or its largest version; None if there is none."""
     if (path / "saved_model.pb").is_file():
         return path
     versions = [entry for entry in path.glob("*/saved_model.pb") if entry.parent.name.isdigit()]

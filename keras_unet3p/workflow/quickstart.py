@@ -119,10 +119,11 @@ def quickstart(
         sent = time.perf_counter()
         mask = client.predict((out / "large.png").read_bytes())
         seconds = time.perf_counter() - sent
-    large_dice = _dice(truth > 0, mask > 0)
+    instances = data.label_instances(mask)
+    large_dice = _dice(truth > 0, instances > 0)
     mask_path, overlay_path = out / "large_mask.png", out / "large_overlay.png"
     pictures.write_picture(mask_path, (mask > 0).astype(np.uint8) * 255)
-    pictures.write_picture(overlay_path, pictures.overlay(large / np.float32(255), mask))
+    pictures.write_picture(overlay_path, pictures.overlay(large / np.float32(255), instances))
     console.print(
         f"{height} x {width} pixels through {server.url} in {seconds:.1f} s, Dice {large_dice:.4f}",
         highlight=False,
