@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
-
-# TensorFlow reports every CPU feature and plug-in at start; errors still come through.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 from rich.console import Console
@@ -60,8 +60,7 @@ def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("quickstart"),
 ) -> None:
     """Make images, train, export, serve and segment a large image, in a few minutes."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     workflow.quickstart(out, console=_console)
 
 
@@ -114,8 +113,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a network; the same command continues a run that was stopped or killed."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     weights = {"auto": "auto", "yes": True, "no": False}
     if border_weights not in weights:
         raise ValueError(f"border_weights must be auto, yes or no, found {border_weights!r}")
@@ -164,8 +162,7 @@ def evaluate(
     tile_size: Tile = 512,
 ) -> None:
     """Compare a model's masks with the truth, image by image and overall."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     report = workflow.evaluate(
         model, images, masks, out=out, mask_kind=mask_kind.value, tile_size=tile_size
     )
@@ -185,8 +182,7 @@ def predict(
     tile_size: Tile = 512,
 ) -> None:
     """Segment images of any size."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     written = workflow.predict(model, images, out=out, overlays=overlays, tile_size=tile_size)
     _console.print(f"{len(written)} masks in {out}")
 
@@ -199,8 +195,7 @@ def export(
     version: Annotated[int | None, typer.Option(help="The next free one by default.")] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     folder = workflow.export(run, out, tile_size=tile_size, version=version)
     _console.print(f"{folder}\n\nserve it with\n  unet3p serve {folder.parent}")
 
@@ -213,8 +208,7 @@ def serve(
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
 ) -> None:
     """Serve an exported model on this machine (development; TensorFlow Serving in production)."""
-    from keras_unet3p import workflow
-
+    workflow = _workflow()
     def ready(server) -> None:
         _console.print(
             f"REST  {server.url}/v1/models/{model.resolve().name}:predict\n"
@@ -234,6 +228,29 @@ def _version(
     if version:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _workflow():
+    """Import the workflow without TensorFlow's start-up notes, which no setting stops."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    error_stream = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+            from keras_unet3p import workflow
+        except BaseException:
+            notes.seek(0)
+            os.write(error_stream, notes.read())
+            raise
+        finally:
+            os.dup2(error_stream, 2)
+            os.close(error_stream)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return workflow
 
 
 def _print_report(report: dict) -> None:

@@ -1,0 +1,3 @@
+from keras_unet3p.cli import main
+
+main()
