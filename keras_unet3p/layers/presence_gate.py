@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_unet3p.compat import register
 
 _ABSENT = -200.0
-"""Logit of an absent class: its float32 probability is exactly 0, its cross-entropy still finite."""
+"""Logit of an absent class: its probability is exactly 0, its cross-entropy still finite."""
 
 
 @register

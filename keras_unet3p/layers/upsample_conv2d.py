@@ -6,7 +6,13 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
-from keras_unet3p.layers.bilinear_upsampling2d import upsample_bilinear
+from keras_unet3p.layers.upsample_convolution import (
+    convolve_then_upsample,
+    low_resolution_pays,
+    upsample_then_convolve,
+)
+
+_METHODS = ("auto", "low_resolution", "plain")
 
 
 @register
@@ -16,9 +22,14 @@ class UpsampleConv2D(keras.layers.Layer):
     The weights are those of the convolution: `kernel` (3, 3, C, filters) and `bias` (filters,), so
     that they move freely between this layer and `Conv2D` after `UpSampling2D`.
 
+    Upsampling and convolution are linear and may be exchanged: the same numbers (float rounding
+    aside) then cost a fraction, and the upsampled map is never made. See `upsample_convolution`.
+
     Args:
         filters: number of output channels.
         factor: how many times higher and wider the output is; 1 or more.
+        method: "plain" upsamples, then convolves; "low_resolution" convolves first; "auto" takes
+            the one that is faster for these channels and this factor.
         use_bias: whether a bias is added.
         kernel_initializer, bias_initializer, kernel_regularizer: as in `Conv2D`.
 
@@ -29,6 +40,7 @@ class UpsampleConv2D(keras.layers.Layer):
         self,
         filters: int,
         factor: int,
+        method: str = "auto",
         use_bias: bool = True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -41,8 +53,11 @@ class UpsampleConv2D(keras.layers.Layer):
                 f"UpsampleConv2D: filters and factor must be 1 or more, "
                 f"found filters={filters}, factor={factor}"
             )
+        if method not in _METHODS:
+            raise ValueError(f"UpsampleConv2D: method must be one of {_METHODS}, found {method!r}")
         self.filters = filters
         self.factor = factor
+        self.method = method
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -63,8 +78,11 @@ class UpsampleConv2D(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        kernel = tf.cast(self.kernel, inputs.dtype)
-        y = tf.nn.conv2d(upsample_bilinear(inputs, self.factor), kernel, 1, "SAME")
+        low_resolution = self.method == "low_resolution" or (
+            self.method == "auto" and low_resolution_pays(inputs.shape[-1], self.factor)
+        )
+        way = convolve_then_upsample if low_resolution else upsample_then_convolve
+        y = way(inputs, tf.cast(self.kernel, inputs.dtype), self.factor)
         return y if self.bias is None else tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
 
     def compute_output_shape(self, input_shape):
@@ -81,6 +99,7 @@ class UpsampleConv2D(keras.layers.Layer):
             **super().get_config(),
             "filters": self.filters,
             "factor": self.factor,
+            "method": self.method,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),

@@ -31,6 +31,7 @@ class Blocks:
         kernel_initializer: of the convolutions; None is the untruncated He normal distribution.
         kernel_regularizer: of the convolutions.
         batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: batch normalisation's settings.
+        upsample_method: how `layers.UpsampleConv2D` computes.
     """
 
     prefix: str = ""
@@ -41,6 +42,7 @@ class Blocks:
     batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
     batch_norm_gamma: Any = "ones"
+    upsample_method: str = "auto"
 
     def conv(self, x, filters: int, kernel_size: int, name: str, padding: str | None = None):
         return keras.layers.Conv2D(
@@ -60,7 +62,13 @@ class Blocks:
         return self.norm_relu(self.upsample_conv(x, filters, factor, f"{name}_conv"), name)
 
     def upsample_conv(self, x, filters: int, factor: int, name: str):
-        return UpsampleConv2D(filters, factor, name=f"{self.prefix}{name}", **self._kernel())(x)
+        return UpsampleConv2D(
+            filters,
+            factor,
+            method=self.upsample_method,
+            name=f"{self.prefix}{name}",
+            **self._kernel(),
+        )(x)
 
     def up_conv(self, x, filters: int, kernel_size: int, name: str):
         """Transposed convolution of stride 2."""

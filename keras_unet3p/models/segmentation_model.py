@@ -169,7 +169,7 @@ def _match(y, sample_weight, prediction, margin: int):
     """Mask as (B, h, w, K) and weight map as (B, h, w), of the prediction's height and width."""
     y = tf.convert_to_tensor(y)
     if y.shape.rank == 3:
-        y = y[..., tf.newaxis]
+        y = tf.expand_dims(y, -1)
     if y.shape.rank != 4:
         raise ValueError(
             f"mask: expected (B, H, W), (B, H, W, 1) or (B, H, W, K), found shape {y.shape}"

@@ -70,6 +70,7 @@ def unet_tensors(
     kernel_regularizer: Any = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
+    upsample_method: str = "auto",
     prefix: str = "",
 ) -> dict[str, Any]:
     """U-Net on a Keras tensor, for embedding in a model of your own.
@@ -91,6 +92,8 @@ def unet_tensors(
         kernel_initializer: None is the paper's Gaussian of deviation sqrt(2 / N), untruncated.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
+        upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
+            computed (`layers.UpsampleConv2D`). The result is the same.
         prefix: put before every layer's name.
 
     Returns:
@@ -124,6 +127,7 @@ def unet_tensors(
         "kernel_regularizer": kernel_regularizer,
         "batch_norm_momentum": batch_norm_momentum,
         "batch_norm_epsilon": batch_norm_epsilon,
+        "upsample_method": upsample_method,
     }
     down = Blocks(batch_norm=bool(batch_norm), **settings)
     up = Blocks(batch_norm=batch_norm is True, **settings)

@@ -76,6 +76,7 @@ def unet3plus_tensors(
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
     batch_norm_gamma: Any = "ones",
+    upsample_method: str = "auto",
     prefix: str = "",
 ) -> dict[str, Any]:
     """UNet 3+ on a Keras tensor, for embedding in a model of your own.
@@ -103,6 +104,8 @@ def unet3plus_tensors(
         batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: of batch normalisation; the
             defaults are PyTorch's. The authors draw gamma from N(1, 0.02):
             `keras.initializers.RandomNormal(1.0, 0.02)`.
+        upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
+            computed (`layers.UpsampleConv2D`). The result is the same.
         prefix: put before every layer's name.
 
     Returns:
@@ -125,6 +128,7 @@ def unet3plus_tensors(
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
         batch_norm_gamma=batch_norm_gamma,
+        upsample_method=upsample_method,
     )
 
     tensors: dict[str, Any] = {}

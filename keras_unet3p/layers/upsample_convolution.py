@@ -1,0 +1,182 @@
+"""3x3 convolution of a bilinearly upsampled map, computed without the upsampled map.
+
+Upsampling U and convolution are linear and can be exchanged, exactly:
+
+    conv3x3(U x) = sum over the kernel's taps (a, b) of  S_a U (W_ab . x) U^T S_b^T
+
+with W_ab the 1x1 slices of the kernel and S_a the shift by a, which fills in the zeros of "same"
+padding. So: one matrix product at low resolution to 9 F channels, then interpolation and shift
+along the columns (9 F -> 3 F), then along the rows (3 F -> F). The two interpolations are matrix
+products as well. Their matrices are banded, so the map is cut into blocks with a border of one
+pixel, each interpolated by a small dense matrix: the cost is linear in the image's area.
+
+The order of the axes is chosen so that nothing is transposed: the vertical tap becomes an axis in
+front of the rows, the horizontal one is merged with the columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.layers.bilinear_upsampling2d import upsample_bilinear
+
+_BLOCK = 32
+"""Length of the blocks, in low-resolution pixels, if the map's size allows it."""
+
+
+def upsample_then_convolve(x, kernel, factor: int):
+    """The plain way: the upsampled map is made, then convolved."""
+    return tf.nn.conv2d(upsample_bilinear(x, factor), kernel, 1, "SAME")
+
+
+def convolve_then_upsample(x, kernel, factor: int):
+    """The same result at low resolution.
+
+    Args:
+        x: (B, h, w, C), floating.
+        kernel: (3, 3, C, F), of the type of `x`.
+        factor: integer, 1 or more.
+
+    Returns:
+        (B, factor * h, factor * w, F), of the type of `x`.
+    """
+    channels, filters = kernel.shape[2], kernel.shape[3]
+    dynamic = tf.shape(x)
+    batch = dynamic[0] if x.shape[0] is None else x.shape[0]
+    rows = _Axis(dynamic[1] if x.shape[1] is None else x.shape[1], factor)
+    columns = _Axis(dynamic[2] if x.shape[2] is None else x.shape[2], factor)
+
+    blocks = columns.windows(rows.windows(x, 1), 2)
+    blocks = tf.reshape(
+        blocks, (batch * rows.blocks, 1, rows.window * columns.blocks * columns.window, channels)
+    )
+    taps = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (1, 3, channels, 3 * filters))
+    # (batch and row block, vertical tap, pixels, horizontal tap and filter)
+    y = tf.matmul(blocks, taps)
+    y = tf.reshape(
+        y, (batch * rows.blocks * 3 * rows.window, columns.blocks, columns.window * 3, filters)
+    )
+    y = tf.matmul(columns.matrix((0, 1, 2, 3), x.dtype), y)
+    y = tf.reshape(
+        y, (batch, rows.blocks, 3 * rows.window, columns.blocks * columns.outputs * filters)
+    )
+    y = tf.matmul(rows.matrix((0, 1, 3, 2), x.dtype), y)
+    y = tf.reshape(
+        y, (batch, rows.blocks * rows.outputs, columns.blocks * columns.outputs, filters)
+    )
+    y = y[:, : rows.size * factor, : columns.size * factor]
+    y.set_shape(
+        (
+            x.shape[0],
+            *(None if size is None else factor * size for size in x.shape[1:3]),
+            filters,
+        )
+    )
+    return y
+
+
+class _Axis:
+    """How one axis is cut into blocks, and the matrices that interpolate a block.
+
+    Every number is a Python integer, or an integer tensor where the size is not known before the
+    graph runs.
+    """
+
+    def __init__(self, size, factor: int):
+        self.size = size
+        self.factor = factor
+        self.static = isinstance(size, int)
+        if self.static:
+            # A short axis is one block; it needs no border.
+            self.blocks = 1 if size <= _BLOCK * 3 // 2 else -(-size // _BLOCK)
+            divisors = [n for n in range(self.blocks // 2, 2 * self.blocks) if n and size % n == 0]
+            if self.blocks > 1 and divisors:
+                self.blocks = min(divisors, key=lambda n: abs(n - self.blocks))
+        else:
+            self.blocks = tf.maximum(1, (size + _BLOCK - 1) // _BLOCK)
+        self.block = -(-size // self.blocks)
+        if not self.static:
+            self.block = tf.maximum(2, self.block)  # `_add_up` takes two ends of a block apart
+        self.border = 0 if self.static and self.blocks == 1 else 1
+        self.window = self.block + 2 * self.border
+        self.outputs = self.block * factor
+
+    def windows(self, x, axis: int):
+        """Cuts `axis` (1 or 2) into blocks with their borders, kept on the same axis.
+
+        Beyond the map's ends the border repeats pixels that the matrices ignore.
+        """
+        if not self.border:
+            return x
+        arange = np.arange if self.static else tf.range
+        clip = np.clip if self.static else tf.clip_by_value
+        index = (arange(self.blocks) * self.block)[:, None] + arange(self.window)[None] - 1
+        if self.static:
+            index = clip(index, 0, self.size - 1).reshape(-1)
+        else:
+            index = tf.reshape(clip(index, 0, self.size - 1), (-1,))
+
+        @tf.custom_gradient
+        def cut(x):
+            return tf.gather(x, index, axis=axis), lambda upstream: self._add_up(upstream, axis)
+
+        return cut(x)
+
+    def _add_up(self, windows, axis: int):
+        """The gradient of `windows`: every border is added to the block that it was taken from."""
+        shape = tf.shape(windows)
+        before, after = shape[:axis], shape[axis + 1 :]
+        w = tf.reshape(
+            windows,
+            (tf.reduce_prod(before), self.blocks, self.window, tf.reduce_prod(after)),
+        )
+        nothing = tf.zeros_like(w[:, :1, :1])
+        first = w[:, :, 1:2] + tf.concat([nothing, w[:, :-1, -1:]], axis=1)
+        last = w[:, :, -2:-1] + tf.concat([w[:, 1:, :1], nothing], axis=1)
+        w = tf.concat([first, w[:, :, 2:-2], last], axis=2)
+        w = tf.reshape(w, tf.concat([before, [self.blocks * self.block], after], axis=0))
+        return w[:, : self.size] if axis == 1 else w[:, :, : self.size]
+
+    def matrix(self, order, dtype):
+        """Interpolation and shifted sum of the three taps, for every block.
+
+        Axes: block, output pixel, and (window pixel, tap) permuted by `order` and then merged.
+        """
+        arange = np.arange if self.static else tf.range
+        where = np.where if self.static else tf.where
+        block = arange(self.blocks)[:, None, None, None]
+        output = block * self.outputs + arange(self.outputs)[None, :, None, None]
+        source = block * self.block + arange(self.window)[None, None, :, None] - self.border
+        shifted = output + (arange(3) - 1)  # the upsampled pixel that the tap reads
+        if not self.static:
+            shifted, source = tf.cast(shifted, tf.float32), tf.cast(source, tf.float32)
+        inside = (shifted >= 0) & (shifted < self._upsampled_size())
+        centre = (shifted + 0.5) / self.factor - 0.5
+        if self.static:
+            centre = np.clip(centre, 0, self.size - 1)
+        else:
+            centre = tf.clip_by_value(centre, 0.0, tf.cast(self.size - 1, tf.float32))
+        weight = 1 - abs(centre - source)
+        weight = where(inside & (weight > 0), weight, 0.0)
+        if self.static:
+            weight = weight.transpose(order).reshape(self.blocks, self.outputs, 3 * self.window)
+            return tf.constant(weight, dtype)
+        weight = tf.reshape(
+            tf.transpose(weight, order), (self.blocks, self.outputs, 3 * self.window)
+        )
+        return tf.cast(weight, dtype)
+
+    def _upsampled_size(self):
+        size = self.size * self.factor
+        return size if self.static else tf.cast(size, tf.float32)
+
+
+def low_resolution_pays(channels: int, factor: int) -> bool:
+    """Whether `convolve_then_upsample` is the faster of the two ways.
+
+    Measured forward and backward on a CPU with `benchmarks/upsample_conv2d.py --more`: the two
+    ways meet near 48 input channels for factor 2, 24 for factor 4, 12 for 8 and 6 for 16, whatever
+    the size of the map; the number of filters matters little.
+    """
+    return factor > 1 and channels * factor >= 96
