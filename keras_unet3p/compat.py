@@ -14,6 +14,14 @@ register = keras.saving.register_keras_serializable(package="keras_unet3p")
 """Class decorator: makes a class loadable from `.keras` files without `custom_objects`."""
 
 
+def register_as(name: str):
+    """`register` under another name than the class's, for classes whose names are taken twice.
+
+    The registry knows names only: a loss and a metric called Dice would replace each other.
+    """
+    return keras.saving.register_keras_serializable(package="keras_unet3p", name=name)
+
+
 def scale_loss_for_distribution(loss):
     """Divide a loss by the number of replicas where the Keras at hand wants the loss to do so.
 

@@ -56,7 +56,7 @@ def make_batch(
     num_classes = int(y_pred.shape[-1])
     exclusive = num_classes > 1 and not multi_label
 
-    prediction = tf.cast(y_pred, tf.float32)
+    prediction = _as_float32(y_pred)
     if from_logits:
         logits = prediction
         probabilities = tf.nn.softmax(logits) if exclusive else tf.math.sigmoid(logits)
@@ -70,6 +70,16 @@ def make_batch(
     return Batch(
         truth, probabilities, logits, exclusive, valid, pixel_weights, image_weights, poison
     )
+
+
+@tf.custom_gradient
+def _as_float32(values):
+    """Cast whose gradient stays within float16, where that of a logarithm can leave it."""
+
+    def gradient(upstream):
+        return tf.saturate_cast(upstream, values.dtype)
+
+    return tf.cast(values, tf.float32), gradient
 
 
 def with_channel_axis(y_true, y_pred):

@@ -22,10 +22,13 @@ class ClDice(RegionLoss):
     borders. Skeletons are soft, made of minimum and maximum filters (the paper's algorithm 1).
     For each image and class, then the mean; in [0, 1].
 
+    Unlike in the paper, what is left after the last erosion belongs to the skeleton: without it
+    foreground everywhere, which never erodes, would have no skeleton and score best.
+
     Args:
       alpha: Share of the clDice term, in [0, 1]. At 1 only skeletons count, and a network learns
         thin structures of any width; the paper uses up to 1/2.
-      iterations: Erosions of the skeleton, at least the largest radius of a structure in pixels.
+      iterations: Erosions of the skeleton; the radius in pixels up to which structures are thinned.
       smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
       include_background, class_weights: See `IoU`.
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
@@ -34,7 +37,7 @@ class ClDice(RegionLoss):
     def __init__(
         self,
         alpha: float = 0.5,
-        iterations: int = 10,
+        iterations: int = 3,
         *,
         smooth: float = 1.0,
         include_background: bool = True,
@@ -89,13 +92,13 @@ class ClDice(RegionLoss):
 
 
 def soft_skeleton(images, iterations: int):
-    """What an opening removes at each of a series of erosions; (B, H, W, K) in [0, 1]."""
+    """What openings remove along a series of erosions, and what those leave; (B, H, W, K)."""
     skeleton = tf.nn.relu(images - _dilated(_eroded(images)))
     for _ in range(iterations):
         images = _eroded(images)
         removed = tf.nn.relu(images - _dilated(_eroded(images)))
         skeleton += removed * (1.0 - skeleton)
-    return skeleton
+    return skeleton + _eroded(images) * (1.0 - skeleton)
 
 
 def _eroded(images):

@@ -6,7 +6,7 @@ from keras_unet3p import compat
 from keras_unet3p.losses._region_loss import OverlapLoss
 
 
-@compat.register
+@compat.register_as("IoULoss")
 class IoU(OverlapLoss):
     """1 - sum(p g) / sum(p + g - p g), for each image and class, then the mean.
 

@@ -62,10 +62,8 @@ def multi_scale_ssim(truth, probabilities) -> Any:
     for scale in range(num_scales):
         if scale:
             truth, probabilities = _halved(truth), _halved(probabilities)
-        luminance, contrast_structure = _ssim_maps(truth, probabilities)
-        if scale == num_scales - 1:
-            contrast_structure *= luminance
-        terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
+        contrast_structure, similarity = _ssim_means(truth, probabilities)
+        terms.append(similarity if scale == num_scales - 1 else contrast_structure)
     weights = _WEIGHTS[num_scales - 1, :num_scales]
     return _weighted_product(tf.stack(terms, axis=-1), tf.constant(weights))
 
@@ -93,17 +91,16 @@ def _with_unknown_size(truth, probabilities):
         if scale:
             truth = _padded_to_window(_halved(truth))
             probabilities = _padded_to_window(_halved(probabilities))
-        luminance, contrast_structure = _ssim_maps(truth, probabilities)
+        contrast_structure, similarity = _ssim_means(truth, probabilities)
         continues = fits[scale + 1] if scale + 1 < len(fits) else tf.constant(False)
         is_last = tf.logical_and(fit, tf.logical_not(continues))
-        contrast_structure *= tf.where(is_last, luminance, 1.0)
-        terms.append(tf.reduce_mean(contrast_structure, axis=(1, 2)))
+        terms.append(tf.where(is_last, similarity, contrast_structure))
     num_scales = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
     return _weighted_product(tf.stack(terms, axis=-1), tf.constant(_WEIGHTS)[num_scales - 1])
 
 
-def _ssim_maps(x, y):
-    """Luminance and contrast-structure terms at every position of the window, (B, W', H', K)."""
+def _ssim_means(x, y):
+    """Means over an image of the contrast-structure term and of the whole SSIM, (B, K) each."""
     # Variances do not change with a shift, and lose less to rounding about the middle of the range.
     x, y = x - 0.5, y - 0.5
     maps = _gaussian_filtered(tf.concat([x, y, x * y, x * x + y * y], axis=0))
@@ -113,7 +110,13 @@ def _ssim_maps(x, y):
     mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
     luminance = (2.0 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
     contrast_structure = (2.0 * covariance + C2) / (variances + C2)
-    return luminance, contrast_structure
+    contrast_structure_mean = tf.reduce_mean(contrast_structure, axis=(1, 2))
+    similarity = tf.reduce_mean(luminance * contrast_structure, axis=(1, 2))
+    # Where structures are opposed, a better luminance makes their product worse. There the sum
+    # gives the direction.
+    direction = contrast_structure_mean + tf.reduce_mean(luminance, axis=(1, 2))
+    opposed = direction + tf.stop_gradient(similarity - direction)
+    return contrast_structure_mean, tf.where(similarity > GRADIENT_FLOOR, similarity, opposed)
 
 
 def _gaussian_filtered(images):
