@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from keras_unet3p._version import __version__
+from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.tiling.geometry import TileGeometry
@@ -24,10 +24,8 @@ from keras_unet3p.tiling.network_geometry import (
     input_channels,
     model_geometry,
     network_function,
-    trace_network,
 )
 
-_GRAPH_LIMIT = 2**31 - 1
 _PREDICT = "tensorflow/serving/predict"
 
 
@@ -102,8 +100,9 @@ def export_savedmodel(
         raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
     geometry = model_geometry(model, tile_size, halo, blend=blend)
     channels = input_channels(model)
-    frozen = _freeze(model, geometry, channels, activation)
-    num_classes = int(frozen.outputs[0].shape[-1])
+    network = network_function(model, activation)
+    frozen = frozen_network(model, network, geometry.tile, channels)
+    num_classes = frozen.num_classes
     _check_classes(classes, num_classes)
 
     base = Path(folder)
@@ -117,7 +116,7 @@ def export_savedmodel(
     shutil.rmtree(working, ignore_errors=True)
     try:
         tiler = InGraphTiler(
-            lambda tiles: tf.nest.flatten(frozen(tiles))[0],
+            frozen,
             geometry,
             num_classes,
             tiles_per_step=tiles_per_step,
@@ -176,18 +175,6 @@ def _check_classes(classes: Sequence[str] | None, num_classes: int) -> None:
         )
 
 
-def _freeze(model, geometry: TileGeometry, channels: int, activation: str | None):
-    """The network for one tile as a function whose weights are constants."""
-    size = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
-    if size > _GRAPH_LIMIT:
-        raise ValueError(
-            f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
-            f"{size / 2**30:.2f} GiB"
-        )
-    traced = trace_network(network_function(model, activation), geometry.tile, channels)
-    return convert_variables_to_constants_v2(traced, lower_control_flow=False)
-
-
 def _write_graph(
     folder: Path, tiler: InGraphTiler, decoder: ImageDecoder, channels: int, pixels: tf.DType
 ) -> None:
@@ -225,10 +212,9 @@ def _write_graph(
                 key: tf.compat.v1.placeholder(dtype, shape, name=f"{name}_{key}")
                 for key, (shape, dtype) in specs.items()
             }
-            compiled = tf.function(function, jit_compile=False, autograph=False)
             outputs = {
                 key: tf.identity(value, name=f"{name}_{key}_out")
-                for key, value in compiled(**inputs).items()
+                for key, value in function(**inputs).items()
             }
             info = tf.compat.v1.saved_model.build_tensor_info
             signatures[name] = tf.compat.v1.saved_model.build_signature_def(
@@ -237,7 +223,7 @@ def _write_graph(
                 _PREDICT,
             )
     size = graph.as_graph_def().ByteSize()
-    if size > _GRAPH_LIMIT:
+    if size > GRAPH_LIMIT:
         raise ValueError(f"the frozen graph must be below 2 GB, found {size / 2**30:.2f} GiB")
     with tf.compat.v1.Session(graph=graph) as session:
         builder = tf.compat.v1.saved_model.Builder(str(folder))

@@ -21,6 +21,23 @@ class SessionModel:
             {info.inputs[key].name: value for key, value in inputs.items()},
         )
 
+    def executed_nodes(self, signature, **inputs):
+        """The nodes that TensorFlow really ran, after its graph optimizer."""
+        info = self.signatures[signature]
+        metadata = tf.compat.v1.RunMetadata()
+        self.session.run(
+            [output.name for output in info.outputs.values()],
+            {info.inputs[key].name: value for key, value in inputs.items()},
+            options=tf.compat.v1.RunOptions(output_partition_graphs=True),
+            run_metadata=metadata,
+        )
+        nodes = []
+        for graph in metadata.partition_graphs:
+            nodes += graph.node
+            for function in graph.library.function:
+                nodes += function.node_def
+        return nodes
+
     def __enter__(self):
         return self
 

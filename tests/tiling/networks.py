@@ -48,8 +48,8 @@ def _spread_classes(features, head, channels):
     found = features.predict(image, verbose=0).reshape(-1, features.output_shape[-1])
     kernel = head.get_weights()[0]
     logits = found @ kernel[0, 0]
-    kernel = kernel / logits.std(0)
-    head.set_weights([kernel, -(logits / logits.std(0)).mean(0)])
+    deviation = np.maximum(logits.std(0), 1e-3)
+    head.set_weights([kernel / deviation, -logits.mean(0) / deviation])
 
 
 def trained_statistics(model, seed=0):
