@@ -19,7 +19,8 @@ T = TypeVar("T")
 Image = bytes | str | Path | np.ndarray
 
 _AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-_ENCODED = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
+# What the served graph decodes by itself in all its variants.
+_ENCODED = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 class Client:
@@ -86,9 +87,10 @@ class Client:
         """Segments one image of any size.
 
         Args:
-            image: an encoded image (PNG, JPEG, BMP, GIF) as bytes; a path to an image file (TIFF
-                and NPY too); or an array (H, W) or (H, W, C) in RGB order, of integers over their
-                type's whole range, booleans, or floats in [0, 1].
+            image: an encoded image as bytes (PNG and JPEG travel as they are; BMP, TIFF and what
+                else OpenCV reads, as PNG); a path to such a file or to an NPY file; or an array
+                (H, W) or (H, W, C) in RGB order, of integers over their type's whole range,
+                booleans, or floats in [0, 1].
             signature: "serving_default" (the image travels as PNG, losslessly up to 16 bit) or
                 "classes" (as numbers); by default the first where PNG can hold the image.
 
@@ -116,7 +118,7 @@ class Client:
         """Segments an encoded image; returns the class ids as PNG bytes.
 
         Args:
-            image: PNG, JPEG, BMP or GIF bytes.
+            image: PNG, JPEG or BMP bytes.
 
         Raises:
             EndpointError: as `predict`.
@@ -246,8 +248,11 @@ def _encoded(image: Image) -> bytes:
         if data.startswith(_ENCODED):
             return data
         image = _read_array(path, data)
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return bytes(image)
+    elif isinstance(image, (bytes, bytearray, memoryview)):
+        data = bytes(image)
+        if data.startswith(_ENCODED):
+            return data
+        image = _decode_array(data, "image")
     pixels = _check(image)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255

@@ -37,7 +37,7 @@ class LocalServer:
         host: address to listen on. The default is reachable from this machine only.
         port: REST port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one.
-        labels: name -> label -> version number; a version with a label is loaded besides the newest.
+        labels: name -> label -> version number; such versions are loaded besides the newest.
         num_versions: how many of the newest versions of a model to serve.
         workers: requests that run at the same time; by default half as many as the machine has
             processors, at least two, as TensorFlow uses several itself.

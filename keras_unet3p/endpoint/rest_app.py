@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import inspect
 import re
 import time
 from importlib import resources
@@ -35,6 +35,8 @@ def rest_app(service: PredictService) -> Starlette:
     async def v1(request: Request) -> Response:
         path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
         path = path.split("?")[0]
+        if not path.lower().startswith("/v1/"):
+            return JSONResponse({"error": "Not Found"}, 404)
         body = _Body(request, service.max_request_bytes)
         try:
             if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
@@ -70,18 +72,17 @@ def rest_app(service: PredictService) -> Starlette:
             },
         )
 
-    async def not_found(request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 404)
-        return JSONResponse({"error": getattr(error, "detail", "Not Found")}, status)
+    async def not_allowed(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": "Method Not Allowed"}, 405)
 
     methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
     return Starlette(
         routes=[
             Route("/", page, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
-            Route("/v1/{path:path}", v1, methods=methods),
+            Route("/{path:path}", v1, methods=methods),
         ],
-        exception_handlers={404: not_found, 405: not_found},
+        exception_handlers={405: not_allowed},
     )
 
 
@@ -94,7 +95,7 @@ class _Body:
         self._size = 0
         self._finished = request.method in ("GET", "HEAD")
         length = request.headers.get("content-length", "")
-        self._length = int(length[:18]) if length.isdigit() else 0
+        self._length = int(length) if length.isdigit() else 0
 
     async def _next(self) -> bytes:
         message = await self._request.receive()
@@ -233,12 +234,7 @@ def _status(service: PredictService, match: re.Match) -> Response:
 
 def _message_to_dict(message) -> dict:
     # The option that prints empty fields was renamed in protobuf 26.
-    try:
-        text = json_format.MessageToJson(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    except TypeError:
-        text = json_format.MessageToJson(
-            message, preserving_proto_field_name=True, including_default_value_fields=True
-        )
-    return json.loads(text)
+    parameters = inspect.signature(json_format.MessageToDict).parameters
+    new = "always_print_fields_with_no_presence"
+    options: dict = {new if new in parameters else "including_default_value_fields": True}
+    return json_format.MessageToDict(message, preserving_proto_field_name=True, **options)

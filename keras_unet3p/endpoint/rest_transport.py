@@ -170,4 +170,4 @@ def _decode(objects: np.ndarray) -> np.ndarray:
     def decode(item) -> bytes:
         return base64.b64decode(item["b64"]) if isinstance(item, dict) else item.encode()
 
-    return np.frompyfunc(decode, 1, 1)(objects)
+    return np.asarray(np.frompyfunc(decode, 1, 1)(objects), object)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+pytest.importorskip("requests")
+
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.json_tensors import format_answer, parse_request
+
+TYPES = [
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "bool",
+]
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data(), st.sampled_from(TYPES))
+def test_arrays_survive_both_forms(data, dtype):
+    array = data.draw(
+        hnp.arrays(dtype, hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
+    )
+    for key, rows in (("instances", True), ("inputs", False)):
+        body = json.dumps({key: array.tolist()}).encode()
+        name, inputs, is_rows = parse_request(body, lambda _: {"x": dtype})
+        assert (name, is_rows) == ("", rows)
+        assert inputs["x"].dtype == array.dtype
+        np.testing.assert_array_equal(inputs["x"], array)
+        answer = json.loads(format_answer({"y": array}, rows))
+        back = np.array(answer["predictions" if rows else "outputs"], dtype)
+        np.testing.assert_array_equal(back, array)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["inputs", "instances", "b64", "x", "y"]), inner, max_size=3
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_whatever_comes_is_read_or_refused(value):
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    for types in ({"x": "string"}, {"x": "float32", "y": "uint8"}, {"x": "uint8"}):
+        refusal = None
+        try:
+            parse_request(body, lambda _, types=types: types)
+        except EndpointError as error:
+            refusal = error
+        assert refusal is None or refusal.code == "INVALID_ARGUMENT"
+        assert refusal is None or len(refusal.message) < 1000
+
+
+def test_outputs_that_json_cannot_hold_are_an_error():
+    for dtype in ("float16", "uint16", "complex64"):
+        with pytest.raises(EndpointError, match=f"Failed to write JSON value .*{dtype}"):
+            format_answer({"y": np.ones(3, dtype)}, rows=False)
+
+
+def test_rows_need_one_batch_size():
+    outputs = {"a": np.ones(2), "b": np.ones(3)}
+    with pytest.raises(EndpointError, match="inconsistent batch size"):
+        format_answer(outputs, rows=True)
+    with pytest.raises(EndpointError, match="no shape information"):
+        format_answer({"a": np.float32(1)}, rows=True)
+
+
+def test_only_names_that_end_in_bytes_are_base64():
+    outputs = {"mask_bytes": np.array([b"\xff"], object), "text": np.array([b"hi"], object)}
+    answer = json.loads(format_answer(outputs, rows=True))
+    assert answer == {"predictions": [{"mask_bytes": {"b64": "/w=="}, "text": "hi"}]}
+
+
+def test_nan_stays_nan():
+    assert math.isnan(json.loads(format_answer({"y": np.array([np.nan])}, False))["outputs"][0])
