@@ -341,9 +341,7 @@ def test_alone_trains_a_small_network(name):
 def test_refuses_what_cannot_be_right(name):
     loss = LOSSES[name]()
     mask, probabilities = binary_case()
-    with pytest.raises(
-        ValueError, match=r"height, 20 against 24.*\(2, 20, 20, 1\).*cropped"
-    ):
+    with pytest.raises(ValueError, match=r"height, 20 against 24.*\(2, 20, 20, 1\).*cropped"):
         loss(mask[:, 2:-2], probabilities)
     with pytest.raises(ValueError, match=r"1 channel .*or 1 .*\(2, 24, 20, 3\)"):
         loss(np.eye(3)[mask], probabilities)
