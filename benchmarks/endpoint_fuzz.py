@@ -3,8 +3,8 @@
     python benchmarks/endpoint_fuzz.py [--requests 10000] [--seed 0]
 
 The endpoint runs in a process of its own and serves a small exported U-Net. Malformed requests go
-to its REST and gRPC ports from eight threads; after each twentieth comes a valid one whose answer is
-compared.
+to its REST and gRPC ports from eight threads; after each twentieth comes a valid one whose answer
+is compared.
 Printed at the end: how the requests were answered, wrong answers to valid ones, server faults (5xx
 or INTERNAL), and the process's memory, threads and open files before and after.
 """
@@ -448,7 +448,10 @@ def main() -> None:
         folder = Path(temporary) / "cells"
         export_unet(folder)
         command = [sys.executable, "-c", SERVER, str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        # The decoders of TensorFlow complain about every broken image on stderr.
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server:
             url, grpc_address = server.stdout.readline().split()
             # What the first requests allocate stays, so it comes before the measurement.
             fuzz(url, grpc_address, max(200, options.requests // 10), seed=options.seed + 1)
