@@ -1,0 +1,54 @@
+"""A small set of cells and a run trained on it for seconds, shared by the workflow's tests."""
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_unet3p import data, pictures, workflow
+
+_SMALL = {
+    "architecture": "unet3plus",
+    "filters": 4,
+    "depth": 2,
+    "patch_size": 32,
+    "batch_size": 2,
+    "epochs": 2,
+    "steps_per_epoch": 4,
+    "validation": 0.25,
+}
+
+
+def write_cells(folder, count=8, size=(60, 76)):
+    for number in range(count):
+        image, labels = data.generate_cells(size, seed=number)
+        pictures.write_picture(folder / "images" / f"cell_{number}.png", image)
+        pictures.write_picture(folder / "masks" / f"cell_{number}.png", labels.astype(np.uint16))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory):
+    return write_cells(tmp_path_factory.mktemp("cells"))
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Options of a training that takes seconds."""
+    return dict(_SMALL)
+
+
+@pytest.fixture(scope="session")
+def quiet():
+    return Console(quiet=True)
+
+
+@pytest.fixture(scope="session")
+def run(cells, tmp_path_factory, quiet):
+    out = tmp_path_factory.mktemp("runs") / "small"
+    workflow.train(cells / "images", cells / "masks", out=out, console=quiet, **_SMALL)
+    return out
+
+
+@pytest.fixture(scope="session")
+def exported(run, tmp_path_factory):
+    return workflow.export(run, tmp_path_factory.mktemp("models") / "cells", tile_size=64)

@@ -1,0 +1,83 @@
+"""Evaluation of a run."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from keras_unet3p import data, workflow
+from keras_unet3p.workflow.evaluate import evaluate_folder
+from keras_unet3p.workflow.load_predictor import Predictor
+
+
+class _Folder:
+    """What `evaluate_folder` uses of an opened folder."""
+
+    def __init__(self, kind, num_classes, samples):
+        self.mask_kind, self.num_classes, self.samples = kind, num_classes, samples
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+def _sample(name, labels):
+    return data.Sample(name, np.zeros((*labels.shape, 1), np.float32), labels)
+
+
+def _predictor(predictions):
+    remaining = iter(predictions)
+    return Predictor(lambda image: next(remaining), 1)
+
+
+def test_dice_and_iou_are_those_of_the_counts(tmp_path):
+    truth = np.array([[1, 1, 0, 0]], np.int32)
+    folder = _Folder(
+        "binary", 1, [_sample("a", truth), _sample("b", truth), _sample("c", 0 * truth)]
+    )
+    predictions = [np.array([[1, 0, 1, 0]]), np.array([[1, 1, 0, 0]]), np.zeros((1, 4), int)]
+    report = evaluate_folder(_predictor(predictions), folder, None)
+    assert [row["name"] for row in report["images"]] == ["a", "b", "c"]
+    assert report["images"][0]["dice"] == pytest.approx(0.5)
+    assert report["images"][0]["iou"] == pytest.approx(1 / 3)
+    assert report["images"][0]["pixel_error"] == pytest.approx(0.5)
+    assert report["images"][2]["dice"] == 1.0, "nothing there and nothing found is perfect"
+    assert report["overall"]["dice"] == pytest.approx(6 / 8)
+    assert report["overall"]["iou"] == pytest.approx(3 / 5)
+
+
+def test_classes_are_averaged_without_the_background():
+    truth = np.array([[0, 0, 1, 1, 2, 2]], np.int32)
+    prediction = np.array([[0, 0, 1, 2, 2, 2]])
+    folder = _Folder("classes", 3, [_sample("a", truth)])
+    report = evaluate_folder(_predictor([prediction]), folder, None)
+    assert report["overall"]["iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert report["overall"]["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_files_agree_with_the_report_and_pictures_are_ranked(run, cells, tmp_path):
+    for _ in range(2):  # again over the first one's files
+        report = workflow.evaluate(run, cells / "images", cells / "masks", out=tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [r["name"] for r in report["images"]] + ["overall"]
+    assert float(rows[-1]["dice"]) == report["overall"]["dice"]
+    dices = [row["dice"] for row in report["images"]]
+    assert dices == sorted(dices)
+    ranked = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert ranked == [f"{i:04d}_{row['name']}.png" for i, row in enumerate(report["images"])]
+
+
+def test_a_run_and_its_export_agree(run, exported, cells):
+    ours = workflow.evaluate(run, cells / "images", cells / "masks", tile_size=64)
+    served = workflow.evaluate(exported.parent, cells / "images", cells / "masks")
+    for name, value in ours["overall"].items():
+        assert served["overall"][name] == pytest.approx(value, abs=1e-3)
+
+
+def test_what_is_no_model_is_refused(tmp_path, cells):
+    with pytest.raises(ValueError, match="no run folder"):
+        workflow.evaluate(tmp_path, cells / "images", cells / "masks")
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        workflow.export(tmp_path, tmp_path / "models")

@@ -1,0 +1,137 @@
+"""Training from folders."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_unet3p import data, pictures, training, workflow
+
+
+def test_a_run_folder_holds_all_that_the_readme_says(run, small):
+    history = training.History(run / "history.csv", "val_dice")
+    assert [row["epoch"] for row in history.rows] == [1, 2]
+    assert {"loss", "dice", "val_loss", "val_dice", "val_iou", "seconds"} <= set(history.rows[0])
+    assert (run / "last-epoch-0002.keras").exists()
+    assert isinstance(keras.models.load_model(run / "best.keras"), keras.Model)
+    assert list((run / "tensorboard" / "overlays").iterdir())
+    assert list((run / "validation" / "pictures").glob("*.png"))
+    config = json.loads((run / "config.json").read_text())
+    assert config["training"]["patch_size"] == small["patch_size"]
+    assert config["data"]["mask_kind"] == "instances"
+    assert not set(config["data"]["training_images"]) & set(config["data"]["validation_images"])
+
+
+def test_the_networks_first_layer_normalises_as_the_training_images_need_it(run, cells):
+    config = json.loads((run / "config.json").read_text())
+    folder = data.open_folder(cells / "images", cells / "masks")
+    names = config["data"]["training_images"]
+    pixels = np.concatenate([s.image.ravel() for s in folder if s.name in names])
+    saved = config["data"]["normalization"]
+    np.testing.assert_allclose(saved["mean"], [pixels.mean()], rtol=1e-4)
+    np.testing.assert_allclose(saved["std"], [pixels.std()], rtol=1e-4)
+    layers = [
+        layer
+        for layer in keras.models.load_model(run / "best.keras").layers
+        if type(layer).__name__ == "IntensityNormalization"
+    ]
+    assert len(layers) == 1
+
+
+def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
+    with pytest.raises(ValueError, match="filters = 4, asked for 6"):
+        workflow.train(
+            cells / "images", cells / "masks", out=run, console=quiet, **{**small, "filters": 6}
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"architecture": "segnet"}, "architecture must be one of"),
+        ({"patch_size": 33}, "nearest that do are 32 and 36"),
+        ({"padding": "valid"}, "goes with architecture 'unet' only"),
+        ({"validation": 1.5}, "share between 0 and 1"),
+        ({"validation_images": "somewhere"}, "go together"),
+        ({"strategy": "many"}, "'auto', 'mirrored' or 'default'"),
+    ],
+)
+def test_bad_options_are_refused_before_training(cells, tmp_path, quiet, small, options, message):
+    with pytest.raises(ValueError, match=message):
+        workflow.train(
+            cells / "images", cells / "masks", out=tmp_path, console=quiet, **{**small, **options}
+        )
+    assert not list(tmp_path.glob("*.keras"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"architecture": "unet", "padding": "valid", "patch_size": 44, "loss": "dice"},
+        {"architecture": "unet", "loss": "weighted_cross_entropy", "contiguous_validation": True},
+        {"classification_guided": True, "border_weights": False, "augment": False},
+    ],
+    ids=["valid unet", "same unet", "classification-guided"],
+)
+def test_other_networks_and_losses_train(cells, tmp_path, quiet, small, options):
+    settings = {**small, "epochs": 1, "steps_per_epoch": 2, **options}
+    best = workflow.train(
+        cells / "images", cells / "masks", out=tmp_path, console=quiet, **settings
+    )
+    assert best.exists()
+    row = training.History(tmp_path / "history.csv", "val_dice").rows[0]
+    assert np.isfinite(row["loss"])
+    assert 0 <= row["val_dice"] <= 1
+
+
+def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[5:20, 5:35], mask[22:36, 5:35] = 1, 2
+        image = (mask * 90 + rng.integers(0, 40, mask.shape)).astype(np.uint8)
+        pictures.write_picture(tmp_path / "images" / f"{number}.png", image)
+        pictures.write_picture(tmp_path / "masks" / f"{number}.png", mask)
+    workflow.train(
+        tmp_path / "images",
+        tmp_path / "masks",
+        out=tmp_path / "run",
+        console=quiet,
+        classes=["background", "upper", "lower"],
+        mask_kind="classes",
+        **{**small, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2},
+    )
+    report = workflow.evaluate(
+        tmp_path / "run", tmp_path / "images", tmp_path / "masks", mask_kind="classes"
+    )
+    assert report["overall"]["dice"] > 0.6
+
+
+def test_a_run_killed_by_the_system_continues(cells, tmp_path):
+    command = [sys.executable, "-m", "keras_unet3p", "train"]
+    command += ["--images", cells / "images", "--masks", cells / "masks", "--out", tmp_path / "run"]
+    command += ["--filters", "2", "--depth", "2", "--patch-size", "32", "--batch-size", "2"]
+    command += ["--epochs", "3", "--steps-per-epoch", "3", "--no-augment"]
+    command = [str(part) for part in command]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "run" / "last-epoch-0001.keras").exists():
+        assert process.poll() is None, process.communicate()[1].decode()[-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(training.History(tmp_path / "run" / "history.csv", "val_dice").rows)
+    first = training.History(tmp_path / "run" / "history.csv", "val_dice").rows[0]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    rows = training.History(tmp_path / "run" / "history.csv", "val_dice").rows
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[0] == first, "the first epoch was trained again"
+    assert done < 3 or "epoch" not in finished.stdout
