@@ -1,0 +1,37 @@
+"""From folders of images and masks to an endpoint, by the functions behind the command `unet3p`."""
+
+import numpy as np
+from rich.console import Console
+
+from keras_unet3p import data, endpoint, pictures, workflow
+
+
+def main() -> None:
+    for number in range(8):
+        image, labels = data.generate_cells((96, 96), seed=number)
+        pictures.write_picture(f"images/{number}.png", image)
+        pictures.write_picture(f"masks/{number}.png", labels.astype(np.uint16))
+
+    workflow.train(
+        "images",
+        "masks",
+        out="runs/cells",
+        console=Console(),
+        filters=4,
+        depth=3,
+        patch_size=64,
+        epochs=2,
+        steps_per_epoch=6,
+    )
+    report = workflow.evaluate("runs/cells", "images", "masks", out="runs/cells/evaluation")
+    print("overall", report["overall"], "worst", report["images"][0]["name"])
+
+    version = workflow.export("runs/cells", "models/cells", tile_size=64)
+    with endpoint.LocalServer({"cells": version.parent}) as server:
+        large, _ = data.generate_cells((301, 403), seed=99)
+        mask = endpoint.Client(server.url, model="cells").predict(large)
+        print(server.url, mask.shape, mask.dtype)
+
+
+if __name__ == "__main__":
+    main()
