@@ -73,7 +73,7 @@ def make_batch(
 
 
 @tf.custom_gradient
-def _as_float32(values):
+def _as_float32(values) -> Any:
     """Cast whose gradient stays within float16, where that of a logarithm can leave it."""
 
     def gradient(upstream):

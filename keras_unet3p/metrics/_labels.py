@@ -1,0 +1,85 @@
+"""What the measures on label images share: checked arrays and the table of overlaps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+
+class Overlaps(NamedTuple):
+    """Objects of two label images and the pixels that they share.
+
+    truth_sizes (T,), prediction_sizes (P,): pixels of each object, in the order of their labels.
+    pairs (N, 2): indices of the objects that overlap. shared (N,): pixels that they share.
+    """
+
+    truth_sizes: np.ndarray
+    prediction_sizes: np.ndarray
+    pairs: np.ndarray
+    shared: np.ndarray
+
+    @property
+    def jaccard(self) -> np.ndarray:
+        """Jaccard index of each overlapping pair, (N,)."""
+        truth, prediction = self.pairs.T
+        union = self.truth_sizes[truth] + self.prediction_sizes[prediction] - self.shared
+        return self.shared / union
+
+
+def checked_labels(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
+    """Both as (H, W) int64; ValueError for other shapes, negative or broken labels."""
+    arrays = []
+    for name, values in (("truth", truth), ("prediction", prediction)):
+        array = np.asarray(values)
+        if array.ndim != 2:
+            raise ValueError(f"{name} must be (height, width); received shape {array.shape}.")
+        if array.size == 0:
+            raise ValueError(f"{name} must hold at least one pixel; received shape {array.shape}.")
+        if array.dtype.kind not in "biu":
+            whole = np.isfinite(array).all() and (array == np.floor(array)).all()
+            if array.dtype.kind != "f" or not whole:
+                raise ValueError(
+                    f"{name} must hold labels, which are whole numbers; received {array.dtype} "
+                    "values. Probabilities become labels by a threshold or "
+                    "`instances_from_probability`."
+                )
+        array = array.astype(np.int64)
+        if array.min() < 0:
+            raise ValueError(f"{name} must hold labels from 0; received {array.min()}.")
+        arrays.append(array)
+    if arrays[0].shape != arrays[1].shape:
+        raise ValueError(
+            "truth and prediction must have one shape; "
+            f"received {arrays[0].shape} and {arrays[1].shape}."
+        )
+    return arrays[0], arrays[1]
+
+
+def overlaps(truth, prediction) -> Overlaps:
+    """Overlaps of the objects (labels above 0) of two label images."""
+    truth, prediction = checked_labels(truth, prediction)
+    truth_labels, truth_ids = np.unique(truth, return_inverse=True)
+    prediction_labels, prediction_ids = np.unique(prediction, return_inverse=True)
+    truth_ids, prediction_ids = truth_ids.ravel(), prediction_ids.ravel()
+    columns = len(prediction_labels)
+    codes, counts = np.unique(truth_ids * columns + prediction_ids, return_counts=True)
+    rows, cols = np.divmod(codes, columns)
+    # Background, where there is some, is the first label of either.
+    skip_truth, skip_prediction = int(truth_labels[0] == 0), int(prediction_labels[0] == 0)
+    objects = (rows >= skip_truth) & (cols >= skip_prediction)
+    pairs = np.stack([rows - skip_truth, cols - skip_prediction], axis=1)[objects]
+    return Overlaps(
+        np.bincount(truth_ids, minlength=len(truth_labels))[skip_truth:],
+        np.bincount(prediction_ids, minlength=columns)[skip_prediction:],
+        pairs,
+        counts[objects],
+    )
+
+
+def connected_regions(mask, connectivity: int = 4) -> tuple[np.ndarray, int]:
+    """Label image of the regions of a mask, and their number."""
+    structure = ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
+    result: Any = ndimage.label(mask, structure)
+    return result

@@ -1,0 +1,109 @@
+"""Instances from a probability map."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from keras_unet3p.metrics._labels import connected_regions
+
+
+def instances_from_probability(
+    probability,
+    *,
+    threshold: float = 0.5,
+    min_size: int = 0,
+    seed_threshold: float | None = None,
+    fill_holes: bool = False,
+    connectivity: int = 4,
+) -> np.ndarray:
+    """Label image of the connected regions of a foreground probability.
+
+    Args:
+      probability: (H, W) or (H, W, 1) probability of the foreground, or (H, W, K) of a softmax,
+        whose class 0 is the background.
+      threshold: Foreground is where the probability is above it.
+      min_size: Objects of fewer pixels are removed.
+      seed_threshold: Above `threshold`; objects are then grown by a watershed from the regions
+        above this one, which parts touching objects whose border is less sure than their inside.
+        Regions without such a seed stay objects of their own.
+      fill_holes: Whether background enclosed by one object becomes part of it.
+      connectivity: 4 or 8 neighbours.
+    Returns:
+      (H, W) int32, 0 for background, objects numbered from 1 in scanning order.
+    Raises:
+      ValueError: For other shapes, values outside [0, 1], arguments out of range.
+    """
+    foreground = _foreground_probability(probability)
+    if connectivity not in (4, 8):
+        raise ValueError(f"connectivity must be 4 or 8; received {connectivity!r}.")
+    if seed_threshold is not None and not seed_threshold > threshold:
+        raise ValueError(
+            f"seed_threshold must be above threshold={threshold}; received {seed_threshold}."
+        )
+    mask = foreground > threshold
+    labels, count = connected_regions(mask, connectivity)
+    if seed_threshold is not None:
+        seeds, seed_count = connected_regions(foreground > seed_threshold, connectivity)
+        seeded = np.zeros(count + 1, bool)
+        seeded[labels[seeds > 0]] = True
+        unseeded = mask & ~seeded[labels]
+        seeds[unseeded] = labels[unseeded] + seed_count
+        labels = watershed(
+            -foreground, seeds, connectivity=1 if connectivity == 4 else 2, mask=mask
+        )
+    if fill_holes:
+        labels = _without_holes(labels)
+    sizes = np.bincount(labels.ravel())
+    kept = sizes >= max(min_size, 1)
+    kept[0] = False
+    return _in_scanning_order(np.where(kept[labels], labels, 0))
+
+
+def _foreground_probability(probability) -> np.ndarray:
+    values = np.asarray(probability)
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    elif values.ndim == 3 and values.shape[-1] > 1:
+        values = 1.0 - values[..., 0]
+    if values.ndim != 2:
+        raise ValueError(
+            "probability must be (height, width) or (height, width, classes); "
+            f"received shape {np.shape(probability)}."
+        )
+    values = values.astype(np.float32)
+    if values.size and not (values.min() >= -1e-3 and values.max() <= 1.0 + 1e-3):
+        raise ValueError(
+            "probability must hold values in [0, 1]; "
+            f"received {values.min():g} to {values.max():g}."
+        )
+    return values
+
+
+def _without_holes(labels: np.ndarray) -> np.ndarray:
+    """Background that touches one object only, and not the image's edge, goes to that object."""
+    holes, count = connected_regions(labels == 0)
+    edge = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
+    filled = labels.copy()
+    boxes = ndimage.find_objects(holes)
+    for hole in set(range(1, count + 1)) - set(edge.tolist()):
+        rows, columns = boxes[hole - 1]
+        window = (
+            slice(max(rows.start - 1, 0), rows.stop + 1),
+            slice(max(columns.start - 1, 0), columns.stop + 1),
+        )
+        inside = holes[window] == hole
+        around = labels[window][ndimage.binary_dilation(inside) & ~inside]
+        if around.min() == around.max():
+            filled[window][inside] = around[0]
+    return filled
+
+
+def _in_scanning_order(labels: np.ndarray) -> np.ndarray:
+    found, first = np.unique(labels, return_index=True)
+    first = first[found > 0]
+    found = found[found > 0]
+    numbers = np.zeros(labels.max(initial=0) + 1, np.int32)
+    numbers[found[np.argsort(first)]] = np.arange(1, len(found) + 1)
+    return numbers[labels]

@@ -1,0 +1,71 @@
+"""Precision, recall and F1 of objects."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from keras_unet3p.metrics._labels import overlaps
+
+
+class ObjectScores(NamedTuple):
+    """Counts of objects; ratios of nothing to nothing are 1."""
+
+    matched: int
+    missed: int
+    extra: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted objects that are matched."""
+        return _ratio(self.matched, self.matched + self.extra)
+
+    @property
+    def recall(self) -> float:
+        """Share of the true objects that are matched."""
+        return _ratio(self.matched, self.matched + self.missed)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return _ratio(2 * self.matched, 2 * self.matched + self.missed + self.extra)
+
+    @property
+    def average_precision(self) -> float:
+        """matched / (matched + missed + extra), the precision of the 2018 Data Science Bowl."""
+        return _ratio(self.matched, self.matched + self.missed + self.extra)
+
+
+def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
+    """Objects found, missed and invented at a threshold of the intersection over union.
+
+    An object of the truth and one of the prediction match where their IoU is at least `threshold`,
+    each at most once, so that as many as possible are matched (up to 1/2 by the Hungarian method;
+    above, no object can have two partners).
+
+    Args:
+      truth, prediction: (H, W) instance ids, 0 is background.
+      threshold: In (0, 1].
+    Raises:
+      ValueError: For shapes that differ, values that are not labels, a threshold out of range.
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be above 0 and at most 1; received {threshold}.")
+    table = overlaps(truth, prediction)
+    pairs = table.pairs[table.jaccard >= threshold]
+    matched = len(pairs)
+    if threshold <= 0.5 and matched:
+        rows, row_ids = np.unique(pairs[:, 0], return_inverse=True)
+        columns, column_ids = np.unique(pairs[:, 1], return_inverse=True)
+        allowed = np.zeros((len(rows), len(columns)))
+        allowed[row_ids.ravel(), column_ids.ravel()] = 1
+        matched = int(allowed[linear_sum_assignment(allowed, maximize=True)].sum())
+    return ObjectScores(
+        matched, len(table.truth_sizes) - matched, len(table.prediction_sizes) - matched
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
