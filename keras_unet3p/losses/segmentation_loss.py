@@ -31,8 +31,10 @@ class SegmentationLoss(keras.losses.Loss):
 
     Everything is computed in float32, whatever comes in. Values are taken per image and class and
     averaged, never pooled over the batch: a pooled value would change with the batch size and
-    across replicas. Under `tf.distribute` the update is that of the global batch (equal shares
-    for the replicas, as Keras assumes).
+    across replicas. In `fit` under `tf.distribute` the update is that of the global batch (equal
+    shares for the replicas, as Keras assumes). A training loop of one's own that sums gradients
+    over replicas gets that as well with Keras 3, whose losses divide by the number of replicas;
+    with Keras 2, where `Model.compute_loss` divides, it divides the loss itself.
 
     Args:
       from_logits: Whether `y_pred` holds logits.
