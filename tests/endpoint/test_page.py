@@ -1,0 +1,211 @@
+"""The page at "/", in headless Chromium.
+
+`UNET3P_SCREENSHOT` names a file to keep the picture of the segmented image in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+
+import cv2
+import numpy as np
+import pytest
+import requests
+
+BROWSER = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
+)
+DRIVER = shutil.which("chromedriver")
+
+
+def test_the_page_needs_nothing_from_elsewhere(server):
+    answer = requests.get(server.url + "/", timeout=10)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", answer.text)
+    assert not re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=|<link|@import|url\(", answer.text)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
+    if not BROWSER or not DRIVER:
+        pytest.skip("no Chromium with chromedriver to show the page in")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,800",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(flag)
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.downloads = downloads
+    driver.set_script_timeout(20)
+    yield driver
+    driver.quit()
+
+
+def wait_for(condition, seconds: float = 20.0):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+    return value
+
+
+@pytest.fixture
+def page(driver, server):
+    driver.get(server.url + "/")
+    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    return driver
+
+
+def blobs(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    image = np.full((height, width), 60, np.float32)
+    for _ in range(max(4, height * width // 6000)):
+        center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
+        axes = (int(rng.integers(14, 34)), int(rng.integers(14, 34)))
+        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, 190.0, -1)
+    image = cv2.GaussianBlur(image, (0, 0), 5) + rng.normal(0, 6, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def status(page) -> str:
+    return page.find_element("id", "status").text
+
+
+def show(page, tmp_path, image: np.ndarray, name: str = "cells.png") -> None:
+    cv2.imwrite(str(tmp_path / name), image)
+    page.find_element("id", "file").send_keys(str(tmp_path / name))
+    wait_for(lambda: status(page).startswith("Segmented in"))
+
+
+def overlay(page) -> np.ndarray:
+    """The overlay's pixels, (H, W, 4)."""
+    values = page.execute_script(
+        "const c = document.getElementById('overlay');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+        "return [c.height, c.width, Array.from(d.data)]"
+    )
+    return np.array(values[2], np.uint8).reshape(values[0], values[1], 4)
+
+
+def move(page, slider: str, value: int) -> None:
+    page.execute_script(
+        "const s = document.getElementById(arguments[0]); s.value = arguments[1];"
+        "s.dispatchEvent(new Event('input'))",
+        slider,
+        value,
+    )
+
+
+def downloaded(page, button: str, name: str) -> np.ndarray:
+    page.find_element("id", button).click()
+    file = page.downloads / name
+    wait_for(lambda: file.exists() and not list(page.downloads.glob("*.crdownload")))
+    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    file.unlink()
+    return image
+
+
+def complaints(page) -> list[str]:
+    return [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def test_overlay_opacity_threshold_and_download(page, tmp_path):
+    image = blobs(233, 317)
+    show(page, tmp_path, image)
+    mask = image >= 128
+    np.testing.assert_array_equal(overlay(page)[..., 3] > 0, mask)
+    np.testing.assert_array_equal(downloaded(page, "save-mask", "cells-mask.png"), mask)
+    share = f"{100 * mask.mean():.1f} %"
+    assert share in page.find_element("id", "legend").text
+
+    move(page, "opacity", 80)
+    assert overlay(page)[..., 3].max() == round(0.8 * 255)
+
+    threshold = page.find_element("id", "threshold")
+    wait_for(threshold.is_enabled)
+    assert threshold.get_attribute("value") == "50"
+    move(page, "threshold", 30)
+    lower = image / 255 >= 0.3
+    assert lower.sum() > mask.sum()
+    np.testing.assert_array_equal(overlay(page)[..., 3] > 0, lower)
+    np.testing.assert_array_equal(downloaded(page, "save-mask", "cells-mask.png"), lower)
+
+    page.find_element("css selector", "[data-value=line]").click()
+    lines = overlay(page)[..., 3] > 0
+    assert 0 < lines.sum() < lower.sum()
+    assert not (lines & ~lower).any()
+    seen = downloaded(page, "save-overlay", "cells-overlay.png")
+    assert seen.shape[:2] == image.shape
+    assert (seen[lines][:, 0] > seen[lines][:, 2]).mean() > 0.9
+    page.find_element("css selector", "[data-value=none]").click()
+    assert not overlay(page).any()
+    assert not complaints(page)
+
+
+def test_a_large_image_has_no_threshold_and_is_right(page, tmp_path):
+    image = blobs(1023, 1531)
+    show(page, tmp_path, image, "large.png")
+    np.testing.assert_array_equal(downloaded(page, "save-mask", "large-mask.png"), image >= 128)
+    note = page.find_element("id", "threshold-note")
+    wait_for(lambda: "megapixels" in note.text)
+    assert not page.find_element("id", "threshold").is_enabled()
+    if os.environ.get("UNET3P_SCREENSHOT"):
+        page.save_screenshot(os.environ["UNET3P_SCREENSHOT"])
+
+
+def test_a_file_that_is_no_image_is_refused_and_the_next_one_works(page, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    page.find_element("id", "file").send_keys(str(tmp_path / "broken.png"))
+    wait_for(lambda: "not an image that the browser can show" in status(page))
+    show(page, tmp_path, blobs(50, 60))
+
+
+def test_the_servers_refusal_is_shown(page, tmp_path, server):
+    limit = server._service.max_request_bytes
+    server._service.max_request_bytes = 2000
+    try:
+        cv2.imwrite(str(tmp_path / "a.png"), blobs(300, 300))
+        page.find_element("id", "file").send_keys(str(tmp_path / "a.png"))
+        wait_for(lambda: "request body is larger than 2000 bytes" in status(page))
+        assert page.find_element("id", "status").get_attribute("class") == "bad"
+    finally:
+        server._service.max_request_bytes = limit
+
+
+def test_a_dropped_image(page):
+    page.execute_script("""
+        const canvas = document.createElement("canvas");
+        canvas.width = 40; canvas.height = 30;
+        const context = canvas.getContext("2d");
+        context.fillStyle = "white"; context.fillRect(0, 0, 20, 30);
+        canvas.toBlob(blob => {
+            const data = new DataTransfer();
+            data.items.add(new File([blob], "half.webp", {type: blob.type}));
+            window.dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
+        }, "image/webp", 1.0);
+    """)
+    wait_for(lambda: status(page).startswith("Segmented in"))
+    alpha = overlay(page)[..., 3]
+    assert alpha.shape == (30, 40)
+    assert (alpha[:, :20] > 0).all()
+    assert not alpha[:, 21:].any()
