@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,17 +10,26 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_unet3p.layers import UpsampleConv2D
-from keras_unet3p.tiling.network_geometry import trace_network
+from keras_unet3p.layers import PresenceGate, UpsampleConv2D
+from keras_unet3p.tiling.network_geometry import (
+    network_function,
+    resolve_activation,
+    trace_network,
+)
 
 GRAPH_LIMIT = 2**31 - 1
 """Bytes that a serialized graph may have."""
 
 
 def frozen_network(
-    model: Any, network: Callable[[tf.Tensor], tf.Tensor], size: tuple[int, int], channels: int
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`network` for tiles (B, *size, channels) with the weights as constants.
+    model: Any,
+    size: tuple[int, int],
+    channels: int,
+    *,
+    activation: str | None = "auto",
+    skip_empty: bool = True,
+) -> FrozenNetwork:
+    """`model` for tiles (B, *size, channels) with the weights as constants.
 
     Where a convolution is followed by batch normalisation, the normalisation's scale is multiplied
     into the kernel and its shift added to the bias: the same function (to float rounding) in one
@@ -28,13 +37,12 @@ def frozen_network(
     graph optimizer does not do this for a convolution that has a bias.
 
     Args:
-        model: the Keras model that `network` runs.
-        network: function from tiles to probabilities.
+        model: a Keras model.
         size: height and width of a tile.
         channels: channels of a tile.
-
-    Returns:
-        A function without variables; inside another graph it is one function call.
+        activation: see `tiling.network_function`.
+        skip_empty: where the model has a classification-guided module, what follows it is run only
+            for tiles in which the module finds something; the mask of the others is known without.
 
     Raises:
         ValueError: if the weights exceed the 2 GB that a graph may hold.
@@ -45,37 +53,158 @@ def frozen_network(
             f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
             f"{size_of_weights / 2**30:.2f} GiB"
         )
+    activation = resolve_activation(model, activation)
+    gate = _presence_gate(model) if skip_empty else None
+    if gate is not None and gate.activation != (activation or model.classifier_activation):
+        gate = None  # what the gate makes of an empty tile is known as a probability only
+    network = network_function(model, activation)
+    if gate is not None:
+        network = _with_presence(model, gate, activation)
     traced = trace_network(network, size, channels)
-    constants = _constant_names(traced)
+    constants = {id(outer): inner.op.name for outer, inner in traced.graph.captures}
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     graph_def = frozen.graph.as_graph_def()
+    for node in graph_def.node:
+        node.attr.pop("_gradient_op_type", None)  # names a Python function of this process
     _fold(graph_def, model, constants)
-    return _function(graph_def, frozen.inputs[0].name, frozen.outputs[0])
+    tile = frozen.inputs[0]
+    if gate is None:
+        return FrozenNetwork(graph_def, tile, frozen.outputs[0])
+    # The gate is monotone in the presence logits, so these decide exactly as it does.
+    mask, presence = frozen.outputs
+    return SkippingNetwork(graph_def, tile, mask, presence, gate.activation)
 
 
-def _function(graph_def, input_name: str, output: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-    output_name = output.name
-    kept = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [output_name.split(":")[0]])
-    wrapped = tf.compat.v1.wrap_function(
-        lambda: tf.compat.v1.import_graph_def(kept, name=""), signature=[]
-    )
-    graph = wrapped.graph
-    pruned = wrapped.prune(graph.as_graph_element(input_name), graph.as_graph_element(output_name))
+class FrozenNetwork:
+    """Tiles (B, h, w, C) -> probabilities (B, h', w', K); a call of one function in any graph.
 
-    def run(tiles: tf.Tensor) -> tf.Tensor:
-        result = pruned(tf.convert_to_tensor(tiles))
-        result.set_shape((None, *output.shape[1:]))
-        return result
+    Attributes:
+        graph_def: the whole network as a graph.
+        input_name, output_name: its tensors.
+        num_classes: K.
+    """
 
-    run.graph_def = kept  # type: ignore[attr-defined]
-    run.names = (input_name, output_name)  # type: ignore[attr-defined]
-    run.num_classes = int(output.shape[-1])  # type: ignore[attr-defined]
+    def __init__(self, graph_def, tile: tf.Tensor, output: tf.Tensor) -> None:
+        self.graph_def = _ancestors(graph_def, [output.name])
+        self.input_name, self.output_name = tile.name, output.name
+        self.num_classes = int(output.shape[-1])
+        self._shape = output.shape[1:]
+        self._run = _function(self.graph_def, [tile.name], [output.name])
+
+    def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
+        return self._shaped(self._run(tf.convert_to_tensor(tiles))[0])
+
+    def _shaped(self, probabilities: tf.Tensor) -> tf.Tensor:
+        probabilities.set_shape((None, *self._shape))
+        return probabilities
+
+
+class SkippingNetwork(FrozenNetwork):
+    """A network whose decoder runs only for tiles in which its presence head finds something."""
+
+    def __init__(self, graph_def, tile, output, presence, activation: str) -> None:
+        super().__init__(graph_def, tile, output)
+        first = _ancestors(graph_def, [presence.name])
+        known = {node.name for node in first.node}
+        fixed = _constant_nodes(graph_def)
+        rest = tf.compat.v1.GraphDef()
+        shared: dict[str, None] = {}  # an ordered set
+        for node in self.graph_def.node:
+            if node.name in known and node.name not in fixed:
+                continue
+            copy = rest.node.add()
+            copy.CopyFrom(node)
+            del copy.input[:]
+            for name in node.input:
+                if not name.startswith("^"):
+                    copy.input.append(name)
+                    if _node_name(name) in known - fixed:
+                        shared[name if ":" in name else f"{name}:0"] = None
+        tensors = [output.graph.get_tensor_by_name(name) for name in shared]
+        for i, tensor in enumerate(tensors):
+            place = rest.node.add(op="Placeholder", name=f"shared_{i}")
+            place.attr["dtype"].type = tensor.dtype.as_datatype_enum
+            place.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
+        places = {name: f"shared_{i}" for i, name in enumerate(shared)}
+        for node in rest.node:
+            for i, name in enumerate(node.input):
+                node.input[i] = places.get(name if ":" in name else f"{name}:0", name)
+        places_in_order = [f"{place}:0" for place in places.values()]
+        self._first = _function(first, [tile.name], [presence.name, *shared])
+        self._rest = _function(_ancestors(rest, [output.name]), places_in_order, [output.name])
+        self._tensor_shapes = [tensor.shape for tensor in tensors]
+        self._activation = activation
+
+    def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
+        tiles = tf.convert_to_tensor(tiles)
+        presence, *shared = self._first(tiles)
+        present = self._holds_something(presence)
+        count = tf.shape(tiles)[0]
+        nothing = self._nothing(count)
+
+        def decode() -> tf.Tensor:
+            if tiles.shape[0] == 1:
+                return self._rest(*shared)[0]
+            chosen = tf.where(present)
+            picked = [tf.gather(tensor, chosen[:, 0]) for tensor in shared]
+            return tf.tensor_scatter_nd_update(nothing, chosen, self._rest(*picked)[0])
+
+        return self._shaped(tf.cond(tf.reduce_any(present), decode, lambda: nothing))
+
+    def _holds_something(self, presence: tf.Tensor) -> tf.Tensor:
+        if self.num_classes == 1 and presence.shape[-1] == 2:
+            return presence[:, 1] - presence[:, 0] > 0
+        if self._activation == "softmax":  # class 0 is the background, which no gate takes away
+            presence = presence[:, 1:]
+        return tf.reduce_any(presence > 0, axis=1)
+
+    def _nothing(self, count: tf.Tensor) -> tf.Tensor:
+        empty = np.zeros((1, *self._shape), np.float32)
+        if self._activation == "softmax":
+            empty[..., 0] = 1.0
+        return tf.tile(tf.constant(empty), (count, 1, 1, 1))
+
+
+def _presence_gate(model):
+    """The layer that gates the model's final mask, or None."""
+    gates = [layer for layer in getattr(model, "layers", []) if isinstance(layer, PresenceGate)]
+    named = [gate for gate in gates if gate.name.endswith("mask_gate")]
+    return named[0] if len(named) == 1 else None
+
+
+def _with_presence(model, gate, activation) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    output = model.output["mask"] if isinstance(model.output, dict) else model.output
+    both = keras.Model(model.inputs, [output, gate.input[1]])
+    to_probabilities = network_function(lambda tensor: tensor, activation)
+
+    def run(tiles: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        mask, presence = both(tiles, training=False)
+        return to_probabilities(mask), presence
+
     return run
 
 
-def _constant_names(traced) -> dict[int, str]:
-    """Identity of each variable's handle -> name of the constant that will stand for it."""
-    return {id(outer): inner.op.name for outer, inner in traced.graph.captures}
+def _ancestors(graph_def, tensors: Sequence[str]):
+    """The part of the graph that these tensors need."""
+    nodes = {node.name: node for node in graph_def.node}
+    needed: set[str] = set()
+    waiting = [_node_name(name) for name in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(_node_name(source) for source in nodes[name].input)
+    part = tf.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
+    part.node.extend(node for node in graph_def.node if node.name in needed)
+    return part
+
+
+def _function(graph_def, inputs: Sequence[str], outputs: Sequence[str]) -> Callable:
+    wrapped = tf.compat.v1.wrap_function(
+        lambda: tf.compat.v1.import_graph_def(graph_def, name=""), signature=[]
+    )
+    element = wrapped.graph.as_graph_element
+    return wrapped.prune([element(name) for name in inputs], [element(name) for name in outputs])
 
 
 def _fold(graph_def, model, constants: dict[int, str]) -> None:

@@ -23,7 +23,6 @@ from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
     input_channels,
     model_geometry,
-    network_function,
 )
 
 _PREDICT = "tensorflow/serving/predict"
@@ -34,7 +33,7 @@ def export_savedmodel(
     folder: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,
-    halo: int | None = None,
+    halo: int | str | None = None,
     blend: int | None = None,
     version: int | None = None,
     activation: str | None = "auto",
@@ -43,6 +42,7 @@ def export_savedmodel(
     pixels: str = "uint8",
     max_pixels: int = 2**28,
     tiles_per_step: int = 1,
+    skip_empty: bool = True,
     classes: Sequence[str] | None = None,
     training_figures: dict | None = None,
 ) -> Path:
@@ -80,6 +80,9 @@ def export_savedmodel(
             that the model takes).
         max_pixels: an encoded image of more pixels is refused before it is decoded.
         tiles_per_step: tiles that go through the network together.
+        skip_empty: with a classification-guided module, the decoder is not run for a tile in which
+            the module finds nothing. Its statement is about a tile, as it was about a patch in
+            training: a class that is absent from one tile is drawn in the next where it is found.
         classes: a name for each class, for the model card.
         training_figures: any JSON-serialisable figures about the training, for the model card.
 
@@ -100,8 +103,9 @@ def export_savedmodel(
         raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
     geometry = model_geometry(model, tile_size, halo, blend=blend)
     channels = input_channels(model)
-    network = network_function(model, activation)
-    frozen = frozen_network(model, network, geometry.tile, channels)
+    frozen = frozen_network(
+        model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
+    )
     num_classes = frozen.num_classes
     _check_classes(classes, num_classes)
 

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from keras_unet3p.tiling.image_prediction import predict_image
     from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
     from keras_unet3p.tiling.network_geometry import model_geometry, network_function
+    from keras_unet3p.tiling.receptive_field import exact_halo
+    from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
 
 _LAZY = {
     "InGraphTiler": "in_graph_tiler",
+    "StreamingPredictor": "streaming_predictor",
+    "exact_halo": "receptive_field",
     "model_geometry": "network_geometry",
     "network_function": "network_geometry",
     "predict_image": "image_prediction",
@@ -26,8 +30,10 @@ _LAZY = {
 __all__ = [
     "AxisTile",
     "InGraphTiler",
+    "StreamingPredictor",
     "Tile",
     "TileGeometry",
+    "exact_halo",
     "mirror_index",
     "model_geometry",
     "network_function",

@@ -21,7 +21,7 @@ def predict_image(
     image: np.ndarray,
     *,
     tile_size: int | tuple[int, int] = 512,
-    halo: int | None = None,
+    halo: int | str | None = None,
     blend: int | None = None,
     geometry: TileGeometry | None = None,
     tiles_per_step: int = 1,

@@ -33,15 +33,7 @@ def network_function(
     Raises:
         ValueError: on another activation.
     """
-    if activation not in (None, "auto", "sigmoid", "softmax"):
-        raise ValueError(
-            f"activation must be 'auto', None, 'sigmoid' or 'softmax', found {activation!r}"
-        )
-    if activation == "auto":
-        gives_logits = getattr(model, "classifier_activation", "unknown") is None
-        activation = None
-        if gives_logits:
-            activation = "sigmoid" if model.num_classes == 1 else "softmax"
+    activation = resolve_activation(model, activation)
     is_keras = hasattr(model, "get_config") and hasattr(model, "weights")
 
     def run(tiles: tf.Tensor) -> tf.Tensor:
@@ -58,6 +50,23 @@ def network_function(
         return result
 
     return run
+
+
+def resolve_activation(model: Any, activation: str | None) -> str | None:
+    """What turns the model's output into probabilities; see `network_function`.
+
+    Raises:
+        ValueError: on an unknown activation.
+    """
+    if activation not in (None, "auto", "sigmoid", "softmax"):
+        raise ValueError(
+            f"activation must be 'auto', None, 'sigmoid' or 'softmax', found {activation!r}"
+        )
+    if activation != "auto":
+        return activation
+    if getattr(model, "classifier_activation", "unknown") is not None:
+        return None
+    return "sigmoid" if model.num_classes == 1 else "softmax"
 
 
 def input_channels(model: Any) -> int:
@@ -178,7 +187,7 @@ def accepted_tile(
 def model_geometry(
     model: Any,
     tile_size: int | tuple[int, int] = 512,
-    halo: int | None = None,
+    halo: int | str | None = None,
     *,
     blend: int | None = None,
 ) -> TileGeometry:
@@ -188,23 +197,31 @@ def model_geometry(
         model: a Keras model of one image input.
         tile_size: side of the tile in pixels, or height and width. A model of one fixed input size
             gets that size; else the largest size not above it that the model takes.
-        halo: pixels of context on each side that are not kept. None gives the model's margin for an
-            unpadded network, for a padded one an eighth of the tile. Rounded up to the model's stride.
+        halo: pixels of context on each side that are not kept, rounded up to the model's stride.
+            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`).
+            None gives an unpadded network its margin, which is exact, and a padded one an eighth of
+            the tile, which is cheaper than exact and leaves no visible seam where tiles are blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
 
     Returns:
         The geometry; `margin` and `stride` in it come from the model.
     """
+    from keras_unet3p.tiling.receptive_field import exact_halo  # which needs this module
+
     network = network_function(model)
     channels = input_channels(model)
-    tile = (tile_size, tile_size) if isinstance(tile_size, int) else tuple(tile_size)
+    tile = (tile_size, tile_size) if isinstance(tile_size, int) else (tile_size[0], tile_size[1])
     tile = fixed_input_size(model) or tile
     divisor = getattr(model, "size_divisor", None)
     tile, traced = accepted_tile(network, tile, channels, divisor)
     margin = output_margin(traced, tile)
     stride = int(divisor or graph_stride(traced.graph.as_graph_def()))
-    if halo is None:
+    if halo == "exact":
+        halo = exact_halo(model)
+    elif halo is None:
         halo = margin if margin else min(tile) // 8
+    elif not isinstance(halo, int):
+        raise ValueError(f"halo must be pixels, 'exact' or None, found {halo!r}")
     return TileGeometry.fit(tile, halo, margin=margin, stride=stride, blend=blend)
 
 

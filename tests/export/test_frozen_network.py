@@ -11,7 +11,6 @@ from keras_unet3p.export import export_savedmodel
 from keras_unet3p.export.frozen_network import frozen_network
 from keras_unet3p.layers import UpsampleConv2D
 from keras_unet3p.models import unet3plus
-from keras_unet3p.tiling import network_function
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network, trained_statistics
 
@@ -119,7 +118,7 @@ def odd_network():
 def test_what_must_not_be_folded_is_not():
     model = odd_network()
     trained_statistics(model, 3)
-    frozen = frozen_network(model, network_function(model), (64, 64), 1)
+    frozen = frozen_network(model, (64, 64), 1)
     np.testing.assert_allclose(frozen(TILE), model(TILE, training=False), rtol=1e-4, atol=1e-5)
     normalised = [
         node for node in frozen.graph_def.node if "Rsqrt" in node.op or "BatchNorm" in node.op
@@ -131,6 +130,6 @@ def test_what_must_not_be_folded_is_not():
 def test_exporting_leaves_the_model_as_it_was():
     model = small_network()
     before = [w.copy() for w in model.get_weights()]
-    frozen_network(model, network_function(model), (64, 64), 1)
+    frozen_network(model, (64, 64), 1)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

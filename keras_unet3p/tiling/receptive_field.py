@@ -1,0 +1,154 @@
+"""How far a network looks, read off the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_unet3p.tiling.network_geometry import (
+    accepted_tile,
+    fixed_input_size,
+    graph_stride,
+    input_channels,
+    network_function,
+    output_margin,
+    trace_network,
+)
+
+# What stops a gradient is replaced by an operation of the same reach that does not.
+_PASSED_ON = frozenset(
+    "Relu Relu6 Elu Selu LeakyRelu Softplus Softsign Sigmoid Tanh Softmax LogSoftmax Abs".split()
+)
+_SUMMED = {"Maximum": (0, 1), "Minimum": (0, 1), "SelectV2": (1, 2), "Select": (1, 2)}
+_LARGEST_PROBE = 4096
+
+
+def exact_halo(model: Any) -> int:
+    """Pixels of context on each side of a tile that make its core independent of what lies beyond.
+
+    With this halo, tiles give what the whole image would give. It is found from the support of a
+    gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is replaced
+    by what passes it on, so that the gradient of one period of output pixels is nonzero at exactly
+    those input pixels that can have any influence. Gates that decide (a comparison, as in the
+    classification-guided module) pass none and do not count: their statement is about the tile.
+
+    Args:
+        model: a Keras model of one image input, of any input size.
+
+    Returns:
+        The halo in pixels, a multiple of the network's stride above its margin.
+
+    Raises:
+        ValueError: if the model takes one size only and looks farther than that, or looks at the
+            whole image whatever its size.
+    """
+    channels = input_channels(model)
+    network = network_function(model)
+    fixed = fixed_input_size(model)
+    divisor = getattr(model, "size_divisor", None)
+    side = 256
+    while True:
+        reaches = []
+        for axis in (0, 1):
+            size, traced = _probe(model, network, channels, divisor, fixed, side, axis)
+            margin = output_margin(traced, size)
+            graph_def, names = _gradient_passing_copy(traced)
+            stride = int(divisor or graph_stride(graph_def))
+            reach = _reach(graph_def, names, size, channels, margin, stride, axis)
+            reaches.append(reach and _smallest_halo(*reach, size[axis], margin, stride))
+        if None not in reaches:
+            return max(reaches)
+        if fixed:
+            raise ValueError(
+                f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of them: "
+                f"no halo makes its tiles independent of their border"
+            )
+        side *= 2
+        if side > _LARGEST_PROBE:
+            raise ValueError(
+                f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools over "
+                f"the whole image): no halo makes its tiles independent of their border"
+            )
+
+
+def _probe(model, network, channels: int, divisor, fixed, side: int, axis: int):
+    """A strip that is long along `axis` and as narrow as the network takes, and its function."""
+    if fixed:
+        return fixed, trace_network(network, fixed, channels)
+    narrow = getattr(model, "minimum_size", None)
+    for width in [narrow] if narrow else [32, 128, 256, side]:
+        size = (side, width) if axis == 0 else (width, side)
+        try:
+            if narrow:  # along the strip only the next smaller sizes are tried
+                for less in range(divisor or 1):
+                    shorter = tuple(s - less * (i == axis) for i, s in enumerate(size))
+                    try:
+                        return shorter, trace_network(network, shorter, channels)
+                    except ValueError:
+                        continue
+            return accepted_tile(network, size, channels, divisor)
+        except ValueError:
+            continue
+    raise ValueError(f"the model takes no image of about {side} pixels")
+
+
+def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    graph_def = frozen.graph.as_graph_def()
+    for node in graph_def.node:
+        # A gradient that a layer defines by itself belongs to the graph it was made in.
+        node.attr.pop("_gradient_op_type", None)
+        if node.op in _PASSED_ON:
+            _become(node, "Identity", [node.input[0]], ["T"])
+        elif node.op in _SUMMED:
+            _become(node, "AddV2", [node.input[i] for i in _SUMMED[node.op]], ["T"])
+        elif node.op == "MaxPool":
+            kept = ["T", "ksize", "strides", "padding", "data_format"]
+            _become(node, "AvgPool", [node.input[0]], kept)
+    return graph_def, (frozen.inputs[0].name, frozen.outputs[0].name)
+
+
+def _become(node, op: str, inputs: list[str], kept: list[str]) -> None:
+    node.op = op
+    del node.input[:]
+    node.input.extend(inputs)
+    for key in list(node.attr):
+        if key not in kept:
+            del node.attr[key]
+
+
+def _smallest_halo(before: int, after: int, side: int, margin: int, stride: int) -> int:
+    halo = margin
+    # A side that is not a multiple of the stride leaves some pixels more at the tile's end.
+    while before > halo or after > halo + (side - 2 * halo) % stride:
+        halo += stride
+    return halo
+
+
+def _reach(graph_def, names, size, channels: int, margin: int, stride: int, axis: int):
+    """Pixels before and after one period of output pixels that have influence on it.
+
+    None if those at the input's border have: then it was too small to tell.
+    """
+    length = size[axis] - 2 * margin
+    start = length // 2 // stride * stride
+    with tf.Graph().as_default():
+        image = tf.compat.v1.placeholder(tf.float32, (1, *size, channels))
+        (output,) = tf.graph_util.import_graph_def(
+            graph_def, input_map={names[0]: image}, return_elements=[names[1]], name=""
+        )
+        stop = min(start + stride, length)
+        period = output[:, start:stop] if axis == 0 else output[:, :, start:stop]
+        (gradient,) = tf.gradients(tf.reduce_sum(period), image)
+        noise = np.random.default_rng(0).random((1, *size, channels), np.float32)
+        with tf.compat.v1.Session() as session:
+            found = session.run(gradient, {image: noise})
+    others = tuple(i for i in range(4) if i != axis + 1)
+    touched = np.flatnonzero((found != 0).any(axis=others))
+    first, last = int(touched[0]), int(touched[-1])
+    if first == 0 or last == size[axis] - 1:
+        return None
+    return margin + start - first, last - (margin + stop - 1)

@@ -1,0 +1,322 @@
+"""Segmentation of images larger than memory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_unet3p.tiling.geometry import Tile, TileGeometry, mirror_index
+from keras_unet3p.tiling.run_journal import RunJournal
+from keras_unet3p.tiling.tile_runner import tile_runner
+
+_SECONDS_BETWEEN_RECORDS = 2.0
+
+
+class StreamingPredictor:
+    """Segments an image window by window; memory does not grow with the image.
+
+    Windows are read from anything that can be sliced in two axes (a NumPy array, a memory map, a
+    Zarr array, a TIFF opened as one) and results are written as they are finished to anything that
+    can be assigned to in the same way. Only the tiles in flight are held, and, with blending, a band
+    of the image's width and twice the blend's height.
+
+    A classification-guided model decides tile by tile whether there is anything to draw.
+
+    Args:
+        model: a Keras model, the folder of an exported SavedModel, or an object with
+            `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported then).
+        tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
+        geometry: replaces these.
+        tiles_per_step: tiles that go to the model together.
+        threshold: with one class, a pixel is of class 1 from this probability on.
+
+    Raises:
+        ValueError: see `tile_runner`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        tile_size: int | tuple[int, int] = 512,
+        halo: int | str | None = None,
+        blend: int | None = None,
+        geometry: TileGeometry | None = None,
+        tiles_per_step: int = 1,
+        threshold: float = 0.5,
+    ) -> None:
+        if tiles_per_step < 1:
+            raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+        self._run = tile_runner(
+            model, tile_size=tile_size, halo=halo, blend=blend, geometry=geometry
+        )
+        self.geometry = self._run.geometry
+        self.tiles_per_step = tiles_per_step
+        self.threshold = threshold
+
+    def predict(
+        self,
+        image: Any,
+        output: Any = None,
+        *,
+        kind: str = "classes",
+        journal: str | os.PathLike | None = None,
+        progress: bool | Callable[[int, int], None] = True,
+    ) -> Any:
+        """Segment `image`.
+
+        Args:
+            image: (H, W) or (H, W, C), sliceable; float in unit values, or an integer type, whose
+                values are divided by its largest. Or the path of a .npy file.
+            output: where the result goes: None makes a NumPy array; the path of a .npy file, which
+                is written under a temporary name and appears when it is complete; or anything of the
+                result's shape that windows can be assigned to.
+            kind: "classes" gives class ids (H, W) uint8, "probabilities" (H, W, K) float32.
+            journal: file that remembers what is finished, so that the same call continues where a
+                killed one stopped. For a path as output it is there by itself, named
+                OUTPUT.journal. It is deleted at the end.
+            progress: True shows a progress bar; or a function of tiles done and tiles in all.
+
+        Returns:
+            The output; for a path, a read-only memory map of it.
+
+        Raises:
+            ValueError: if image, output or journal does not fit.
+        """
+        if kind not in ("classes", "probabilities"):
+            raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+        if isinstance(image, (str, os.PathLike)):
+            image = np.load(image, mmap_mode="r")
+        height, width, channels = _image_size(image, self._run.channels)
+        target = Path(output) if isinstance(output, (str, os.PathLike)) else None
+        if target is not None and target.suffix != ".npy":
+            raise ValueError(f"output must be a .npy file or an array, found {target}")
+        if target is not None and journal is None:
+            journal = target.with_name(f"{target.name}.journal")
+        tiles = list(self._order(height, width))
+        log = None
+        if journal is not None:
+            log = RunJournal(
+                Path(journal),
+                {
+                    "image": [height, width, channels],
+                    "dtype": str(image.dtype),
+                    "kind": kind,
+                    "threshold": self.threshold,
+                    "geometry": self.geometry.to_dict(),
+                    "model": self._run.identity,
+                },
+            )
+        done = log.finished if log else 0
+        sink = _Sink(self, output, target, kind, (height, width))
+        if done and target is not None and not sink.partial.exists():
+            done = 0
+        with _reporter(progress, len(tiles)) as report:
+            report(done)
+            last_record = time.monotonic()
+            for finished in self._segment(image, tiles, done, sink):
+                report(finished)
+                if log and time.monotonic() - last_record > _SECONDS_BETWEEN_RECORDS:
+                    sink.flush()
+                    log.record(finished)
+                    _release(image)
+                    last_record = time.monotonic()
+        result = sink.finish()
+        if log:
+            log.remove()
+        return result
+
+    def _order(self, height: int, width: int) -> Iterator[Tile]:
+        return self.geometry.tiles(height, width)
+
+    def _segment(self, image, tiles: list[Tile], done: int, sink: _Sink) -> Iterator[int]:
+        """Runs the tiles from `done` on, and yields how many are finished after each step."""
+        columns = len({tile.x.write_start for tile in tiles})
+        start = done
+        if self.geometry.blend:
+            # The row above reaches into the first unfinished one: it is run again, not written.
+            start = max(done // columns - 1, 0) * columns
+        steps = range(start, len(tiles), self.tiles_per_step)
+        bands = _Bands(columns)
+        with ThreadPoolExecutor(1) as reader:
+            read = [
+                reader.submit(self._read, image, tiles[i : i + self.tiles_per_step])
+                for i in steps[:1]
+            ]
+            for n, first in enumerate(steps):
+                batch = read.pop(0).result()
+                if n + 1 < len(steps):
+                    following = steps[n + 1]
+                    group = tiles[following : following + self.tiles_per_step]
+                    read.append(reader.submit(self._read, image, group))
+                probabilities = self._run(batch)
+                for offset, values in enumerate(probabilities):
+                    index = first + offset
+                    window, values = bands.finish(tiles, index, values)
+                    if index >= done:
+                        sink.write(window, values)
+                yield min(max(first + self.tiles_per_step, done), len(tiles))
+
+    def _read(self, image, tiles: list[Tile]) -> np.ndarray:
+        return np.stack([_read_tile(image, tile) for tile in tiles])
+
+
+class _Bands:
+    """Adds up what neighbouring tiles say about the pixels on which they overlap.
+
+    Tiles come row by row. What is to the right of a tile's finished part waits for the next tile,
+    what is below it for the next row.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._right: np.ndarray | None = None
+        self._above: dict[int, np.ndarray] = {}
+        self._below: dict[int, np.ndarray] = {}
+
+    def finish(self, tiles: list[Tile], index: int, output: np.ndarray):
+        """((y0, y1, x0, x1), values) of the pixels that are final with this tile."""
+        tile = tiles[index]
+        y, x = tile.y, tile.x
+        values = output[y.crop_start : y.crop_stop, x.crop_start : x.crop_stop]
+        row, column = divmod(index, self._columns)
+        if column == 0:
+            self._right = None
+            self._above, self._below = self._below, {}
+        if any(w != 1.0 for w in (*y.weights, *x.weights)):
+            weights = np.outer(y.weights, x.weights).astype(np.float32)
+            values = values * weights[..., np.newaxis]
+        if self._right is not None and self._right.size:
+            values[:, : self._right.shape[1]] += self._right
+        stop_y, stop_x = y.write_stop, x.write_stop
+        if column + 1 < self._columns:
+            stop_x = tiles[index + 1].x.write_start
+            self._right = values[:, stop_x - x.write_start :].copy()
+            values = values[:, : stop_x - x.write_start]
+        above = self._above.pop(column, None)
+        if above is not None and above.size:
+            values[: above.shape[0]] += above
+        if index + self._columns < len(tiles):
+            stop_y = tiles[index + self._columns].y.write_start
+            rest = values[stop_y - y.write_start :]
+            if rest.size:
+                self._below[column] = rest.copy()
+            values = values[: stop_y - y.write_start]
+        return (y.write_start, stop_y, x.write_start, stop_x), values
+
+
+class _Sink:
+    """Where results are written."""
+
+    def __init__(self, predictor: StreamingPredictor, output, target: Path | None, kind, size):
+        self._threshold = predictor.threshold
+        self._kind, self._size = kind, size
+        self._target = target
+        self._array = None if target is not None else output
+        self.partial = target.with_name(f"{target.name}.partial") if target else Path()
+
+    def write(self, window: tuple[int, int, int, int], values: np.ndarray) -> None:
+        if self._kind == "classes":
+            if values.shape[-1] == 1:
+                values = (values[..., 0] >= self._threshold).astype(np.uint8)
+            else:
+                values = values.argmax(-1).astype(np.uint8)
+        array = self._open(values)
+        array[window[0] : window[1], window[2] : window[3]] = values
+
+    def _open(self, values: np.ndarray):
+        shape = self._size + values.shape[2:]
+        if self._array is None:
+            if self._target is None:
+                self._array = np.empty(shape, values.dtype)
+            elif self.partial.exists():
+                self._array = np.lib.format.open_memmap(self.partial, "r+")
+            else:
+                temporary = self.partial.with_name(f"{self.partial.name}.tmp")
+                np.lib.format.open_memmap(temporary, "w+", values.dtype, shape)
+                os.replace(temporary, self.partial)
+                self._array = np.lib.format.open_memmap(self.partial, "r+")
+        if tuple(self._array.shape) != shape:
+            raise ValueError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
+        return self._array
+
+    def flush(self) -> None:
+        if isinstance(self._array, np.memmap):
+            self._array.flush()
+            _release(self._array)
+        elif hasattr(self._array, "flush"):
+            self._array.flush()
+
+    def finish(self):
+        if self._target is None:
+            self.flush()
+            return self._array
+        if self._array is not None:
+            self._array.flush()
+            self._array = None
+        os.replace(self.partial, self._target)
+        return np.load(self._target, mmap_mode="r")
+
+
+def _image_size(image, channels: int | None) -> tuple[int, int, int]:
+    shape = tuple(image.shape)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"image must be (H, W) or (H, W, C), found shape {shape}")
+    found = shape[2] if len(shape) == 3 else 1
+    if channels is not None and found != channels:
+        raise ValueError(f"image must have {channels} channels for this model, found {found}")
+    kind = np.dtype(image.dtype).kind
+    if kind not in "uifb":
+        raise ValueError(f"image must be of an integer, float or bool type, found {image.dtype}")
+    return shape[0], shape[1], found
+
+
+def _read_tile(image, tile: Tile) -> np.ndarray:
+    window = np.asarray(
+        image[tile.y.source_start : tile.y.source_stop, tile.x.source_start : tile.x.source_stop]
+    )
+    rows, columns = (_sources(tile.y, image.shape[0]), _sources(tile.x, image.shape[1]))
+    window = window[rows][:, columns]
+    if window.ndim == 2:
+        window = window[..., np.newaxis]
+    scale = float(np.iinfo(window.dtype).max) if window.dtype.kind in "ui" else 1.0
+    return window.astype(np.float32) / np.float32(scale)
+
+
+def _sources(axis, length: int):
+    if not axis.mirror_before and not axis.mirror_after:
+        return slice(None)
+    return [
+        mirror_index(p, length) - axis.source_start for p in range(axis.read_start, axis.read_stop)
+    ]
+
+
+def _release(array: Any) -> None:
+    """Gives the pages of a memory map that were read or written back to the system."""
+    mapping = getattr(array, "_mmap", None)
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+@contextlib.contextmanager
+def _reporter(progress: bool | Callable[[int, int], None], total: int):
+    if callable(progress):
+        yield lambda done: progress(done, total)
+    elif progress:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task("Segmenting", total=total)
+            yield lambda done: bar.update(task, completed=done)
+    else:
+        yield lambda done: None

@@ -1,0 +1,127 @@
+"""One interface to whatever segments tiles: a Keras model, a SavedModel folder, an endpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_unet3p.tiling.geometry import TileGeometry
+
+
+class TileRunner(Protocol):
+    """What the streaming predictor needs of a model.
+
+    Attributes:
+        geometry: the tiles that the model takes.
+        channels: channels of a tile; None if not known.
+        identity: says which model this is; a run is continued with the same one only.
+    """
+
+    geometry: TileGeometry
+    channels: int | None
+    identity: str
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        """(n, T, T, C) float32 in unit values -> probabilities (n, T', T', K) float32."""
+        ...
+
+
+def tile_runner(
+    model: Any,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | str | None = None,
+    blend: int | None = None,
+    geometry: TileGeometry | None = None,
+) -> TileRunner:
+    """The runner for `model`.
+
+    Args:
+        model: a Keras model; the folder of a SavedModel that `export_savedmodel` wrote (a version, or
+            the base folder, of which the newest version is taken); or any object with a method
+            `predict_tiles(tiles)`, as the endpoint's client has.
+        tile_size, halo, blend: for a Keras model; see `model_geometry`. A SavedModel brings its own.
+        geometry: replaces these; needed for an object with `predict_tiles`.
+
+    Raises:
+        ValueError: if the folder holds no such model, or the geometry is missing.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return _SavedModelRunner(Path(model), geometry)
+    if hasattr(model, "predict_tiles"):
+        if geometry is None:
+            raise ValueError(
+                "geometry must be given for a model behind predict_tiles; its model card has it "
+                "(TileGeometry.from_dict(card['geometry']))"
+            )
+        return _ClientRunner(model, geometry)
+    return _KerasRunner(model, tile_size, halo, blend, geometry)
+
+
+class _ClientRunner:
+    channels = None
+
+    def __init__(self, client: Any, geometry: TileGeometry) -> None:
+        self._client, self.geometry = client, geometry
+        self.identity = f"endpoint {getattr(client, 'url', '')}"
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        return np.asarray(self._client.predict_tiles(tiles))
+
+
+class _KerasRunner:
+    def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
+        import tensorflow as tf
+
+        from keras_unet3p.tiling.network_geometry import (
+            input_channels,
+            model_geometry,
+            network_function,
+        )
+
+        self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
+        self.channels = input_channels(model)
+        spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
+        self._run = tf.function(network_function(model), input_signature=[spec], jit_compile=False)
+        digest = hashlib.sha256()
+        for weight in model.get_weights():
+            digest.update(np.ascontiguousarray(weight).data)
+        self.identity = f"weights {digest.hexdigest()}"
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        return self._run(tiles).numpy()
+
+
+class _SavedModelRunner:
+    def __init__(self, folder: Path, geometry: TileGeometry | None) -> None:
+        import tensorflow as tf
+
+        versions = [p for p in folder.glob("*") if p.name.isdigit()]
+        if not (folder / "saved_model.pb").exists() and versions:
+            folder = max(versions, key=lambda path: int(path.name))
+        card_path = folder / "assets.extra" / "model_card.json"
+        if not card_path.exists():
+            raise ValueError(
+                f"{folder} must be a folder that export_savedmodel wrote (SavedModel with "
+                f"assets.extra/model_card.json), found none there"
+            )
+        card = json.loads(card_path.read_text())
+        own = TileGeometry.from_dict(card["geometry"])
+        if geometry is not None and geometry.tile != own.tile:
+            raise ValueError(
+                f"geometry must have the model's tile {own.tile}, found {geometry.tile}"
+            )
+        self.geometry = geometry or own
+        self.channels = card["input_channels"]
+        self.identity = f"saved_model {card['sha256']['saved_model.pb']}"
+        self._tensor = tf.constant
+        self._loaded = tf.saved_model.load(str(folder))  # must live as long as its signatures
+        self._run = self._loaded.signatures["tile"]
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        return self._run(tile=self._tensor(tiles))["probabilities"].numpy()

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from keras_unet3p.export import export_savedmodel
+from keras_unet3p.tiling import StreamingPredictor, TileGeometry, predict_image
+
+GEOMETRIES = [
+    TileGeometry((40, 48), 8, 0, 4),
+    TileGeometry((40, 48), 8, 0, 4, 8),
+    TileGeometry((40, 48), 8, 0, 4, 5),
+]
+
+
+class Echo:
+    """A model that answers with its tiles, so that any misplaced pixel is seen."""
+
+    def __init__(self, fail_at=None):
+        self.calls = 0
+        self.fail_at = fail_at
+
+    def predict_tiles(self, tiles):
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        return tiles
+
+
+def random_image(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (24, 32), (25, 33), (101, 77), (73, 97)])
+@pytest.mark.parametrize("tiles_per_step", [1, 3])
+def test_every_pixel_ends_where_it_came_from(geometry, size, tiles_per_step):
+    image = random_image(*size, 2)
+    predictor = StreamingPredictor(Echo(), geometry=geometry, tiles_per_step=tiles_per_step)
+    found = predictor.predict(image, kind="probabilities", progress=False)
+    np.testing.assert_allclose(found, image, atol=1e-6)
+
+
+@pytest.mark.parametrize("blend", [0, None])
+def test_agrees_with_the_tiler_in_the_graph(networks, blend):
+    model = networks("same", 3, 3)
+    image = (random_image(90, 130, 3) * 255).astype(np.uint8)
+    options = {"tile_size": 64, "halo": 16, "blend": blend}
+    expected = predict_image(model, image, **options)
+    predictor = StreamingPredictor(model, tiles_per_step=2, **options)
+    found = predictor.predict(image, kind="probabilities", progress=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    ids = predictor.predict(image, progress=False)
+    assert ids.dtype == np.uint8
+    assert (ids != expected.argmax(-1)).mean() < 0.001
+
+
+def test_keras_model_saved_model_and_client_are_one_interface(networks, tmp_path):
+    model = networks("valid")
+    options = {"tile_size": 64}
+    export_savedmodel(model, tmp_path / "m", **options)
+    keras_predictor = StreamingPredictor(model, **options)
+    geometry = keras_predictor.geometry
+
+    class Client:
+        def predict_tiles(self, tiles):
+            return model(tiles, training=False).numpy()
+
+    image = random_image(70, 51)
+    expected = keras_predictor.predict(image, kind="probabilities", progress=False)
+    for other in (
+        StreamingPredictor(tmp_path / "m"),
+        StreamingPredictor(tmp_path / "m" / "1"),
+        StreamingPredictor(Client(), geometry=geometry),
+    ):
+        assert other.geometry == geometry
+        found = other.predict(image, kind="probabilities", progress=False)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_client_side_use_imports_no_tensorflow():
+    code = """
+        import sys
+        import numpy as np
+        from keras_unet3p.tiling import StreamingPredictor, TileGeometry
+        class Client:
+            def predict_tiles(self, tiles): return tiles
+        predictor = StreamingPredictor(Client(), geometry=TileGeometry((32, 32), 8))
+        predictor.predict(np.zeros((50, 50), np.uint8), progress=False)
+        assert not {"tensorflow", "keras"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_a_stopped_run_continues(tmp_path, geometry, monkeypatch):
+    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+    image = random_image(140, 130)
+    out = tmp_path / "mask.npy"
+
+    def run(model):
+        predictor = StreamingPredictor(model, geometry=geometry)
+        return predictor.predict(image, out, kind="probabilities", progress=False)
+
+    whole = Echo()
+    complete = StreamingPredictor(whole, geometry=geometry)
+    complete.predict(image, kind="probabilities", progress=False)
+    calls = 0
+    for fail_at in (3, 5, 9, 11, None):
+        model = Echo(fail_at)
+        if fail_at is None:
+            result = run(model)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                run(model)
+            assert not out.exists()
+            assert (tmp_path / "mask.npy.journal").exists()
+        calls += model.calls - (fail_at is not None)
+    np.testing.assert_allclose(result[..., 0], image, atol=1e-6)
+    if not geometry.blend:
+        assert calls == whole.calls  # no tile was run twice
+    assert os.listdir(tmp_path) == ["mask.npy"]
+
+
+def test_a_run_that_was_killed_continues(tmp_path):
+    """SIGKILL from outside, again and again, until the run gets through."""
+    script = textwrap.dedent(
+        """
+        import sys, time
+        import numpy as np
+        import keras_unet3p.tiling.streaming_predictor as module
+        from keras_unet3p.tiling import StreamingPredictor, TileGeometry
+        module._SECONDS_BETWEEN_RECORDS = 0.05
+        class Slow:
+            def predict_tiles(self, tiles):
+                time.sleep(0.01)
+                return tiles
+        geometry = TileGeometry((40, 48), 8, 0, 4, 8)
+        StreamingPredictor(Slow(), geometry=geometry).predict(
+            np.load("image.npy", mmap_mode="r"), "mask.npy", kind="probabilities",
+            progress=lambda done, total: print(done, total, flush=True))
+        """
+    )
+    image = random_image(300, 310)
+    np.save(tmp_path / "image.npy", image)
+    starts = []
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        )
+        starts.append(int(process.stdout.readline().split()[0]))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if (tmp_path / "mask.npy").exists():
+            break
+    assert len(starts) > 1
+    assert starts == sorted(starts)
+    assert starts[-1] > 0
+    np.testing.assert_allclose(np.load(tmp_path / "mask.npy")[..., 0], image, atol=1e-6)
+
+
+def test_a_line_of_the_journal_that_was_cut_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+    out = tmp_path / "mask.npy"
+    image = random_image(140, 130)
+    geometry = GEOMETRIES[0]
+    with pytest.raises(KeyboardInterrupt):
+        StreamingPredictor(Echo(8), geometry=geometry).predict(image, out, progress=False)
+    journal = tmp_path / "mask.npy.journal"
+    journal.write_text(journal.read_text() + "2")  # of "23", say
+    done = []
+    StreamingPredictor(Echo(), geometry=geometry).predict(
+        image, out, progress=lambda n, total: done.append(n)
+    )
+    assert done[0] == 7
+    np.testing.assert_array_equal(np.load(out), image >= 0.5)
+
+
+def test_a_journal_of_another_run_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+    out = tmp_path / "mask.npy"
+    with pytest.raises(KeyboardInterrupt):
+        StreamingPredictor(Echo(3), geometry=GEOMETRIES[0]).predict(
+            random_image(140, 130), out, progress=False
+        )
+    for predictor, image in (
+        (StreamingPredictor(Echo(), geometry=GEOMETRIES[1]), random_image(140, 130)),
+        (StreamingPredictor(Echo(), geometry=GEOMETRIES[0]), random_image(140, 131)),
+        (StreamingPredictor(Echo(), geometry=GEOMETRIES[0], threshold=0.1), random_image(140, 130)),
+    ):
+        with pytest.raises(ValueError, match="journal"):
+            predictor.predict(image, out, progress=False)
+    parameters = json.loads((tmp_path / "mask.npy.journal").read_text().split("\n")[0])
+    assert parameters["geometry"]["blend"] == 0
+
+
+def test_reads_and_writes_anything_that_can_be_sliced():
+    class Store:
+        """As a Zarr array: windows only."""
+
+        def __init__(self, array):
+            self._array = array
+            self.shape, self.dtype = array.shape, array.dtype
+
+        def __getitem__(self, window):
+            assert len(window) == 2
+            return self._array[window].copy()
+
+        def __setitem__(self, window, values):
+            assert len(window) == 2
+            self._array[window] = values
+
+    image = (random_image(100, 90) * 65535).astype(np.uint16)
+    result = np.zeros((100, 90, 1), np.float32)
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[1])
+    predictor.predict(Store(image), Store(result), kind="probabilities", progress=False)
+    np.testing.assert_allclose(result[..., 0], image / 65535, atol=1e-6)
+
+
+def test_progress_is_reported_tile_by_tile(capfd):
+    seen = []
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    image = random_image(48, 96)
+    predictor.predict(image, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(n, 6) for n in range(7)]
+    predictor.predict(image)
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image": np.zeros((4, 4, 4, 1))}, "image"),
+        ({"image": np.zeros((0, 4))}, "image"),
+        ({"image": np.zeros((4, 4), complex)}, "complex"),
+        ({"kind": "masks"}, "kind"),
+        ({"output": "mask.png"}, "npy"),
+        ({"output": np.zeros((4, 5), np.uint8)}, "output"),
+    ],
+)
+def test_unfitting_arguments_are_refused(arguments, message):
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    with pytest.raises(ValueError, match=message):
+        predictor.predict(**{"image": np.zeros((4, 4)), "progress": False, **arguments})
+
+
+def test_a_client_needs_a_geometry_and_a_folder_a_model(tmp_path):
+    with pytest.raises(ValueError, match="geometry"):
+        StreamingPredictor(Echo())
+    with pytest.raises(ValueError, match="model_card"):
+        StreamingPredictor(tmp_path)
