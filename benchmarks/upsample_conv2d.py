@@ -38,7 +38,7 @@ def step(way, factor):
     def gradients(x, kernel):
         with tf.GradientTape() as tape:
             tape.watch((x, kernel))
-            loss = tf.reduce_sum(tf.square(tf.cast(way(x, kernel, factor), tf.float32)))
+            loss = tf.reduce_sum(tf.square(tf.cast(way(x, kernel, None, factor), tf.float32)))
         return tape.gradient(loss, (x, kernel))
 
     return gradients
@@ -74,7 +74,7 @@ def main():
         kernel = rng.normal(size=(3, 3, channels, filters)) / np.sqrt(9 * channels)
         kernel = tf.constant(kernel, options.dtype)
         ways = (upsample_then_convolve, convolve_then_upsample)
-        forward = [tf.function(lambda x, k, w=way, f=factor: w(x, k, f)) for way in ways]
+        forward = [tf.function(lambda x, k, w=way, f=factor: w(x, k, None, f)) for way in ways]
         backward = [tf.function(step(way, factor)) for way in ways]
         a, b = medians(forward, (x, kernel), options.repeats)
         c, d = medians(backward, (x, kernel), options.repeats)

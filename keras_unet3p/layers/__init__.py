@@ -2,18 +2,26 @@
 
 from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
 from keras_unet3p.layers.centre_crop import CentreCrop
+from keras_unet3p.layers.crop_to import CropTo
+from keras_unet3p.layers.image_net_input import ImageNetInput
 from keras_unet3p.layers.input_size import InputSize
 from keras_unet3p.layers.intensity_normalization import IntensityNormalization
+from keras_unet3p.layers.pad_to_multiple import PadToMultiple
 from keras_unet3p.layers.presence_gate import PresenceGate
+from keras_unet3p.layers.segmentation_average import SegmentationAverage
 from keras_unet3p.layers.segmentation_output import SegmentationOutput
 from keras_unet3p.layers.upsample_conv2d import UpsampleConv2D
 
 __all__ = [
     "BilinearUpsampling2D",
     "CentreCrop",
+    "CropTo",
+    "ImageNetInput",
     "InputSize",
     "IntensityNormalization",
+    "PadToMultiple",
     "PresenceGate",
+    "SegmentationAverage",
     "SegmentationOutput",
     "UpsampleConv2D",
 ]

@@ -82,8 +82,9 @@ class UpsampleConv2D(keras.layers.Layer):
             self.method == "auto" and low_resolution_pays(inputs.shape[-1], self.factor)
         )
         way = convolve_then_upsample if low_resolution else upsample_then_convolve
-        y = way(inputs, tf.cast(self.kernel, inputs.dtype), self.factor)
-        return y if self.bias is None else tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+        kernel = tf.cast(self.kernel, inputs.dtype)
+        bias = None if self.bias is None else tf.cast(self.bias, inputs.dtype)
+        return way(inputs, kernel, bias, self.factor)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

@@ -25,17 +25,19 @@ _BLOCK = 32
 """Length of the blocks, in low-resolution pixels, if the map's size allows it."""
 
 
-def upsample_then_convolve(x, kernel, factor: int):
+def upsample_then_convolve(x, kernel, bias, factor: int):
     """The plain way: the upsampled map is made, then convolved."""
-    return tf.nn.conv2d(upsample_bilinear(x, factor), kernel, 1, "SAME")
+    y = tf.nn.conv2d(upsample_bilinear(x, factor), kernel, 1, "SAME")
+    return y if bias is None else tf.nn.bias_add(y, bias)
 
 
-def convolve_then_upsample(x, kernel, factor: int):
+def convolve_then_upsample(x, kernel, bias, factor: int):
     """The same result at low resolution.
 
     Args:
         x: (B, h, w, C), floating.
         kernel: (3, 3, C, F), of the type of `x`.
+        bias: (F,), of the type of `x`, or None.
         factor: integer, 1 or more.
 
     Returns:
@@ -47,13 +49,18 @@ def convolve_then_upsample(x, kernel, factor: int):
     rows = _Axis(dynamic[1] if x.shape[1] is None else x.shape[1], factor)
     columns = _Axis(dynamic[2] if x.shape[2] is None else x.shape[2], factor)
 
-    blocks = columns.windows(rows.windows(x, 1), 2)
     blocks = tf.reshape(
-        blocks, (batch * rows.blocks, 1, rows.window * columns.blocks * columns.window, channels)
+        _windows(x, batch, rows, columns),
+        (batch * rows.blocks, 1, rows.window * columns.blocks * columns.window, channels),
     )
     taps = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (1, 3, channels, 3 * filters))
     # (batch and row block, vertical tap, pixels, horizontal tap and filter)
     y = tf.matmul(blocks, taps)
+    # Interpolation keeps constants, so the bias may go in at the middle tap. Where that map is
+    # smaller than the result, it is cheaper there.
+    early = bias is not None and factor**2 > 9
+    if early:
+        y += tf.pad(bias[None, None, None], [[0, 0], [1, 1], [0, 0], [filters, filters]])
     y = tf.reshape(
         y, (batch * rows.blocks * 3 * rows.window, columns.blocks, columns.window * 3, filters)
     )
@@ -73,7 +80,30 @@ def convolve_then_upsample(x, kernel, factor: int):
             filters,
         )
     )
-    return y
+    return y if bias is None or early else tf.nn.bias_add(y, bias)
+
+
+def _windows(x, batch, rows: _Axis, columns: _Axis):
+    """(B, h, w, C) as blocks with their borders: (B, all blocks' rows, all blocks' columns, C)."""
+    if not rows.border and not columns.border:
+        return x
+    channels = x.shape[3]
+    height, width = rows.blocks * rows.window, columns.blocks * columns.window
+    index = rows.index()[:, None] * columns.size + columns.index()[None]
+
+    @tf.custom_gradient
+    def cut(x):
+        flat = tf.reshape(x, (batch, rows.size * columns.size, channels))
+        windows = tf.gather(flat, tf.reshape(index, (-1,)), axis=1)
+
+        def add_up(upstream):
+            y = columns.add_up(upstream, batch * height, channels)
+            y = rows.add_up(y, batch, columns.size * channels)
+            return tf.reshape(y, (batch, rows.size, columns.size, channels))
+
+        return tf.reshape(windows, (batch, height, width, channels)), add_up
+
+    return cut(x)
 
 
 class _Axis:
@@ -97,46 +127,33 @@ class _Axis:
             self.blocks = tf.maximum(1, (size + _BLOCK - 1) // _BLOCK)
         self.block = -(-size // self.blocks)
         if not self.static:
-            self.block = tf.maximum(2, self.block)  # `_add_up` takes two ends of a block apart
+            self.block = tf.maximum(2, self.block)  # `add_up` takes two ends of a block apart
         self.border = 0 if self.static and self.blocks == 1 else 1
         self.window = self.block + 2 * self.border
         self.outputs = self.block * factor
 
-    def windows(self, x, axis: int):
-        """Cuts `axis` (1 or 2) into blocks with their borders, kept on the same axis.
+    def index(self):
+        """The pixels of all windows. Beyond the ends the border repeats pixels; the matrices
+        ignore those."""
+        arange = np.arange if self.static else tf.range
+        index = (arange(self.blocks) * self.block)[:, None] + arange(self.window) - self.border
+        if self.static:
+            return np.clip(index, 0, self.size - 1).reshape(-1)
+        return tf.reshape(tf.clip_by_value(index, 0, self.size - 1), (-1,))
 
-        Beyond the map's ends the border repeats pixels that the matrices ignore.
+    def add_up(self, windows, outer, inner):
+        """The gradient of cutting: every border is added to the block that it was taken from.
+
+        `windows` is seen as (outer, windows' pixels, inner); (outer, size, inner) comes back.
         """
         if not self.border:
-            return x
-        arange = np.arange if self.static else tf.range
-        clip = np.clip if self.static else tf.clip_by_value
-        index = (arange(self.blocks) * self.block)[:, None] + arange(self.window)[None] - 1
-        if self.static:
-            index = clip(index, 0, self.size - 1).reshape(-1)
-        else:
-            index = tf.reshape(clip(index, 0, self.size - 1), (-1,))
-
-        @tf.custom_gradient
-        def cut(x):
-            return tf.gather(x, index, axis=axis), lambda upstream: self._add_up(upstream, axis)
-
-        return cut(x)
-
-    def _add_up(self, windows, axis: int):
-        """The gradient of `windows`: every border is added to the block that it was taken from."""
-        shape = tf.shape(windows)
-        before, after = shape[:axis], shape[axis + 1 :]
-        w = tf.reshape(
-            windows,
-            (tf.reduce_prod(before), self.blocks, self.window, tf.reduce_prod(after)),
-        )
+            return windows
+        w = tf.reshape(windows, (outer, self.blocks, self.window, inner))
         nothing = tf.zeros_like(w[:, :1, :1])
         first = w[:, :, 1:2] + tf.concat([nothing, w[:, :-1, -1:]], axis=1)
         last = w[:, :, -2:-1] + tf.concat([w[:, 1:, :1], nothing], axis=1)
         w = tf.concat([first, w[:, :, 2:-2], last], axis=2)
-        w = tf.reshape(w, tf.concat([before, [self.blocks * self.block], after], axis=0))
-        return w[:, : self.size] if axis == 1 else w[:, :, : self.size]
+        return tf.reshape(w, (outer, self.blocks * self.block, inner))[:, : self.size]
 
     def matrix(self, order, dtype):
         """Interpolation and shifted sum of the three taps, for every block.

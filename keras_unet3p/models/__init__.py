@@ -1,15 +1,29 @@
 """The networks, as functions that build Keras models."""
 
+from keras_unet3p.models.attention_unet import attention_unet, attention_unet_tensors
+from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
+from keras_unet3p.models.fcn import fcn, fcn_tensors
 from keras_unet3p.models.fold_batch_norm import fold_batch_norm
+from keras_unet3p.models.prune_unet_plus_plus import prune_unet_plus_plus
 from keras_unet3p.models.segmentation_model import SegmentationModel
 from keras_unet3p.models.unet import unet, unet_tensors
 from keras_unet3p.models.unet3plus import unet3plus, unet3plus_tensors
+from keras_unet3p.models.unet_plus_plus import unet_plus_plus, unet_plus_plus_tensors
 
 __all__ = [
+    "ENCODERS",
     "SegmentationModel",
+    "attention_unet",
+    "attention_unet_tensors",
+    "encoder_tensors",
+    "fcn",
+    "fcn_tensors",
     "fold_batch_norm",
+    "prune_unet_plus_plus",
     "unet",
     "unet3plus",
     "unet3plus_tensors",
+    "unet_plus_plus",
+    "unet_plus_plus_tensors",
     "unet_tensors",
 ]

@@ -71,3 +71,9 @@ def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, 
             f"found {input_shape!r}"
         )
     return shape[0], shape[1], int(shape[2])
+
+
+def check_choice(argument: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raises a ValueError that names the argument unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")

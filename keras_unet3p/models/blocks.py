@@ -44,11 +44,23 @@ class Blocks:
     batch_norm_gamma: Any = "ones"
     upsample_method: str = "auto"
 
-    def conv(self, x, filters: int, kernel_size: int, name: str, padding: str | None = None):
+    def conv(
+        self,
+        x,
+        filters: int,
+        kernel_size: int,
+        name: str,
+        *,
+        padding: str | None = None,
+        strides: int = 1,
+        use_bias: bool = True,
+    ):
         return keras.layers.Conv2D(
             filters,
             kernel_size,
+            strides=strides,
             padding=padding or self.padding,
+            use_bias=use_bias,
             name=f"{self.prefix}{name}",
             **self._kernel(),
         )(x)

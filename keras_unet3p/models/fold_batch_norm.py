@@ -62,7 +62,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _convolution_before(norm):
-    """The layer whose only use is to be normalised by `norm`, if it is a convolution with a bias."""
+    """The convolution with a bias whose only reader is `norm`, or None."""
     if norm.axis not in (-1, 3, [3], [-1]):
         return None
     layer = norm.input._keras_history[0]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import keras
 
-from keras_unet3p.layers import CentreCrop, InputSize, IntensityNormalization
-from keras_unet3p.models.arguments import (
-    level_filters,
-    resolve_activation,
-    resolve_input_shape,
-    resolve_normalization,
-)
+from keras_unet3p.layers import CentreCrop, InputSize
+from keras_unet3p.models.arguments import check_choice, level_filters, resolve_activation
 from keras_unet3p.models.blocks import Blocks
+from keras_unet3p.models.build import build_model
+from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
@@ -46,10 +44,7 @@ def unet(
     Raises:
         ValueError: an argument, or a height or width that the network cannot take.
     """
-    shape = resolve_input_shape(input_shape)
-    image = keras.Input(shape, name="image")
-    tensors = unet_tensors(image, num_classes, classifier_activation, **options)
-    return SegmentationModel(image, tensors["mask"], name=name)
+    return build_model(unet_tensors, input_shape, num_classes, classifier_activation, name, options)
 
 
 def unet_tensors(
@@ -63,6 +58,9 @@ def unet_tensors(
     upsampling: str = "transposed",
     batch_norm: bool | str = False,
     dropout: float = 0.5,
+    encoder: str = "plain",
+    encoder_weights: str | PathLike | None = None,
+    encoder_trainable: bool = True,
     up_kernel_size: int = 2,
     head_kernel_size: int = 1,
     normalization: Any = None,
@@ -86,6 +84,8 @@ def unet_tensors(
         upsampling: "transposed" (convolution) or "bilinear" (then a 3x3 convolution).
         batch_norm: False (the paper's), True, or "encoder" (in the contracting path only).
         dropout: rate of the two dropouts at the end of the contracting path; 0 for none.
+        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`); other
+            than "plain", `filters` are the expansive path's channels.
         up_kernel_size: of the transposed convolutions; 2 or 4.
         head_kernel_size: of the last convolution.
         normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
@@ -105,14 +105,12 @@ def unet_tensors(
     """
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
-    if padding not in ("same", "valid"):
-        raise ValueError(f"padding: expected 'same' or 'valid', found {padding!r}")
-    if upsampling not in ("transposed", "bilinear"):
-        raise ValueError(f"upsampling: expected 'transposed' or 'bilinear', found {upsampling!r}")
-    if batch_norm not in (True, False, "encoder"):
-        raise ValueError(f"batch_norm: expected True, False or 'encoder', found {batch_norm!r}")
-    if up_kernel_size not in (2, 4):
-        raise ValueError(f"up_kernel_size: expected 2 or 4, found {up_kernel_size!r}")
+    check_choice("padding", padding, ("same", "valid"))
+    check_choice("upsampling", upsampling, ("transposed", "bilinear"))
+    check_choice("batch_norm", batch_norm, (True, False, "encoder"))
+    check_choice("up_kernel_size", up_kernel_size, (2, 4))
+    if padding == "valid" and encoder != "plain":
+        raise ValueError(f"padding: encoder {encoder!r} is padded; take padding='same'")
     if padding == "valid" and up_kernel_size != 2:
         raise ValueError("up_kernel_size: an unpadded network takes 2 only, found 4")
     if padding == "valid" and head_kernel_size != 1:
@@ -132,19 +130,18 @@ def unet_tensors(
     down = Blocks(batch_norm=bool(batch_norm), **settings)
     up = Blocks(batch_norm=batch_norm is True, **settings)
 
-    tensors: dict[str, Any] = {}
     x = _input_size(len(levels) - 1, padding, upsampling, f"{prefix}input_size")(image)
-    constants = resolve_normalization(normalization)
-    if constants is not None:
-        x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
-    for level, channels in enumerate(levels, 1):
-        if level > 1:
-            x = down.max_pool(x, 2, f"e{level}_pool")
-        x = down.conv_relu(x, channels, f"e{level}_1")
-        x = down.conv_relu(x, channels, f"e{level}_2")
-        if level >= len(levels) - 1:
-            x = down.dropout(x, dropout, f"e{level}_dropout")
-        tensors[f"e{level}"] = x
+    tensors = encoder_tensors(
+        x,
+        encoder,
+        levels=levels,
+        encoder_weights=encoder_weights,
+        encoder_trainable=encoder_trainable,
+        normalization=normalization,
+        dropout=dropout,
+        blocks=down,
+    )
+    x = tensors[f"e{len(levels)}"]
     for level in range(len(levels) - 1, 0, -1):
         channels = levels[level - 1]
         if upsampling == "transposed":

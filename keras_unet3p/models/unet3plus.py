@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import keras
 
-from keras_unet3p.layers import InputSize, IntensityNormalization
-from keras_unet3p.models.arguments import (
-    level_filters,
-    resolve_activation,
-    resolve_input_shape,
-    resolve_normalization,
-)
+from keras_unet3p.layers import InputSize
+from keras_unet3p.models.arguments import level_filters, resolve_activation
 from keras_unet3p.models.blocks import Blocks
+from keras_unet3p.models.build import build_model
+from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
@@ -46,15 +44,9 @@ def unet3plus(
     Raises:
         ValueError: an argument, or a height or width that the network cannot take.
     """
-    shape = resolve_input_shape(input_shape)
-    image = keras.Input(shape, name="image")
-    tensors = unet3plus_tensors(image, num_classes, classifier_activation, **options)
-    heads = {
-        key: tensor
-        for key, tensor in tensors.items()
-        if key in ("mask", "presence") or key.startswith("mask_")
-    }
-    return SegmentationModel(image, heads if len(heads) > 1 else heads["mask"], name=name)
+    return build_model(
+        unet3plus_tensors, input_shape, num_classes, classifier_activation, name, options
+    )
 
 
 def unet3plus_tensors(
@@ -70,6 +62,9 @@ def unet3plus_tensors(
     presence_weight: float = 1.0,
     presence_dropout: float = 0.5,
     branch_filters: int | None = None,
+    encoder: str = "plain",
+    encoder_weights: str | PathLike | None = None,
+    encoder_trainable: bool = True,
     normalization: Any = None,
     kernel_initializer: Any = None,
     kernel_regularizer: Any = None,
@@ -98,6 +93,8 @@ def unet3plus_tensors(
         presence_dropout: rate of the dropout before the classification-guided module.
         branch_filters: channels that a decoder stage takes from each source; the finest encoder
             stage's if not given.
+        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`); with
+            another than "plain" and `filters` left alone, the decoder is the paper's.
         normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
@@ -131,29 +128,35 @@ def unet3plus_tensors(
         upsample_method=upsample_method,
     )
 
-    tensors: dict[str, Any] = {}
     x = InputSize(2 ** (deepest - 1), name=f"{prefix}input_size")(image)
-    constants = resolve_normalization(normalization)
-    if constants is not None:
-        x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
-    for stage, channels in enumerate(levels, 1):
-        if stage > 1:
-            x = blocks.max_pool(x, 2, f"e{stage}_pool")
-        x = blocks.conv_relu(x, channels, f"e{stage}_1")
-        x = blocks.conv_relu(x, channels, f"e{stage}_2")
-        tensors[f"e{stage}"] = x
+    tensors = encoder_tensors(
+        x,
+        encoder,
+        levels=levels,
+        encoder_weights=encoder_weights,
+        encoder_trainable=encoder_trainable,
+        normalization=normalization,
+        blocks=blocks,
+    )
+    pooled = {}
+    for source in range(1, deepest):
+        x = pooled[source, source] = tensors[f"e{source}"]
+        # Pooling by 4 is pooling by 2 twice: each pooled map is made once, from the one before.
+        for stage in range(source + 1, deepest):
+            name = f"e{source}_pool{2 ** (stage - source)}"
+            x = tensors[name] if name in tensors else blocks.max_pool(x, 2, name)
+            pooled[source, stage] = x
 
     for stage in range(deepest - 1, 0, -1):
         branches = []
         for source in range(1, deepest + 1):
             origin = f"e{source}" if source <= stage or source == deepest else f"d{source}"
             name = f"d{stage}_{origin}"
-            x = tensors[origin]
             if source <= stage:
-                x = blocks.max_pool(x, 2 ** (stage - source), f"{name}_pool")
-                x = blocks.conv_relu(x, branch, name)
+                x = blocks.conv_relu(pooled[source, stage], branch, name)
             else:
-                x = blocks.upsample_conv_relu(x, branch, 2 ** (source - stage), name)
+                factor = 2 ** (source - stage)
+                x = blocks.upsample_conv_relu(tensors[origin], branch, factor, name)
             branches.append(x)
         x = blocks.concatenate(branches, f"d{stage}_concat")
         tensors[f"d{stage}"] = blocks.conv_relu(x, aggregate, f"d{stage}")

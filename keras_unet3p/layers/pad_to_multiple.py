@@ -1,0 +1,43 @@
+"""Makes an image of any size fit a network with poolings."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_unet3p.compat import register
+
+
+@register
+class PadToMultiple(keras.layers.Layer):
+    """Appends zeros at the bottom and the right up to the next multiple of `multiple` pixels.
+
+    Input: (B, H, W, C). Output: (B, H', W', C), H' and W' multiples.
+    """
+
+    def __init__(self, multiple: int, **kwargs):
+        super().__init__(**kwargs)
+        if multiple < 1:
+            raise ValueError(f"PadToMultiple: multiple must be 1 or more, found {multiple}")
+        self.multiple = multiple
+
+    def call(self, inputs):
+        dynamic = tf.shape(inputs)
+        bottom, right = (
+            -(dynamic[axis] if inputs.shape[axis] is None else inputs.shape[axis]) % self.multiple
+            for axis in (1, 2)
+        )
+        return tf.pad(inputs, [[0, 0], [0, bottom], [0, right], [0, 0]])
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        up = self.multiple
+        return (
+            batch,
+            None if height is None else -(-height // up) * up,
+            None if width is None else -(-width // up) * up,
+            channels,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
