@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from keras_unet3p.data._mirror import mirrored_crop
+from keras_unet3p.data._mirror import mirror_indices, mirrored_crop
 
 _INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 _FILTER_REACH = 3  # pixels around a position that bicubic interpolation reads, and one
@@ -153,15 +153,14 @@ class Augmentation:
         rows, columns = self._source_positions(height, width, rng)
         rows += np.float32(top)
         columns += np.float32(left)
-        first_row, last_row = _needed(rows, image.shape[0])
-        first_column, last_column = _needed(columns, image.shape[1])
+        first_row, row_range = _needed(rows, image.shape[0])
+        first_column, column_range = _needed(columns, image.shape[1])
         rows -= np.float32(first_row)
         columns -= np.float32(first_column)
-        region = (slice(first_row, last_row), slice(first_column, last_column))
-        source = image[region].astype(np.float32)
+        source = image[row_range][:, column_range].astype(np.float32)
         moved = _remap(source, columns, rows, _INTERPOLATIONS[self.interpolation])
         np.clip(moved, source.min(), source.max(), out=moved)
-        return moved, _remap_labels(labels[region], columns, rows)
+        return moved, _remap_labels(labels[row_range][:, column_range], columns, rows)
 
     def _source_positions(
         self, height: int, width: int, rng: np.random.Generator
@@ -272,18 +271,26 @@ def _factor(amount: float, rng: np.random.Generator) -> float:
     return math.exp(rng.uniform(-1.0, 1.0) * math.log1p(amount))
 
 
-def _needed(positions: np.ndarray, size: int) -> tuple[int, int]:
-    """The part of a mirrored axis that holds what is read at these positions, and its ends."""
+def _needed(positions: np.ndarray, size: int) -> tuple[int, slice | np.ndarray]:
+    """The part of a mirrored axis that holds what is read at these positions: (start, selection).
+
+    Where it ends within the axis nothing is read beyond it, and where it ends with the axis OpenCV
+    mirrors there. OpenCV 5 does that once only, and hangs for an axis of one pixel, so an axis
+    that has to be mirrored more often is laid out here.
+    """
     low = math.floor(positions.min()) - _FILTER_REACH
     high = math.ceil(positions.max()) + _FILTER_REACH
     last = size - 1
-    if (low < 0 and high > last) or low < -last or high > 2 * last:
-        return 0, size
+    if low < -last or high > 2 * last:
+        return low, mirror_indices(low, high + 1, size)
+    if low < 0 and high > last:
+        return 0, slice(0, size)
     if low < 0:
-        return 0, min(max(high, -low), last) + 1
+        return 0, slice(0, min(max(high, -low), last) + 1)
     if high > last:
-        return max(min(low, 2 * last - high), 0), size
-    return low, high + 1
+        start = max(min(low, 2 * last - high), 0)
+        return start, slice(start, size)
+    return low, slice(low, high + 1)
 
 
 def _remap(

@@ -67,8 +67,8 @@ def _checked(labels: np.ndarray, w0: float, sigma: float) -> np.ndarray:
         return cv2.connectedComponents(labels.astype(np.uint8), connectivity=8)[1]
     if labels.size and labels.max() > _MOST_IDS_WITHOUT_RELABELLING:
         # Bounding boxes are kept in a list as long as the largest id.
-        ids, labels = np.unique(labels, return_inverse=True)
-        labels = labels.reshape(np.shape(labels)) + (1 if ids[0] != 0 else 0)
+        ids, places = np.unique(labels, return_inverse=True)
+        labels = places.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
     return labels
 
 
@@ -111,6 +111,11 @@ def _add_border_term(weights: np.ndarray, labels: np.ndarray, w0: float, sigma: 
         first, other = nearest[window], second[window]
         cv2.min(other, cv2.max(first, distance), dst=other)
         cv2.min(first, distance, dst=first)
+    for distance in (nearest, second):
+        # OpenCV's square roots differ in the last bit from call to call; squares are whole numbers.
+        np.multiply(distance, distance, out=distance)
+        np.rint(distance, out=distance)
+        np.sqrt(distance, out=distance)
     nearest += second
     nearest *= nearest
     nearest *= np.float32(-0.5 / sigma**2)

@@ -4,10 +4,12 @@ import math
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 _OUTLINE_ORDERS = np.arange(2, 6)
 _MARGIN = 24
-_PIXELS_PER_CELL = 2300
+_PIXELS_PER_CELL = 2700
+_SMALLEST_CELL = 12
 _PARTNER_PROBABILITY = 0.55
 
 
@@ -122,12 +124,19 @@ def _place_cells(outlines: _Outlines, num_cells: int, rng: np.random.Generator) 
 
 
 def _renumbered(labels: np.ndarray) -> np.ndarray:
-    """Ids 1 to n without those left outside the image, each cell in one piece."""
-    present = np.bincount(labels.ravel())
-    present[0] = 0
-    table = np.zeros(len(present), np.uint16)
-    table[present > 0] = np.arange(1, np.count_nonzero(present) + 1)
-    return table[labels]
+    """Ids 1 to n, each cell reduced to its largest piece; specks and what lies outside are gone."""
+    result = np.zeros(labels.shape, np.uint16)
+    count = 0
+    for cell, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        mask = (labels[box] == cell).astype(np.uint8)
+        _, pieces, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+        if statistics[largest, cv2.CC_STAT_AREA] >= _SMALLEST_CELL:
+            count += 1
+            result[box][pieces == largest] = count
+    return result
 
 
 def _render(labels: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 VALUE_SCALES = ("dtype", "unit", "255", "65535", "raw")
-_DIVISORS = {"unit": 1.0, "255": 255.0, "65535": 65535.0, "raw": 1.0}
+_DIVISORS = {"dtype": 1.0, "unit": 1.0, "255": 255.0, "65535": 65535.0, "raw": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +118,7 @@ def scale_problem(dtype: np.dtype, smallest: float, largest: float, value_scale:
         return "values that are not finite; expected finite numbers"
     if is_narrow(dtype) or value_scale == "raw":
         return None
-    limit = 1.0 if value_scale == "dtype" else _DIVISORS[value_scale]
-    if value_scale == "unit":
-        limit = 1.0
+    limit = _DIVISORS[value_scale]
     # Interpolation overshoots by a little; a different scale is off by far more.
     if smallest < -0.5 * limit or largest > 1.5 * limit:
         return (

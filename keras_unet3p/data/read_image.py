@@ -12,8 +12,9 @@ def read_image(path: str | os.PathLike, *, value_scale: str | None = None) -> li
     """Read every image of a PNG, JPEG, BMP, TIFF or NPY file in unit values.
 
     Alpha is dropped and palettes are expanded to colour (to grey if they hold greys only). Each
-    page of a TIFF is an image. An NPY array is (height, width), (height, width, channels), (images,
-    height, width) or (images, height, width, channels); a last axis of at most 16 is channels.
+    page of a TIFF is an image, but an axis that the file calls channels is channels. An NPY array
+    is (height, width), (height, width, channels), (images, height, width) or (images, height,
+    width, channels); a last axis of at most 16 is channels.
 
     Args:
         path: the file.
