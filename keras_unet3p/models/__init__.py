@@ -4,7 +4,9 @@ from keras_unet3p.models.attention_unet import attention_unet, attention_unet_te
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.fcn import fcn, fcn_tensors
 from keras_unet3p.models.fold_batch_norm import fold_batch_norm
+from keras_unet3p.models.load_pytorch_state_dict import load_pytorch_state_dict
 from keras_unet3p.models.prune_unet_plus_plus import prune_unet_plus_plus
+from keras_unet3p.models.pytorch_state_dict import pytorch_state_dict
 from keras_unet3p.models.segmentation_model import SegmentationModel
 from keras_unet3p.models.unet import unet, unet_tensors
 from keras_unet3p.models.unet3plus import unet3plus, unet3plus_tensors
@@ -19,7 +21,9 @@ __all__ = [
     "fcn",
     "fcn_tensors",
     "fold_batch_norm",
+    "load_pytorch_state_dict",
     "prune_unet_plus_plus",
+    "pytorch_state_dict",
     "unet",
     "unet3plus",
     "unet3plus_tensors",

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_unet3p.compat import register
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization
 from keras_unet3p.models.arguments import resolve_normalization
 from keras_unet3p.models.blocks import Blocks
@@ -157,7 +158,7 @@ def encoder_tensors(
     mode = application.input_mode if constants is None else None
     x = ImageNetInput(mode, name=f"{prefix}encoder_input")(x)
 
-    features = _application_model(application, encoder_weights, f"{prefix}encoder")
+    features = _features(encoder, encoder_weights, f"{prefix}encoder")
     features.trainable = encoder_trainable
     maps = features(x)
     own = 5 - len(maps)
@@ -179,7 +180,28 @@ def _plain(x, levels, dropout, blocks):
     return tensors
 
 
-def _application_model(application: _Application, weights, name: str) -> keras.Model:
+@register
+class EncoderFeatures(keras.Model):
+    """The part of a `keras.applications` network that makes the pyramid.
+
+    It is saved by its name, not layer by layer: some of those networks hold operations that Keras
+    2 cannot load again.
+    """
+
+    encoder: str
+
+    def get_config(self):
+        return {"encoder": self.encoder, "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        features = _features(config["encoder"], None, config["name"])
+        features.trainable = config["trainable"]
+        return features
+
+
+def _features(encoder: str, weights, name: str) -> EncoderFeatures:
+    application = _APPLICATIONS[encoder]
     build = getattr(keras.applications, application.build)
     network = build(
         include_top=False,
@@ -195,7 +217,9 @@ def _application_model(application: _Application, weights, name: str) -> keras.M
         else:
             tensor = layer.output
         taps.append(tensor)
-    return keras.Model(network.input, taps, name=name)
+    features = EncoderFeatures(network.input, taps, name=name)
+    features.encoder = encoder
+    return features
 
 
 def _flat(tensors) -> list:
