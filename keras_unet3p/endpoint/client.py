@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
+
+if TYPE_CHECKING:
+    from keras_unet3p.tiling import TileGeometry
 
 T = TypeVar("T")
 Image = bytes | str | Path | np.ndarray
@@ -76,6 +80,9 @@ class Client:
             from keras_unet3p.endpoint.grpc_transport import GrpcTransport
 
             self._transport = GrpcTransport(url, model, version, label, max_message_bytes)
+        self.url = url
+        self._choice = (version, label)
+        self._max_message_bytes = max_message_bytes
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
@@ -153,6 +160,92 @@ class Client:
             EndpointError: as `predict`.
         """
         return self._run("tile", {self._only("tile", "inputs"): np.asarray(tiles, np.float32)})
+
+    def predict_large(
+        self,
+        image: Any,
+        output: Any = None,
+        *,
+        geometry: TileGeometry | None = None,
+        halo: int | None = None,
+        stride: int = 32,
+        kind: str = "classes",
+        threshold: float = 0.5,
+        concurrency: int = 8,
+        tiles_per_request: int = 1,
+        journal: str | os.PathLike | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Any:
+        """Segments an image larger than a request, or than memory, tile by tile.
+
+        Only the tiles under way are held. All of them go to the version that serves when this
+        begins, also when a newer one appears meanwhile. `timeout` and `retries` of the client hold
+        for each request.
+
+        Args:
+            image: (H, W) or (H, W, C), anything that can be sliced: an array, a memory map, a Zarr
+                array; floats in [0, 1] or integers, which are divided by their type's largest
+                value. Or the path of a .npy file.
+            output: where the result goes: None makes an array; the path of a .npy file, which
+                appears when it is complete; or anything that windows can be assigned to.
+            geometry: how the image is cut. The model card of the exported model has it:
+                `TileGeometry.from_dict(card["geometry"])`. By default it is made of the signature's
+                tile and the next two arguments.
+            halo: pixels of context around a tile that are not kept; by default an eighth of the
+                tile, and for an unpadded network what it takes off.
+            stride: a multiple of the network's largest pooling step.
+            kind: "classes" gives uint8 (H, W), "probabilities" float32 (H, W, K).
+            threshold: with one class, a pixel is of class 1 from this probability on.
+            concurrency: requests that are under way at the same time.
+            tiles_per_request: tiles in a request; more than one where the server batches.
+            journal: file that remembers what is finished: the same call goes on where a stopped
+                one was. For a path as output it is there by itself.
+            progress: True shows a progress bar; or a function of tiles done and in all.
+
+        Returns:
+            The output; for a path, a read-only memory map of it.
+
+        Raises:
+            ValueError: when image, output, geometry or journal does not fit.
+            EndpointError: as `predict`; what is finished stays in `output` and `journal`.
+        """
+        from keras_unet3p.endpoint.large_image import predict_large
+
+        metadata = self.metadata()
+        client = self
+        if self._choice == (None, None):
+            client = self._pinned(metadata["model"], metadata["version"])
+        try:
+            if geometry is None:
+                geometry = _geometry(client._signature("tile"), halo, stride)
+            return predict_large(
+                client.predict_tiles,
+                f"{metadata['model']} version {metadata['version']}",
+                image,
+                output,
+                geometry=geometry,
+                kind=kind,
+                threshold=threshold,
+                concurrency=concurrency,
+                tiles_per_request=tiles_per_request,
+                journal=journal,
+                progress=progress,
+            )
+        finally:
+            if client is not self:
+                client.close()
+
+    def _pinned(self, model: str, version: int) -> Client:
+        return Client(
+            self.url,
+            model,
+            version=version,
+            timeout=self._timeout,
+            retries=self._retries,
+            backoff=self._backoff,
+            max_backoff=self._max_backoff,
+            max_message_bytes=self._max_message_bytes,
+        )
 
     def status(self) -> list[dict[str, Any]]:
         """Returns the model's versions, newest first.
@@ -233,6 +326,23 @@ class Client:
                     raise
                 time.sleep(wait)
         raise AssertionError
+
+
+def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileGeometry:
+    from keras_unet3p.tiling.geometry import TileGeometry
+
+    (taken,) = signature["inputs"].values()
+    (given,) = signature["outputs"].values()
+    tile = (taken["shape"][1], taken["shape"][2])
+    margins = {(side - kept) // 2 for side, kept in zip(tile, given["shape"][1:3], strict=True)}
+    if min(tile) < 1 or min(given["shape"][1:3]) < 1 or len(margins) > 1:
+        raise ValueError(
+            "geometry: the signature 'tile' has no fixed size "
+            f"({taken['shape']} -> {given['shape']}); give the geometry."
+        )
+    margin = margins.pop()
+    wanted = (margin or min(tile) // 8) if halo is None else halo
+    return TileGeometry.fit(tile, wanted, margin=margin, stride=stride)
 
 
 def _decode_mask(png: bytes) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import weakref
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +37,8 @@ class RestTransport:
         elif label is not None:
             self._choice = f"/labels/{quote(label, safe='')}"
         self._threads = threading.local()
-        self._sessions: list[requests.Session] = []
+        # A thread's session goes with the thread.
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
 
     def _session(self) -> requests.Session:
         session = getattr(self._threads, "session", None)
@@ -44,7 +46,7 @@ class RestTransport:
             session = self._threads.session = requests.Session()
             # What is on this machine is not reached through a proxy.
             session.trust_env = urlsplit(self._base).hostname not in LOOPBACK
-            self._sessions.append(session)
+            self._sessions.add(session)
         return session
 
     def _request(self, method: str, path: str, timeout: float, body: bytes | None = None) -> Any:
@@ -157,7 +159,7 @@ class RestTransport:
 
     def close(self) -> None:
         """Closes the connections."""
-        for session in self._sessions:
+        for session in list(self._sessions):
             session.close()
 
 

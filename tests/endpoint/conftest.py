@@ -9,11 +9,12 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def write_threshold_model(folder, *, threshold: int = 128, tile_size: int = 32):
+def write_threshold_model(folder, *, threshold: int = 128, tile_size: int = 32, margin: int = 0):
     """Writes a SavedModel that marks the pixels at or above `threshold` (of 255).
 
-    Besides the four signatures of an exported model it has "pair" (two inputs, two outputs),
-    "special" (NaN and infinities), and "spin", which keeps a processor busy for some seconds.
+    The signature "tile" takes `margin` pixels off each side, as an unpadded network does. Besides
+    the four signatures of an exported model there are "pair" (two inputs, two outputs), "special"
+    (NaN and infinities), and "spin", which keeps a processor busy for some seconds.
     """
     import tensorflow as tf
 
@@ -44,8 +45,13 @@ def write_threshold_model(folder, *, threshold: int = 128, tile_size: int = 32):
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="tile")])
     def tile(tile):
-        mask = tf.cast(tile >= limit, tf.float32)
-        return {"probabilities": tf.ensure_shape(mask, shape)}
+        kept = tile[:, margin : tile_size - margin, margin : tile_size - margin]
+        size = tile_size - 2 * margin
+        return {
+            "probabilities": tf.ensure_shape(
+                tf.cast(kept >= limit, tf.float32), [None, size, size, 1]
+            )
+        }
 
     @tf.function(
         input_signature=[
@@ -80,6 +86,12 @@ def write_threshold_model(folder, *, threshold: int = 128, tile_size: int = 32):
 
 
 @pytest.fixture(scope="session")
+def write_model():
+    """The function that writes the model."""
+    return write_threshold_model
+
+
+@pytest.fixture(scope="session")
 def model_versions(tmp_path_factory):
     """Two version folders of the same model, with thresholds 128 and 64."""
     base = tmp_path_factory.mktemp("versions")
@@ -104,3 +116,10 @@ def server(model_folder):
 
     with LocalServer({"cells": model_folder}) as running:
         yield running
+
+
+if __name__ == "__main__":
+    import sys
+
+    # For a TensorFlow Serving to test the client against; see test_client.py.
+    write_threshold_model(sys.argv[1])

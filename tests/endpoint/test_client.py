@@ -1,7 +1,7 @@
 """The client against the local endpoint, and against TensorFlow Serving where there is one.
 
 `TF_SERVING_URL` names a running server, as "http://host:port" or "grpc://host:port"; it must serve
-the model that `python tests/endpoint/conftest.py FOLDER` writes, under the name "cells".
+the model that `python tests/endpoint/conftest.py FOLDER/1` writes, under the name "cells".
 `TF_SERVING_BINARY` is the path of a `tensorflow_model_server` to start.
 """
 

@@ -47,7 +47,7 @@ def driver(tmp_path_factory):
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
-        "--window-size=1280,800",
+        "--window-size=1280,900",
         f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):
         options.add_argument(flag)
@@ -156,7 +156,7 @@ def test_overlay_opacity_threshold_and_download(page, tmp_path):
     assert not (lines & ~lower).any()
     seen = downloaded(page, "save-overlay", "cells-overlay.png")
     assert seen.shape[:2] == image.shape
-    assert (seen[lines][:, 0] > seen[lines][:, 2]).mean() > 0.9
+    assert (seen[lines][:, 2] > seen[lines][:, 0]).mean() > 0.9
     page.find_element("css selector", "[data-value=none]").click()
     assert not overlay(page).any()
     assert not complaints(page)
