@@ -225,6 +225,14 @@ def test_half_precision_predictions(name, dtype):
             assert np.isfinite(tf.cast(tape.gradient(value, p), tf.float32)).all()
 
 
+def test_gradient_of_a_logarithm_stays_within_float16():
+    p = tf.constant(1.2e-7, tf.float16, shape=(1, 1, 1, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        value = losses.WeightedCrossEntropy()(np.ones((1, 1, 1)), p)
+    assert tape.gradient(value, p).numpy() == -np.finfo(np.float16).max
+
+
 @every_loss
 def test_extreme_logits_stay_finite(name):
     mask, _ = binary_case()

@@ -83,6 +83,17 @@ def test_gradient_is_finite_for_every_gamma(gamma, logit, classes, label):
     assert np.isfinite(tape.gradient(value, logits)).all()
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_gradient_is_finite_for_sure_predictions_and_gamma_below_1(classes):
+    for sign in (-1.0, 1.0):
+        logits = tf.constant(sign * np.array([200.0, -200.0, 0.0])[:classes].reshape(1, 1, 1, -1))
+        for label in (0, 1):
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                value = Focal(gamma=0.5, from_logits=True)(np.full((1, 1, 1), label), logits)
+            assert np.isfinite(tape.gradient(value, logits)).all()
+
+
 def test_refuses_arguments_out_of_range():
     with pytest.raises(ValueError, match="alpha must be"):
         Focal(alpha=1.5)

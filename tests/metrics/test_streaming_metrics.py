@@ -155,6 +155,9 @@ def test_does_not_lose_counts_over_many_images(name):
     np.testing.assert_array_equal(metric.variables[0][:, 1], [total, total + 5, total])
     metric.reset_state()
     np.testing.assert_array_equal(metric.variables[0], np.zeros((3, 2)))
+    # ... nor within one update.
+    metric.update_state(np.ones((2, 4, 4)), np.ones((2, 4, 4, 1)), [2.0**24, 1.0])
+    np.testing.assert_array_equal(metric.variables[0][:, 1], 3 * [16 * 2**24 + 16])
 
 
 @both
