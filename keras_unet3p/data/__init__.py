@@ -14,6 +14,7 @@ from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.separate_instances import separate_instances
 from keras_unet3p.data.training_pipeline import training_pipeline
 from keras_unet3p.data.validation_pipeline import validation_pipeline
+from keras_unet3p.data.weight_map_picture import weight_map_picture
 
 __all__ = [
     "Augmentation",
@@ -30,4 +31,5 @@ __all__ = [
     "separate_instances",
     "training_pipeline",
     "validation_pipeline",
+    "weight_map_picture",
 ]
