@@ -91,6 +91,12 @@ class FrozenNetwork:
         self._shape = output.shape[1:]
         self._run = _function(self.graph_def, [tile.name], [output.name])
 
+    def rename_output(self, name: str) -> None:
+        """Gives the output of `graph_def` another name."""
+        node = self.graph_def.node.add(op="Identity", name=name, input=[self.output_name])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        self.output_name = f"{name}:0"
+
     def __call__(self, tiles: tf.Tensor) -> tf.Tensor:
         return self._shaped(self._run(tf.convert_to_tensor(tiles))[0])
 

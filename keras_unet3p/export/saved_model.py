@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p._version import __version__
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.image_decoder import ImageDecoder
+from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
@@ -43,6 +41,7 @@ def export_savedmodel(
     max_pixels: int = 2**28,
     tiles_per_step: int = 1,
     skip_empty: bool = True,
+    symmetries: int = 1,
     classes: Sequence[str] | None = None,
     training_figures: dict | None = None,
 ) -> Path:
@@ -83,6 +82,8 @@ def export_savedmodel(
         skip_empty: with a classification-guided module, the decoder is not run for a tile in which
             the module finds nothing. Its statement is about a tile, as it was about a patch in
             training: a class that is absent from one tile is drawn in the next where it is found.
+        symmetries: the image signatures average over 2, 4 or 8 mirrored and turned versions of each
+            tile; see `tiling.InGraphTiler`. "tile" stays the bare network.
         classes: a name for each class, for the model card.
         training_figures: any JSON-serialisable figures about the training, for the model card.
 
@@ -107,7 +108,6 @@ def export_savedmodel(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
     num_classes = frozen.num_classes
-    _check_classes(classes, num_classes)
 
     base = Path(folder)
     base.mkdir(parents=True, exist_ok=True)
@@ -125,58 +125,32 @@ def export_savedmodel(
             num_classes,
             tiles_per_step=tiles_per_step,
             threshold=threshold,
+            symmetries=symmetries,
         )
         decoder = ImageDecoder(channels, max_pixels, value_scale)
         _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels))
         extra = working / "assets.extra"
         extra.mkdir()
         _write_warmup(extra, base.name, geometry, channels, pixels)
-        card = {
-            "format": 1,
-            "name": getattr(model, "name", "model"),
-            "classes": list(classes) if classes else _default_classes(num_classes),
-            "num_classes": num_classes,
-            "threshold": threshold if num_classes == 1 else None,
-            "input_channels": channels,
-            "normalization": {
-                "value_scale": value_scale,
-                "pixels": pixels,
-                "in_model": "any further normalisation is part of the network",
-            },
-            "geometry": geometry.to_dict(),
-            "tile": list(geometry.tile),
-            "halo": geometry.halo,
-            "core": list(geometry.core),
-            "max_pixels": max_pixels,
-            "parameters": int(sum(np.prod(w.shape) for w in model.trainable_weights)),
-            "training": training_figures or {},
-            "versions": {
-                "keras_unet3p": __version__,
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-            },
-            "sha256": {"saved_model.pb": _sha256(working / "saved_model.pb")},
-        }
+        card = model_card(
+            model,
+            geometry,
+            num_classes,
+            channels,
+            [working / "saved_model.pb"],
+            classes=classes,
+            training_figures=training_figures,
+            threshold=threshold if num_classes == 1 else None,
+            # Any further normalisation is a part of the network.
+            normalization={"value_scale": value_scale, "pixels": pixels},
+            max_pixels=max_pixels,
+            symmetries=symmetries,
+        )
         (extra / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
         os.rename(working, final)
     finally:
         shutil.rmtree(working, ignore_errors=True)
     return final
-
-
-def _default_classes(num_classes: int) -> list[str]:
-    if num_classes == 1:
-        return ["background", "foreground"]
-    return [f"class {i}" for i in range(num_classes)]
-
-
-def _check_classes(classes: Sequence[str] | None, num_classes: int) -> None:
-    expected = 2 if num_classes == 1 else num_classes
-    if classes is not None and len(classes) != expected:
-        raise ValueError(
-            f"classes must name {expected} classes (a model of one output channel tells background "
-            f"from one class), found {list(classes)}"
-        )
 
 
 def _write_graph(
@@ -254,11 +228,3 @@ def _write_warmup(
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in records:
             writer.write(warmup_record(model_name, signature, inputs))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

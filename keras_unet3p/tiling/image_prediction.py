@@ -25,6 +25,7 @@ def predict_image(
     blend: int | None = None,
     geometry: TileGeometry | None = None,
     tiles_per_step: int = 1,
+    symmetries: int = 1,
 ) -> np.ndarray:
     """Probabilities for an image of any size, tile by tile.
 
@@ -38,6 +39,7 @@ def predict_image(
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         geometry: replaces the three arguments above.
         tiles_per_step: tiles that go through the model together.
+        symmetries: averages over 2, 4 or 8 mirrored and turned versions; see `InGraphTiler`.
 
     Returns:
         (H, W, K) float32. For an image larger than memory see `StreamingPredictor`.
@@ -57,19 +59,18 @@ def predict_image(
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
         raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
-    key = (tile_size, halo, blend, geometry, tiles_per_step, image.dtype.name)
+    key = (tile_size, halo, blend, geometry, tiles_per_step, symmetries, image.dtype.name)
     compiled = _COMPILED.setdefault(model, {})
     if key not in compiled:
         chosen = geometry or model_geometry(model, tile_size, halo, blend=blend)
-        compiled[key] = _compile(
-            weakref.proxy(model), chosen, channels, image.dtype, tiles_per_step
-        )
+        options = {"tiles_per_step": tiles_per_step, "symmetries": symmetries}
+        compiled[key] = _compile(weakref.proxy(model), chosen, channels, image.dtype, options)
     return compiled[key](tf.constant(image[np.newaxis])).numpy()[0]
 
 
-def _compile(model, geometry: TileGeometry, channels: int, dtype, tiles_per_step: int) -> Callable:
+def _compile(model, geometry: TileGeometry, channels: int, dtype, options: dict) -> Callable:
     network = network_function(model)
     num_classes = network(tf.zeros((1, *geometry.tile, channels))).shape[-1]
-    tiler = InGraphTiler(network, geometry, num_classes, tiles_per_step=tiles_per_step)
+    tiler = InGraphTiler(network, geometry, num_classes, **options)
     spec = tf.TensorSpec((None, None, None, channels), dtype)
     return tf.function(tiler.probabilities, input_signature=[spec], jit_compile=False)

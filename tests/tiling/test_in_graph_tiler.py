@@ -133,3 +133,52 @@ def test_the_network_sees_one_static_tile_size(networks):
 def test_unfitting_images_are_refused(networks, image, message):
     with pytest.raises(ValueError, match=message):
         predict_image(networks(), image, tile_size=64)
+
+
+def versions(tile):
+    """The eight symmetries of a square, each with what undoes it on the result."""
+    for transposed in (False, True):
+        for rows in (1, -1):
+            for columns in (1, -1):
+                image = tile.transpose(1, 0, 2) if transposed else tile
+                yield (
+                    image[::rows, ::columns],
+                    lambda found, t=transposed, r=rows, c=columns: (
+                        found[::r, ::c].transpose(1, 0, 2) if t else found[::r, ::c]
+                    ),
+                )
+
+
+@pytest.mark.parametrize(("padding", "symmetries"), [("same", 2), ("same", 4), ("valid", 8)])
+def test_symmetries_average_over_mirrored_and_turned_tiles(networks, padding, symmetries):
+    model = networks(padding)
+    tile = np.random.default_rng(0).random((64, 64, 1), np.float32)
+    margin = model_geometry(model, 64).margin
+    geometry = TileGeometry((64, 64), margin, margin)
+    results = [
+        undo(model(np.ascontiguousarray(image)[None], training=False).numpy()[0])
+        for image, undo in versions(tile)
+    ]
+    chosen = {2: results[:2], 4: results[:4], 8: results}[symmetries]
+    tiler = InGraphTiler(
+        lambda tiles: model(tiles, training=False), geometry, 1, symmetries=symmetries
+    )
+    # Mirrored by the margin, an image of the output's size is not the tile: look at one tile alone.
+    found = tf.function(tiler._predict)(tf.constant(tile[None])).numpy()[0]
+    np.testing.assert_allclose(found, np.mean(chosen, axis=0), atol=1e-6)
+    assert np.abs(results[0] - results[1]).max() > 1e-3
+
+
+def test_symmetries_make_the_result_turn_with_the_image(networks):
+    model = networks()
+    image = np.random.default_rng(1).random((64, 64, 1), np.float32)
+    options = {"tile_size": 64, "halo": 0, "symmetries": 8}
+    found = predict_image(model, image, **options)
+    turned = predict_image(model, np.rot90(image), **options)
+    np.testing.assert_allclose(turned, np.rot90(found), atol=1e-5)
+
+
+@pytest.mark.parametrize(("tile", "symmetries"), [((64, 64), 3), ((64, 32), 8)])
+def test_other_symmetries_are_refused(tile, symmetries):
+    with pytest.raises(ValueError, match="symmetries"):
+        InGraphTiler(tf.identity, TileGeometry(tile, 8), 1, symmetries=symmetries)

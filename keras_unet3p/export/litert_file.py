@@ -1,0 +1,47 @@
+"""Export to LiteRT (TensorFlow Lite)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_unet3p.export.tile_export import TileExport
+
+
+def export_litert(
+    model: Any,
+    path: str | os.PathLike,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | str | None = None,
+    activation: str | None = "auto",
+    half: bool = False,
+) -> Path:
+    """Write `model` for one tile at a time as a LiteRT file.
+
+    One input float32 (1, T, T, C) in unit values, one output of probabilities float32
+    (1, T', T', K).
+
+    Args:
+        model: a Keras model.
+        path: file ending in .tflite.
+        tile_size, halo: see `tiling.model_geometry`.
+        activation: see `tiling.network_function`.
+        half: store the weights in float16.
+
+    Raises:
+        ValueError: if an argument does not fit the model.
+    """
+    export = TileExport(model, path, ".tflite", tile_size, halo, activation)
+    spec = tf.TensorSpec((1, *export.geometry.tile, export.channels), tf.float32, name="tile")
+    traced = tf.function(lambda tile: export.network(tile)).get_concrete_function(spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    working = export.working(export.path.name)
+    working.write_bytes(converter.convert())
+    return export.write({export.path.name: working})

@@ -1,0 +1,53 @@
+"""Export to ONNX."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from keras_unet3p.export.tile_export import OUTPUT, TileExport, needs
+
+
+def export_onnx(
+    model: Any,
+    path: str | os.PathLike,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | str | None = None,
+    activation: str | None = "auto",
+    opset: int = 17,
+) -> Path:
+    """Write `model` for one tile size as ONNX.
+
+    Input `tile` float32 (B, T, T, C) in unit values, output `probabilities` float32
+    (B, T', T', K): the "tile" signature of the SavedModel. A `StreamingPredictor` makes whole images
+    of it, with the geometry that NAME.model_card.json beside the file holds.
+
+    Args:
+        model: a Keras model.
+        path: file ending in .onnx.
+        tile_size, halo: see `tiling.model_geometry`.
+        activation: see `tiling.network_function`.
+        opset: ONNX operator set.
+
+    Raises:
+        ImportError: without the package tf2onnx.
+        ValueError: if an argument does not fit the model.
+    """
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise needs("tf2onnx", "export_onnx") from error
+    export = TileExport(model, path, ".onnx", tile_size, halo, activation)
+    network = export.network
+    working = export.working(export.path.name)
+    tf2onnx.convert.from_graph_def(
+        network.graph_def,
+        input_names=[network.input_name],
+        output_names=[network.output_name],
+        tensors_to_rename={network.input_name: "tile", network.output_name: OUTPUT},
+        opset=opset,
+        output_path=str(working),
+    )
+    return export.write({export.path.name: working})

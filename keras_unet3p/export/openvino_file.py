@@ -1,0 +1,53 @@
+"""Export to OpenVINO."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from keras_unet3p.export.tile_export import OUTPUT, TileExport, needs
+
+
+def export_openvino(
+    model: Any,
+    path: str | os.PathLike,
+    *,
+    tile_size: int | tuple[int, int] = 512,
+    halo: int | str | None = None,
+    activation: str | None = "auto",
+    half: bool = False,
+) -> Path:
+    """Write `model` for one tile size as OpenVINO's intermediate representation.
+
+    Input and output as in `export_onnx`. OpenVINO computes in bfloat16 where the processor can,
+    whatever the file holds; compile with `INFERENCE_PRECISION_HINT: f32` for float32.
+
+    Args:
+        model: a Keras model.
+        path: file ending in .xml; the weights go into a .bin beside it.
+        tile_size, halo: see `tiling.model_geometry`.
+        activation: see `tiling.network_function`.
+        half: store the weights in float16.
+
+    Raises:
+        ImportError: without the package openvino.
+        ValueError: if an argument does not fit the model.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise needs("openvino", "export_openvino") from error
+    export = TileExport(model, path, ".xml", tile_size, halo, activation)
+    graph = export.working(f"{export.path.stem}.pb")
+    working = export.working(export.path.name)
+    try:
+        graph.write_bytes(export.network.graph_def.SerializeToString())
+        converted = openvino.convert_model(str(graph))
+        converted.inputs[0].get_tensor().set_names({"tile"})
+        converted.outputs[0].get_tensor().set_names({OUTPUT})
+        openvino.save_model(converted, str(working), compress_to_fp16=half)
+    finally:
+        graph.unlink(missing_ok=True)
+    weights = export.path.with_suffix(".bin").name
+    return export.write({weights: working.with_suffix(".bin"), export.path.name: working})
