@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.extra import serving_extra
 
 if TYPE_CHECKING:
     from keras_unet3p.tiling import TileGeometry
@@ -73,12 +74,12 @@ class Client:
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
         if scheme.startswith("http"):
-            from keras_unet3p.endpoint.rest_transport import RestTransport
-
+            with serving_extra("Client"):
+                from keras_unet3p.endpoint.rest_transport import RestTransport
             self._transport = RestTransport(url, model, version, label)
         else:
-            from keras_unet3p.endpoint.grpc_transport import GrpcTransport
-
+            with serving_extra("Client"):
+                from keras_unet3p.endpoint.grpc_transport import GrpcTransport
             self._transport = GrpcTransport(url, model, version, label, max_message_bytes)
         self.url = url
         self._choice = (version, label)

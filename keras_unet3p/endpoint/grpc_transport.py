@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_unet3p.endpoint import messages
 from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.rest_transport import LOOPBACK
 from keras_unet3p.endpoint.tensor_types import NAME_OF_TYPE, fill_tensor_proto, read_tensor_proto
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 _METHODS = {
@@ -50,7 +50,7 @@ class GrpcTransport:
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
             # What is on this machine is not reached through a proxy.
-            ("grpc.enable_http_proxy", int(parts.hostname not in LOOPBACK)),
+            ("grpc.enable_http_proxy", int(parts.hostname not in _LOOPBACK)),
             # The client waits and tries again by itself.
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),

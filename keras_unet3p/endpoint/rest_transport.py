@@ -15,7 +15,7 @@ import requests
 from keras_unet3p.endpoint.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.tensor_types import NAME_OF_REST_TYPE
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class RestTransport:
@@ -45,7 +45,7 @@ class RestTransport:
         if session is None:
             session = self._threads.session = requests.Session()
             # What is on this machine is not reached through a proxy.
-            session.trust_env = urlsplit(self._base).hostname not in LOOPBACK
+            session.trust_env = urlsplit(self._base).hostname not in _LOOPBACK
             self._sessions.add(session)
         return session
 

@@ -1,0 +1,36 @@
+"""Errors that name the extra to install."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+_PACKAGES = (
+    "google",
+    "grpc",
+    "grpc_health",
+    "requests",
+    "starlette",
+    "tensorflow_serving",
+    "uvicorn",
+)
+
+
+@contextlib.contextmanager
+def serving_extra(name: str) -> Iterator[None]:
+    """Within, an import that lacks a package of the extra "serving" says so.
+
+    Args:
+        name: what needs the package.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in _PACKAGES:
+            raise
+        raise ModuleNotFoundError(
+            f"keras_unet3p.endpoint.{name} needs the package {missing!r}, which comes with the "
+            'extra "serving": pip install "keras_unet3p[serving]"',
+            name=error.name,
+        ) from error

@@ -1,0 +1,47 @@
+"""What somebody sees who installed the package without its extra "serving"."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[2:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import keras_unet3p.endpoint
+exec("from keras_unet3p.endpoint import " + sys.argv[1].split("(")[0] + "; " + sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "missing"),
+    [
+        ("LocalServer", "grpc_health"),
+        ("LocalServer", "tensorflow_serving"),
+        ("serve", "uvicorn"),
+        ("Client('http://localhost:1')", "requests"),
+        ("Client('grpc://localhost:1')", "grpc"),
+    ],
+)
+def test_the_error_names_package_and_extra(use, missing):
+    command = [sys.executable, "-c", CODE, use, missing]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    name = use.split("(")[0]
+    assert f"keras_unet3p.endpoint.{name} needs the package {missing!r}" in last
+    assert 'pip install "keras_unet3p[serving]"' in last
+
+
+def test_a_client_for_rest_needs_no_grpc():
+    missing = ["grpc", "grpc_health", "starlette", "tensorflow_serving", "uvicorn", "google"]
+    command = [sys.executable, "-c", CODE, "Client('http://localhost:1')", *missing]
+    subprocess.run(command, check=True, timeout=60)
