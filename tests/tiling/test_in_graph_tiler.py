@@ -182,3 +182,24 @@ def test_symmetries_make_the_result_turn_with_the_image(networks):
 def test_other_symmetries_are_refused(tile, symmetries):
     with pytest.raises(ValueError, match="symmetries"):
         InGraphTiler(tf.identity, TileGeometry(tile, 8), 1, symmetries=symmetries)
+
+
+def seam(error, core):
+    """Mean jump of the error across the lines between tiles, over that a few pixels beside them."""
+    jumps = np.abs(np.diff(error, axis=0)).mean((1, 2))
+    lines = np.arange(core - 1, len(jumps), core)
+    beside = [jumps[lines + n].mean() for n in (-5, -4, -3, 3, 4, 5)]
+    return jumps[lines].mean() / np.mean(beside)
+
+
+def test_blending_hides_the_seams_of_a_halo_that_is_too_small(networks):
+    model = networks("same", 1, 1, depth=3)
+    image = np.random.default_rng(0).random((320, 320, 1), np.float32)
+    whole = whole_image(model, image, 0, 64, 8)
+    error = {
+        blend: predict_image(model, image, tile_size=80, halo=8, blend=blend) - whole
+        for blend in (0, 8)
+    }
+    assert np.abs(error[8]).max() > 1e-3  # the halo is too small
+    assert seam(error[0], 64) > 3  # hard-cut tiles: the error jumps at the lines
+    assert seam(error[8], 64) < 1.1  # blended: the lines are as what is beside them
