@@ -58,12 +58,7 @@ class InputSize(keras.layers.Layer):
         return below, below if below == size else below + self.divisor
 
     def call(self, inputs):
-        for axis, side in ((1, "height"), (2, "width")):
-            size = inputs.shape[axis]
-            if size is not None and not self.fits(size):
-                raise ValueError(
-                    f"{self._expected()} Found {side} {size}; {self._advice(size)} would do."
-                )
+        self._check(inputs.shape)
         if None not in (inputs.shape[1], inputs.shape[2]):
             return inputs
         sizes = tf.shape(inputs)[1:3]
@@ -90,7 +85,16 @@ class InputSize(keras.layers.Layer):
         below, above = self.nearest(size)
         return str(below) if below == above else f"{below} or {above}"
 
+    def _check(self, shape):
+        for axis, side in ((1, "height"), (2, "width")):
+            size = shape[axis]
+            if size is not None and not self.fits(size):
+                raise ValueError(
+                    f"{self._expected()} Found {side} {size}; {self._advice(size)} would do."
+                )
+
     def compute_output_shape(self, input_shape):
+        self._check(input_shape)  # Keras 3 does not call the layer on symbolic tensors
         return input_shape
 
     def get_config(self):

@@ -120,7 +120,9 @@ class _Axis:
         if self.static:
             # A short axis is one block; it needs no border.
             self.blocks = 1 if size <= _BLOCK * 3 // 2 else -(-size // _BLOCK)
-            divisors = [n for n in range(self.blocks // 2, 2 * self.blocks) if n and size % n == 0]
+            divisors = [
+                n for n in range(self.blocks // 2, 2 * self.blocks) if n > 1 and size % n == 0
+            ]
             if self.blocks > 1 and divisors:
                 self.blocks = min(divisors, key=lambda n: abs(n - self.blocks))
         else:

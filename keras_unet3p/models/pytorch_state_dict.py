@@ -24,7 +24,7 @@ def pytorch_layer_names(model: keras.Model) -> dict[str, str]:
     | `hd5_UT_hd4_conv` | `d4_e5_conv` | upsampled e5 into d4 |
     | `hd4_UT_hd3_conv` | `d3_d4_conv` | upsampled d4 into d3 |
     | `conv4d_1`, `bn4d_1` | `d4_conv`, `d4_bn` | aggregation of d4 |
-    | `outconv1`, `outconv2`, ... `outconv5` | `mask_conv`, `mask_d2_conv`, ... `mask_e5_conv` | heads |
+    | `outconv1`, `outconv2`, `outconv5` | `mask_conv`, `mask_d2_conv`, `mask_e5_conv` | heads |
     | `cls.1` | `presence_conv` | classification-guided module |
 
     Raises:
