@@ -24,7 +24,7 @@ def label_instances(mask: np.ndarray, width: int = 1, *, smallest: int = 0) -> n
     kept = statistics[:, cv2.CC_STAT_AREA] >= smallest
     kept[0] = False
     ids = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    instances = ids[pieces]
+    instances = ids[np.asarray(pieces, np.int64)]
     if width == 0 or instances.max(initial=0) < 2:
         return instances
     values = instances.astype(np.float32)
