@@ -1,0 +1,250 @@
+"""One mask trains every head, in plain fit, as the paper's loss says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_unet3p import models
+from keras_unet3p.compat import KERAS_3
+
+SIZE = 16
+
+
+def network(classes=1, **options):
+    options = {"filters": 2, "depth": 2, "presence_dropout": 0.0, **options}
+    return models.unet3plus((None, None, 1), classes, **options)
+
+
+def batch(classes=1, size=SIZE, count=2, seed=0):
+    rng = np.random.default_rng(seed)
+    image = rng.random((count, size, size, 1)).astype("float32")
+    ids = rng.integers(0, max(classes, 2), (count, size, size)).astype("int32")
+    ids[0] = 0  # an image without any object
+    return image, ids, rng.uniform(0.5, 2, ids.shape).astype("float32")
+
+
+def cross_entropy(ids, prediction, weight=1.0):
+    prediction = np.asarray(prediction, np.float64)
+    if prediction.shape[-1] == 1:
+        chosen = np.where(ids > 0, prediction[..., 0], 1 - prediction[..., 0])
+    else:
+        chosen = np.take_along_axis(prediction, ids[..., None], -1)[..., 0]
+    return np.mean(-np.log(np.maximum(chosen, 1e-7)) * weight)
+
+
+def keras_loss(classes):
+    return "binary_crossentropy" if classes == 1 else "sparse_categorical_crossentropy"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_the_training_loss_is_the_weighted_sum_over_heads(classes, weighted):
+    model = network(
+        classes,
+        deep_supervision=True,
+        classification_guided=True,
+        head_weights={"mask_d2": 0.5, "mask_e3": 0.0},
+        presence_weight=0.25,
+        kernel_regularizer=keras.regularizers.L2(1e-3),
+    )
+    image, ids, weight = batch(classes)
+    heads = {name: head.numpy() for name, head in model(image, training=True).items()}
+    expected = float(sum(float(penalty) for penalty in model.losses))
+    for name, factor in (("mask", 1.0), ("mask_d2", 0.5)):
+        expected += factor * cross_entropy(ids, heads[name], weight if weighted else 1.0)
+    some = np.stack([(ids == k).any((1, 2)) for k in range(classes)], -1)
+    labels = some if classes > 1 else np.stack([~(ids > 0).any((1, 2)), (ids > 0).any((1, 2))], -1)
+    right = np.where(labels, heads["presence"], 1 - heads["presence"])
+    expected += 0.25 * np.mean(-np.log(right))
+
+    model.compile(keras.optimizers.SGD(0.0), keras_loss(classes))
+    arguments = (image, ids[..., None], weight) if weighted else (image, ids)
+    found = model.train_on_batch(*arguments)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_every_head_and_the_presence_module_receive_gradients():
+    model = network(deep_supervision=True, classification_guided=True)
+    image, ids, _ = batch()
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    model.train_on_batch(image, ids)
+    for name in ("mask_conv", "mask_d2_conv", "mask_e3_conv", "presence_conv"):
+        assert np.any(before[name][0] != model.get_layer(name).get_weights()[0]), name
+
+
+def test_validation_sees_the_final_mask_only():
+    model = network(deep_supervision=True, classification_guided=True)
+    image, ids, _ = batch()
+    model.compile("sgd", "mse", metrics=[keras.metrics.MeanSquaredError(name="squared")])
+    mask = model.predict(image, verbose=0)
+    assert mask.shape == (2, SIZE, SIZE, 1)
+    expected = np.mean((mask[..., 0] - ids) ** 2)
+    found = model.evaluate(image, ids, verbose=0, return_dict=True)
+    np.testing.assert_allclose([found["loss"], found["squared"]], [expected] * 2, rtol=1e-4)
+    history = model.fit(image, ids, validation_data=(image, ids), verbose=0).history
+    assert set(history) == {"loss", "squared", "val_loss", "val_squared"}
+    assert history["loss"][0] > history["squared"][0]
+
+
+def test_calls():
+    model = network(deep_supervision=True, classification_guided=True)
+    image = batch()[0]
+    heads = ["mask", "mask_d2", "mask_e3", "presence"]
+    assert sorted(model(image, training=True)) == heads
+    assert model(image).shape == model(image, training=False).shape == (2, SIZE, SIZE, 1)
+    assert tf.function(model)(image).shape == (2, SIZE, SIZE, 1)
+    assert sorted(keras.Model(model.input, model.output)(image)) == heads
+    assert model.head_weights == dict.fromkeys(heads, 1.0)
+    single = network()
+    assert single(image, training=True).shape == (2, SIZE, SIZE, 1)
+    assert single.head_weights == {"mask": 1.0}
+
+
+def test_masks_of_every_form():
+    image, ids, weight = batch(3)
+    model = network(3, deep_supervision=True)
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    losses = [
+        model.evaluate(image, mask, sample_weight=weights, verbose=0)
+        for mask in (ids, ids[..., None], ids.astype("uint8"), ids.astype("float32"))
+        for weights in (weight, weight[..., None])
+    ]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    maps = np.eye(3, dtype="float32")[ids]
+    found = model.evaluate(image, maps, sample_weight=weight, verbose=0)
+    np.testing.assert_allclose(found, losses[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("full_size", [True, False])
+def test_unpadded_networks_are_trained_on_the_centre(full_size):
+    model = models.unet(filters=2, depth=1, padding="valid")
+    size, margin = 28, model.margin
+    image, ids, weight = batch(size=size)
+    inner = np.s_[:, margin:-margin, margin:-margin]
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", weighted_metrics=["mse"])
+    expected = cross_entropy(ids[inner], model.predict(image, verbose=0), weight[inner])
+    cut = np.s_[:] if full_size else inner
+    dataset = tf.data.Dataset.from_tensors((image, ids[cut], weight[cut]))
+    np.testing.assert_allclose(model.evaluate(dataset, verbose=0)[0], expected, rtol=1e-4)
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    model.fit(dataset, verbose=0)
+
+
+def test_a_mask_of_another_size_is_refused():
+    for model, wanted in (
+        (network(), "expected a height of 16 pixels"),
+        (models.unet(filters=2, depth=1, padding="valid"), "expected a height of"),
+    ):
+        size = SIZE if not model.margin else 28
+        model.compile("sgd", "binary_crossentropy")
+        pixels = np.zeros((2, size, size, 1), "float32")
+        with pytest.raises(ValueError, match=wanted):
+            model.evaluate(pixels, np.zeros((2, size - 2, size, 1)), verbose=0)
+    with pytest.raises(ValueError, match="expected one loss"):
+        network().compile("sgd", {"mask": "mse"})
+
+
+def test_head_weights_can_be_set():
+    model = network(deep_supervision=True)
+    model.head_weights = {"mask_d2": 0.125}
+    assert model.head_weights["mask_d2"] == 0.125
+    assert keras.models.clone_model(model).head_weights == model.head_weights
+    with pytest.raises(ValueError, match="'mask_d9'"):
+        model.head_weights = {"mask_d9": 1.0}
+    with pytest.raises(ValueError, match="'mask_d9'"):
+        network(deep_supervision=True, head_weights={"mask_d9": 1.0})
+
+
+def test_a_compiled_model_is_loaded_compiled(tmp_path):
+    model = network(deep_supervision=True, classification_guided=True, head_weights=0.5)
+    image, ids, _ = batch()
+    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=["mse"])
+    model.fit(image, ids, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is models.SegmentationModel
+    assert loaded.head_weights == model.head_weights
+    for _ in range(2):  # the optimizer's state came along
+        np.testing.assert_allclose(
+            loaded.train_on_batch(image, ids), model.train_on_batch(image, ids), rtol=1e-3
+        )
+
+
+def test_as_a_part_of_another_model():
+    inner = network(deep_supervision=True, classification_guided=True)
+    image = keras.Input((SIZE, SIZE, 1))
+    outer = keras.Model(image, keras.layers.Rescaling(2.0)(inner(image)))
+    assert tuple(outer.output.shape) == (None, SIZE, SIZE, 1)
+    pixels, ids, _ = batch()
+    np.testing.assert_allclose(outer(pixels), 2 * inner(pixels), rtol=1e-6)
+    outer.compile("sgd", "mse")
+    outer.fit(pixels, ids[..., None], verbose=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = network(deep_supervision=True, classification_guided=True, filters=16)
+        model.compile("sgd", "binary_crossentropy")
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    image, ids, _ = batch()
+    assert model.get_layer("d1_d2_conv").compute_dtype == policy.removeprefix("mixed_")
+    assert model(image).dtype == tf.float32
+    if policy == "mixed_float16":
+        assert "LossScale" in type(model.optimizer).__name__
+    assert np.isfinite(model.train_on_batch(image, ids))
+
+
+def test_xla_gives_the_same_step():
+    image, ids, _ = batch()
+    losses = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        model = network(deep_supervision=True, classification_guided=True, filters=24)
+        model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", jit_compile=jit_compile)
+        losses.append([float(model.train_on_batch(image, ids)) for _ in range(2)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+    model.compile("sgd", "mse")
+    if KERAS_3 and not tf.config.list_physical_devices("GPU"):
+        assert not model.jit_compile
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+from keras_unet3p import models
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+rng = np.random.default_rng(0)
+image = rng.random((4, 8, 8, 1)).astype("float32")
+mask = (rng.random((4, 8, 8)) > 0.5).astype("int32")
+data = tf.data.Dataset.from_tensor_slices((image, mask)).batch(4)
+results = []
+for strategy in (
+    tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = models.unet_plus_plus(
+            filters=2, depth=2, batch_norm=False, deep_supervision=True,
+            kernel_regularizer="l2", kernel_initializer=keras.initializers.HeNormal(seed=1),
+        )
+        model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
+    loss = model.fit(data, verbose=0).history["loss"][0]
+    results.append([np.array([loss]), *model.get_weights()])
+for one, two in zip(*results):
+    np.testing.assert_allclose(one, two, atol=2e-5, rtol=1e-4)
+"""
+
+
+def test_two_replicas_make_the_step_of_one_device():
+    subprocess.run([sys.executable, "-c", REPLICAS], check=True, timeout=300)
