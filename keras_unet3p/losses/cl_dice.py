@@ -34,6 +34,8 @@ class ClDice(RegionLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "cl_dice"
+
     def __init__(
         self,
         alpha: float = 0.5,
@@ -93,19 +95,38 @@ class ClDice(RegionLoss):
 
 def soft_skeleton(images, iterations: int):
     """What openings remove along a series of erosions, and what those leave; (B, H, W, K)."""
-    skeleton = tf.nn.relu(images - _dilated(_eroded(images)))
-    for _ in range(iterations):
-        images = _eroded(images)
-        removed = tf.nn.relu(images - _dilated(_eroded(images)))
+    skeleton = tf.zeros_like(images)
+    for _ in range(iterations + 1):
+        eroded = _eroded(images)
+        removed = tf.nn.relu(images - _dilated(eroded))
         skeleton += removed * (1.0 - skeleton)
-    return skeleton + _eroded(images) * (1.0 - skeleton)
+        images = eroded
+    return skeleton + images * (1.0 - skeleton)
 
 
 def _eroded(images):
-    rows = tf.nn.max_pool2d(-images, [3, 1], 1, padding="SAME")
-    columns = tf.nn.max_pool2d(-images, [1, 3], 1, padding="SAME")
-    return -tf.maximum(rows, columns)
+    """Minimum over each pixel and its four neighbours."""
+    (above, below), (left, right) = _neighbours(images, 1), _neighbours(images, 2)
+    beside = tf.minimum(tf.minimum(above, below), tf.minimum(left, right))
+    return tf.minimum(images, beside)
 
 
 def _dilated(images):
-    return tf.nn.max_pool2d(images, 3, 1, padding="SAME")
+    """Maximum over each pixel and its eight neighbours."""
+    for axis in (1, 2):
+        before, after = _neighbours(images, axis)
+        images = tf.maximum(images, tf.maximum(before, after))
+    return images
+
+
+def _neighbours(images, axis: int):
+    """The images moved by one pixel either way; at the edge a pixel is its own neighbour.
+
+    On CPUs that is several times faster than pooling, whose kernels want many channels.
+    """
+    if axis == 1:
+        first, last, inner, rest = images[:, :1], images[:, -1:], images[:, :-1], images[:, 1:]
+    else:
+        first, last = images[:, :, :1], images[:, :, -1:]
+        inner, rest = images[:, :, :-1], images[:, :, 1:]
+    return tf.concat([first, inner], axis), tf.concat([rest, last], axis)

@@ -25,5 +25,7 @@ class Dice(OverlapLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "dice"
+
     def false_positive_and_negative_weights(self) -> tuple[float, float]:
         return 0.5, 0.5

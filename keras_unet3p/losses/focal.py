@@ -28,6 +28,8 @@ class Focal(PixelLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "focal"
+
     def __init__(
         self,
         alpha: float | None = 0.25,

@@ -54,6 +54,8 @@ class HybridLoss(SegmentationLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "hybrid"
+
     def __init__(
         self,
         focal: float = 1.0,

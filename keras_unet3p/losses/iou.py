@@ -25,5 +25,7 @@ class IoU(OverlapLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "iou"
+
     def false_positive_and_negative_weights(self) -> tuple[float, float]:
         return 1.0, 1.0

@@ -44,6 +44,8 @@ class MSSSIM(RegionLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "ms_ssim"
+
     def class_values(self, batch: Batch):
         truth, probabilities = batch.truth, batch.probabilities
         if batch.valid is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import keras
@@ -44,13 +43,15 @@ class SegmentationLoss(keras.losses.Loss):
       class_weights: One weight per class of the prediction. Region losses: of the mean over the
         classes. Pixel-level losses: see there.
       reduction: "sum_over_batch_size" (the mean over the images), "sum", or "none": (B,) values.
-      name: Name of the loss; by default the class name in snake case.
+      name: Name of the loss; each class has its own by default.
 
     Raises:
       ValueError: On call, for shapes that do not belong together, and for masks out of range
         (eagerly; a graph raises `tf.errors.InvalidArgumentError`, or under XLA, which has no
         assertions, gives NaN).
     """
+
+    default_name: str | None = None
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class SegmentationLoss(keras.losses.Loss):
             reduction = "sum_over_batch_size"
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {REDUCTIONS}; received {reduction!r}.")
-        super().__init__(reduction=reduction, name=name or _snake_case(type(self).__name__))
+        super().__init__(reduction=reduction, name=name or self.default_name)
         self.from_logits = bool(from_logits)
         self.multi_label = bool(multi_label)
         self.ignore_class = ignore_class
@@ -151,7 +152,3 @@ def mean_over_images(values):
     """Mean of (B,) values; 0 for an empty batch, which a replica may receive."""
     count = tf.maximum(tf.size(values, out_type=tf.int32), 1)
     return tf.reduce_sum(values) / tf.cast(count, values.dtype)
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

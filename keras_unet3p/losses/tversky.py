@@ -23,6 +23,8 @@ class Tversky(OverlapLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "tversky"
+
     def __init__(
         self,
         alpha: float = 0.3,

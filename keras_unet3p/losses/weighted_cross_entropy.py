@@ -25,6 +25,8 @@ class WeightedCrossEntropy(PixelLoss):
       from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
     """
 
+    default_name = "weighted_cross_entropy"
+
     def positive_and_negative_terms(self, batch: Batch):
         log_p, log_not_p = log_probabilities(batch)
         return -log_p, None if log_not_p is None else -log_not_p
