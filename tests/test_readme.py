@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from keras_unet3p import cli, data, pictures
 
@@ -78,13 +79,15 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_the_commands_run_one_after_the_other(folder):
+def test_the_commands_run_one_after_the_other(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     ran = []
     for line in UNET3P:
         arguments = shlex.split(line)[1:]
         if arguments[0] in ("quickstart", "serve"):
             continue  # the quick start has a test of its own; serving is tested with the next one
         arguments += shlex.split(SHORTENED.get(arguments[0], ""))
-        _run([sys.executable, "-m", "keras_unet3p", *arguments], folder)
+        result = CliRunner().invoke(cli.app, arguments)
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
         ran.append(arguments[0])
     assert {"train", "evaluate", "predict", "export"} <= set(ran)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from keras_unet3p import data, pictures
+from keras_unet3p import data, metrics, pictures
 from keras_unet3p.files import replacing, write_json
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 Report = dict[str, Any]
+# The measures of the table; the files hold all of them.
+_MAIN = {
+    "binary": ("dice", "iou", "pixel_error", "rand_error", "warping_error"),
+    "classes": ("dice", "iou", "pixel_error", "hausdorff_95"),
+    "instances": ("dice", "iou", "seg", "f1@0.5", "f1@0.75"),
+}
 _RANKED = re.compile(r"\d{4}_.*\.png")
 
 
@@ -39,9 +44,9 @@ def evaluate(
         tile_size: side of the tiles, pixels.
 
     Returns:
-        `{"columns": [...], "images": [{"name": ..., "dice": ..., ...}, ...], "overall": {...}}`,
-        worst images first. Overall Dice and IoU come from the counts over all images; the other
-        overall values are means over the images.
+        `{"mask_kind": ..., "columns": [...], "images": [{"name": ..., "dice": ..., ...}, ...],
+        "overall": {...}}`, worst images first: the measures of `metrics.evaluate_labels` and, over
+        all images, of `metrics.summarize_evaluations`. `columns` names the main ones.
 
     Raises:
         ValueError: a file or an argument is not acceptable.
@@ -59,24 +64,29 @@ def evaluate_folder(
     out: str | os.PathLike[str] | None,
 ) -> Report:
     """As `evaluate`, for a loaded predictor and an opened folder."""
-    rows = []
-    counts = np.zeros((3, max(folder.num_classes, 2)), np.int64)
+    rows, evaluations = [], []
     folder_of_pictures = Path(out) / "pictures" if out is not None else None
     for sample in folder:
-        prediction, truth = predictor.labels(sample.image), sample.labels
+        prediction = predictor.labels(sample.image)
         if folder.mask_kind == "instances":
             prediction = data.label_instances(prediction, predictor.separation)
-        own = _counts(truth, prediction, counts.shape[1])
-        counts += own
-        rows.append({"name": sample.name, **_scores(own)})
+        measures = metrics.evaluate_labels(
+            sample.labels,
+            prediction,
+            mask_kind=folder.mask_kind,
+            num_classes=folder.num_classes if folder.mask_kind == "classes" else None,
+        )
+        evaluations.append(measures)
+        rows.append({"name": sample.name, **_shown(measures)})
         if folder_of_pictures is not None:
             panel = pictures.result_panel(sample.image, sample.labels, prediction)
             pictures.write_picture(folder_of_pictures / f"{sample.name}.png", panel)
     rows.sort(key=lambda row: row["dice"])
     report: Report = {
-        "columns": [name for name in rows[0] if name != "name"],
+        "mask_kind": folder.mask_kind,
+        "columns": [name for name in _MAIN[folder.mask_kind] if name in rows[0]],
         "images": rows,
-        "overall": _scores(counts),
+        "overall": _shown(metrics.summarize_evaluations(evaluations)),
     }
     if folder_of_pictures is not None:
         write_json(folder_of_pictures.parent / "metrics.json", report)
@@ -94,36 +104,18 @@ def _rank(folder: Path, names: list[str]) -> None:
         (folder / f"{name}.png").replace(folder / f"{rank:04d}_{name}.png")
 
 
-def _counts(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
-    """(3, classes): pixels of each class in both, in the truth, in the prediction."""
-    if num_classes == 2:
-        truth, prediction = truth > 0, prediction > 0
-    confusion = np.bincount(
-        truth.astype(np.int64).ravel() * num_classes + prediction.ravel(),
-        minlength=num_classes**2,
-    ).reshape(num_classes, num_classes)
-    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
-
-
-def _scores(counts: np.ndarray) -> dict[str, float]:
-    """Mean over the foreground classes; a class that is in neither counts as perfect."""
-    both, truth, prediction = counts[:, 1:].astype(np.float64)
-    either = truth + prediction - both
-    present = either > 0
-    safe = np.where(present, either, 1)
-    iou = np.where(present, both / safe, 1.0)
-    dice = 2 * iou / (1 + iou)
-    total = counts[1].sum()
+def _shown(measures: dict[str, float]) -> dict[str, float | None]:
+    """Without the counts; what is not a finite number, which JSON cannot hold, as None."""
     return {
-        "dice": float(dice.mean()),
-        "iou": float(iou.mean()),
-        "pixel_error": float(1 - counts[0].sum() / total),
+        name: value if math.isfinite(value) else None
+        for name, value in measures.items()
+        if not name.startswith("count_")
     }
 
 
 def _write_csv(path: Path, report: Report) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", *report["columns"]])
+        writer = csv.DictWriter(file, list(report["images"][0]))
         writer.writeheader()
         writer.writerows(report["images"])
         writer.writerow({"name": "overall", **report["overall"]})

@@ -51,6 +51,7 @@ def test_classes_are_averaged_without_the_background():
     prediction = np.array([[0, 0, 1, 2, 2, 2]])
     folder = _Folder("classes", 3, [_sample("a", truth)])
     report = evaluate_folder(_predictor([prediction]), folder, None)
+    assert report["columns"][:2] == ["dice", "iou"]
     assert report["overall"]["iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert report["overall"]["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
 

@@ -7,7 +7,7 @@ from keras_unet3p import workflow
 
 
 def test_everything_is_made_and_the_network_has_learnt(tmp_path, quiet):
-    options = {"images": 12, "epochs": 1, "steps_per_epoch": 40, "filters": 4, "patch_size": 96}
+    options = {"images": 12, "epochs": 2, "steps_per_epoch": 40, "filters": 4, "patch_size": 96}
     result = workflow.quickstart(tmp_path, large_size=(301, 403), console=quiet, **options)
     assert result.dice > 0.6
     assert result.large_dice > 0.6
