@@ -13,6 +13,7 @@ from scipy import ndimage
 from keras_unet3p.data._mirror import mirror_indices, mirrored_crop
 
 _INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+_LEAST_SPACING = 9.6  # of grid points, in standard deviations: below it images fold
 _FILTER_REACH = 3  # pixels around a position that bicubic interpolation reads, and one
 
 
@@ -30,7 +31,9 @@ class Augmentation:
             deformation of Ronneberger et al. 2015, section 3.1: Gaussian vectors on a coarse grid,
             brought to every pixel by bicubic (spline) interpolation. The paper's value is 10.
         elastic_grid: vectors a side of that grid, whose outermost ones lie on the corners of the
-            image (of the patch, in `training_pipeline`). The paper's value is 3.
+            image (of the patch, in `training_pipeline`). The paper's value is 3. Closer than 9.6
+            `elastic_sigma` apart they would fold the image; on images too small for that (192
+            pixels with the paper's values) the grid reaches beyond the corners.
         rotation: largest angle either way, in degrees.
         shift: largest shift either way along each axis, as a share of the side.
         scale: largest change of size: the factor is drawn between 1 / (1 + scale) and 1 + scale,
@@ -178,7 +181,8 @@ class Augmentation:
         columns = _plane(y, mirror[1] * sine, x, mirror[1] * cosine, centre_column + shift[1])
         if self.elastic_sigma:
             grid = rng.normal(0.0, self.elastic_sigma, (2, self.elastic_grid, self.elastic_grid))
-            down, across = displacement_field(grid, height, width)
+            spacing = _LEAST_SPACING * self.elastic_sigma
+            down, across = displacement_field(grid, height, width, spacing)
             rows += down
             columns += across
         return rows, columns
@@ -231,14 +235,18 @@ def _power(unit: np.ndarray, exponent: float) -> np.ndarray:
     return cv2.pow(np.maximum(unit, 0.0), exponent) + np.minimum(unit, 0.0)
 
 
-def displacement_field(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+def displacement_field(
+    grid: np.ndarray, height: int, width: int, least_spacing: float = 0.0
+) -> np.ndarray:
     """Vectors on a coarse grid (2, n, n) to every pixel, (2, height, width) float32.
 
-    The grid's outermost points lie on the corner pixels; between them a cubic spline through the
-    vectors, as `scipy.ndimage.map_coordinates(order=3, mode="mirror")`.
+    Between the grid's points lies a cubic spline through the vectors, as
+    `scipy.ndimage.map_coordinates(order=3, mode="mirror")`. The outermost points lie on the corner
+    pixels, or beyond them where the points would be closer than `least_spacing` pixels.
     """
     points = grid.shape[1]
-    down, across = _spline_basis(height, points), _spline_basis(width, points)
+    down = _spline_basis(height, points, least_spacing)
+    across = _spline_basis(width, points, least_spacing)
     return np.stack([_product(down, vectors @ across.T) for vectors in grid])
 
 
@@ -257,11 +265,13 @@ def _plane(
 
 
 @functools.lru_cache(maxsize=64)
-def _spline_basis(size: int, points: int) -> np.ndarray:
+def _spline_basis(size: int, points: int, least_spacing: float) -> np.ndarray:
     """(size, points): what each grid point contributes to each pixel along one axis."""
-    positions = np.linspace(0.0, points - 1.0, size)[np.newaxis]
+    spacing = max((size - 1) / (points - 1), least_spacing, 1e-6)
+    positions = (np.arange(size) - (size - 1) / 2) / spacing + (points - 1) / 2
     columns = [
-        ndimage.map_coordinates(unit, positions, order=3, mode="mirror") for unit in np.eye(points)
+        ndimage.map_coordinates(unit, positions[np.newaxis], order=3, mode="mirror")
+        for unit in np.eye(points)
     ]
     return np.ascontiguousarray(np.stack(columns, axis=1), np.float32)
 

@@ -26,7 +26,7 @@ def border_weight_map(
     where d1 and d2 are the distances in pixels, between pixel centres, from x to the nearest and
     to the second nearest cell. The formula is applied everywhere: inside a cell d1 is 0, so the
     rim of a cell that faces a neighbour is emphasised too. With fewer than two cells the second
-    term is 0. The result is within 1e-4 of the formula (for w0 = 10), and takes one small distance
+    term is 0. The result is within 1e-4 of the formula, and takes one small distance
     transform a cell, over the cell's bounding box and the margin beyond which the term vanishes.
 
     Args:

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 
@@ -67,7 +68,8 @@ class Cache:
 class ImageFolder(Sequence):
     """Checked images with their masks, decoded when they are asked for. `open_folder` makes one.
 
-    Indexing gives a `Sample`. What was decoded last is kept, up to `open_folder`'s `cache_bytes`.
+    Indexing gives a `Sample`, slicing a smaller folder. What was decoded last is kept, up to
+    `open_folder`'s `cache_bytes`.
 
     Attributes:
         mask_kind: `"binary"`, `"classes"` or `"instances"`.
@@ -103,7 +105,15 @@ class ImageFolder(Sequence):
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ImageFolder: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | ImageFolder:
+        if isinstance(index, slice):
+            return self.subset(range(len(self))[index])
         image, labels = self.stored(index)
         name = self._records[index].name
         return Sample(name, to_unit(image, self.value_scale, name), labels.astype(np.int32))

@@ -307,7 +307,7 @@ def _decide_masks(
             if not set(finding.cells.tolist()) <= {foreground}:
                 problems.append(
                     f"{finding.mask.label}: mask values {_some(finding.ids)}; expected 0 and "
-                    f"{foreground}, as in the other masks" + _HINT
+                    f"{foreground}, as in the other masks" + _hint(finding)
                 )
         return kind, 1, None
     values = wanted.values
@@ -327,15 +327,18 @@ def _decide_masks(
         if not set(finding.ids.tolist()) <= allowed:
             problems.append(
                 f"{finding.mask.label}: mask values {_some(finding.ids)}; expected {text}"
-                + (_HINT if wanted.values is None else "")
+                + (_hint(finding) if wanted.values is None else "")
             )
     return kind, count, values
 
 
-_HINT = (
-    " (classes=[0, 128, 255], for instance, says which values stand for the classes, "
-    "mask_kind='instances' that every value is one object)"
-)
+def _hint(finding: _Finding) -> str:
+    if finding.mask.label.lower().endswith((".jpg", ".jpeg")):
+        return " (JPEG changes values: save masks as PNG or TIFF)"
+    return (
+        " (classes=[0, 128, 255], for instance, says which values stand for the classes, "
+        "mask_kind='instances' that every value is one object)"
+    )
 
 
 def _guess_kind(good: list[_Finding]) -> str:

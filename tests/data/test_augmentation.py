@@ -137,17 +137,32 @@ def positions(augmentation: Augmentation, side: int, seed: int) -> tuple[np.ndar
     return moved[..., 0] - side, moved[..., 1] - side
 
 
-def test_elastic_displacements_have_the_papers_deviation():
+@pytest.mark.parametrize("side", [97, 201])
+def test_elastic_displacements_have_the_papers_deviation(side):
     elastic = dataclasses.replace(NONE, elastic_sigma=10.0)
-    side = 97
     centre, corner = [], []
     for seed in range(300):
         rows, columns = positions(elastic, side, seed)
-        centre += [rows[48, 48] - 48, columns[48, 48] - 48]
-        corner += [rows[0, -1], columns[0, -1] - 96]
-    for displacements in (centre, corner):
-        assert np.std(displacements) == pytest.approx(10.0, rel=0.1)
-        assert np.mean(displacements) == pytest.approx(0.0, abs=1.5)
+        centre += [
+            rows[side // 2, side // 2] - side // 2,
+            columns[side // 2, side // 2] - side // 2,
+        ]
+        corner += [rows[0, -1], columns[0, -1] - (side - 1)]
+    assert np.std(centre) == pytest.approx(10.0, rel=0.1)
+    assert np.mean(centre) == pytest.approx(0.0, abs=1.5)
+    if side == 201:  # the grid's corner lies on the image's
+        assert np.std(corner) == pytest.approx(10.0, rel=0.1)
+
+
+@pytest.mark.parametrize("side", [16, 64, 128, 256])
+def test_elastic_deformation_does_not_fold_small_images(side):
+    folded = 0
+    for seed in range(60):
+        grid = generator(seed).normal(0, 10, (2, 3, 3))
+        down, across = displacement_field(grid, side, side, 96.0)
+        (a, b), (c, d) = np.gradient(down), np.gradient(across)
+        folded += bool(((1 + a) * (1 + d) - b * c <= 0).any())
+    assert folded <= 1
 
 
 @pytest.mark.parametrize("points", [2, 3, 4, 7])
@@ -190,6 +205,8 @@ def test_scale_and_shift():
         sizes.append(64 / (rows[64, 32] - rows[0, 32]))
         _, columns = positions(dataclasses.replace(NONE, shift=0.2), 65, seed)
         shifts.append(columns[32, 32] - 32)
+        # The same shift up to the rim: what is read there is not the mirror image of the patch.
+        assert np.ptp(columns - np.arange(65)) < 0.06
     assert 1 / 1.251 < min(sizes) < 0.82
     assert 1.22 < max(sizes) < 1.251
     assert -13.1 < min(shifts) < -12

@@ -34,6 +34,14 @@ def test_normalization_of_a_part_is_that_of_its_own_pixels():
     np.testing.assert_allclose(part.normalization().mean, pixels.mean(), rtol=1e-5)
 
 
+def test_a_slice_is_a_part():
+    folder = opened()
+    part = folder[2:8:3]
+    assert part.names == ["0002", "0005"]
+    np.testing.assert_array_equal(part[-1].image, folder[5].image)
+    assert [sample.name for sample in folder[8:]] == ["0008", "0009"]
+
+
 def test_a_constant_channel_gets_the_standard_deviation_one():
     image = np.full((16, 16, 2), 7, np.uint8)
     image[..., 1] = np.arange(16)

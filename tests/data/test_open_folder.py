@@ -296,6 +296,15 @@ def test_one_mask_with_an_unexpected_value(folder, make):
         folder.open()
 
 
+def test_masks_in_jpeg(folder):
+    folder.add("a", IMAGE, None)
+    Image.fromarray(dots_of(0, 255)).save(folder.masks / "a.jpg")
+    with pytest.raises(
+        ValueError, match=r"a\.jpg: mask values .*JPEG changes values: save masks as"
+    ):
+        folder.open()
+
+
 def test_zero_one_mixed_with_zero_255(folder):
     for name in "abc":
         folder.add(name, IMAGE, mask_of(0, 255))
