@@ -324,6 +324,22 @@ def test_class_survives_serialization(name):
 
 
 @every_loss
+def test_compiled_model_saves_and_loads(name, tmp_path):
+    """With a metric that bears the name of a loss, too."""
+    image = keras.Input((16, 16, 1))
+    output = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(image)
+    model = keras.Model(image, output)
+    model.compile("sgd", LOSSES[name](), metrics=[metrics.Dice(), metrics.IoU()], jit_compile=False)
+    rng = np.random.default_rng(0)
+    images, masks = rng.normal(size=(2, 16, 16, 1)), rng.integers(0, 2, (2, 16, 16))
+    expected = model.evaluate(images, masks, verbose=0, return_dict=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again.loss) is LOSSES[name]
+    assert again.evaluate(images, masks, verbose=0, return_dict=True) == pytest.approx(expected)
+
+
+@every_loss
 def test_alone_trains_a_small_network(name):
     """Disks on a noisy ramp, which no threshold of the grey value finds."""
     keras.utils.set_random_seed(3)
