@@ -1,0 +1,45 @@
+"""Published sets of images, where the environment variable UNET3P_DATA names a folder of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_unet3p import data
+
+ROOT = os.environ.get("UNET3P_DATA")
+SETS = {
+    "isbi2012": ("binary", (512, 512)),
+    "ctc_dic_hela/gold": ("instances", (512, 512)),
+    "ctc_dic_hela/silver": ("instances", (512, 512)),
+    "dsb2018_fluo": ("instances", None),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_published_set_opens_as_what_it_is(name):
+    if ROOT is None or not (Path(ROOT) / name).is_dir():
+        pytest.skip(f"UNET3P_DATA names no folder that holds {name}")
+    kind, shape = SETS[name]
+    folder = data.open_folder(Path(ROOT) / name / "images", Path(ROOT) / name / "labels")
+    assert (folder.mask_kind, folder.num_classes, folder.num_channels) == (kind, 1, 1)
+    assert shape is None or set(folder.shapes) == {shape}
+    normalization = folder.normalization()
+    assert normalization.value_scale == "dtype"
+    assert 0 < normalization.mean[0] < 1
+    part = folder[:4]
+    scored = sum(
+        float(np.sum(weight))
+        for _, _, weight in data.validation_pipeline(part, patch_size=192, batch_size=8)
+    )
+    assert scored == sum(height * width for height, width in part.shapes)
+    ((image, mask, weight),) = data.training_pipeline(
+        part, patch_size=128, batch_size=8, steps=1, seed=0, border_weights={}
+    )
+    assert np.isfinite(image).all()
+    assert set(np.unique(mask)) == {0, 1}
+    assert np.isfinite(weight).all()
+    assert np.min(weight) > 0
