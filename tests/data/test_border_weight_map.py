@@ -55,10 +55,10 @@ def test_other_heights_and_widths(labels, w0, sigma):
     np.testing.assert_allclose(found, 1 + slow_border_term(labels, w0, sigma), atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(300, 400), (1024, 256)])
+@pytest.mark.parametrize("size", [(300, 400), (512, 128)])
 def test_many_cells(size):
     _, labels = generate_cells(size, seed=1)
-    assert labels.max() > 30
+    assert labels.max() > 15
     found = border_weight_map(labels, class_balance=False)
     np.testing.assert_allclose(found, 1 + slow_border_term(labels), atol=1e-4)
 

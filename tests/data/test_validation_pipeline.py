@@ -51,6 +51,9 @@ def test_a_tile_is_a_part_of_the_mirrored_image(patch_size, scored_size):
         expected = plane[top : top + patch_size, left : left + patch_size]
         np.testing.assert_array_equal(tile, expected)
         np.testing.assert_array_equal(mask, expected % 3 == 0)
+        # The last tiles of a row or column see the image, not its mirror image, where they can.
+        assert row + scored_size <= height
+        assert column + scored_size <= width
         inside = np.argwhere(weight == 1)
         assert inside.min() >= halo
         assert inside.max() < halo + scored_size
