@@ -51,8 +51,10 @@ def head_loss(model, base, y, y_pred, sample_weight):
     """
     if KERAS_3:
         value = base.compute_loss(None, y, y_pred, sample_weight)
-        # compute_loss adds the layers' penalties each time; they count once.
-        return value - tf.add_n(model.losses) if model.losses else value
+        if model.losses:
+            # compute_loss adds the layers' penalties each time, and they count once.
+            value -= scale_loss_for_distribution(tf.add_n(model.losses))
+        return value
     container = model.compiled_loss
     if not container.built:
         container.build(y_pred)

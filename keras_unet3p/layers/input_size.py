@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -61,7 +63,7 @@ class InputSize(keras.layers.Layer):
         self._check(inputs.shape)
         if None not in (inputs.shape[1], inputs.shape[2]):
             return inputs
-        sizes = tf.shape(inputs)[1:3]
+        sizes: Any = tf.shape(inputs)[1:3]
         good = (sizes % self.divisor == self.offset) & (sizes >= self.minimum)
         below = tf.maximum(sizes - (sizes - self.offset) % self.divisor, self.minimum)
         above = tf.where(good, sizes, tf.maximum(below + self.divisor, self.minimum))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ class PadToMultiple(keras.layers.Layer):
         self.multiple = multiple
 
     def call(self, inputs):
-        dynamic = tf.shape(inputs)
+        dynamic: Any = tf.shape(inputs)
         bottom, right = (
             -(dynamic[axis] if inputs.shape[axis] is None else inputs.shape[axis]) % self.multiple
             for axis in (1, 2)

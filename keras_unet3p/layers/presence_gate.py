@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -47,6 +49,7 @@ class PresenceGate(keras.layers.Layer):
         if mask.shape[-1] == 1 and presence.shape[-1] == 2:
             presence = presence[:, 1:] - presence[:, :1]
         presence = presence[:, tf.newaxis, tf.newaxis, :]
+        gated: Any
         if training:
             if self.activation == "sigmoid":
                 gated = mask - tf.nn.softplus(tf.nn.softplus(mask) - presence)

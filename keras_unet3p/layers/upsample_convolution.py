@@ -16,6 +16,8 @@ front of the rows, the horizontal one is merged with the columns.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -58,8 +60,8 @@ def convolve_then_upsample(x, kernel, bias, factor: int):
     y = tf.matmul(blocks, taps)
     # Interpolation keeps constants, so the bias may go in at the middle tap. Where that map is
     # smaller than the result, it is cheaper there.
-    early = bias is not None and factor**2 > 9
-    if early:
+    early = factor**2 > 9
+    if bias is not None and early:
         y += tf.pad(bias[None, None, None], [[0, 0], [1, 1], [0, 0], [filters, filters]])
     y = tf.reshape(
         y, (batch * rows.blocks * 3 * rows.window, columns.blocks, columns.window * 3, filters)
@@ -83,7 +85,7 @@ def convolve_then_upsample(x, kernel, bias, factor: int):
     return y if bias is None or early else tf.nn.bias_add(y, bias)
 
 
-def _windows(x, batch, rows: _Axis, columns: _Axis):
+def _windows(x, batch, rows: _Axis, columns: _Axis) -> Any:
     """(B, h, w, C) as blocks with their borders: (B, all blocks' rows, all blocks' columns, C)."""
     if not rows.border and not columns.border:
         return x
@@ -176,7 +178,7 @@ class _Axis:
             centre = np.clip(centre, 0, self.size - 1)
         else:
             centre = tf.clip_by_value(centre, 0.0, tf.cast(self.size - 1, tf.float32))
-        weight = 1 - abs(centre - source)
+        weight: Any = 1 - abs(centre - source)
         weight = where(inside & (weight > 0), weight, 0.0)
         if self.static:
             weight = weight.transpose(order).reshape(self.blocks, self.outputs, 3 * self.window)

@@ -134,7 +134,7 @@ class Blocks:
         }
 
 
-def _fresh(identifier, module):
+def _fresh(identifier, module) -> Any:
     """A new object for every layer, so that layers share no random state."""
     if isinstance(identifier, (str, dict)):
         return module.get(identifier)

@@ -149,13 +149,14 @@ def fcn_tensors(
 
 
 def _raise(x, factor: int, name: str):
+    bilinear: Any = BilinearKernel()
     return keras.layers.Conv2DTranspose(
         x.shape[-1],
         2 * factor,
         strides=factor,
         padding="same",
         use_bias=False,
-        kernel_initializer=BilinearKernel(),
+        kernel_initializer=bilinear,
         name=name,
     )(x)
 

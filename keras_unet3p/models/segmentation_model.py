@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -135,7 +137,7 @@ class SegmentationModel(keras.Model):
             presence = y_pred.get("presence")
             for name, prediction in y_pred.items():
                 if name.startswith("mask_") and weights.get(name, 1.0):
-                    value = compat.head_loss(self, super(), y, prediction, sample_weight)
+                    value: Any = compat.head_loss(self, super(), y, prediction, sample_weight)
                     extra.append(tf.cast(value, tf.float32) * weights.get(name, 1.0))
             if presence is not None and weights.get("presence", 1.0):
                 value = _presence_loss(y, presence, self.num_classes, self.classifier_activation)
@@ -170,6 +172,11 @@ def _match(y, sample_weight, prediction, margin: int):
     y = tf.convert_to_tensor(y)
     if y.shape.rank == 3:
         y = tf.expand_dims(y, -1)
+    if y.shape.rank is None:
+        raise ValueError(
+            "mask: Keras has seen masks with and without a last axis in one compiled function and "
+            "no longer knows which; call compile() again, or keep to one of the two"
+        )
     if y.shape.rank != 4:
         raise ValueError(
             f"mask: expected (B, H, W), (B, H, W, 1) or (B, H, W, K), found shape {y.shape}"
@@ -183,12 +190,13 @@ def _match(y, sample_weight, prediction, margin: int):
             )
     y = _centre_crop(y, prediction, margin)
     if sample_weight is not None:
-        sample_weight = tf.convert_to_tensor(sample_weight)
-        if sample_weight.shape.rank == 4:
-            sample_weight = tf.squeeze(sample_weight, -1)
-        if sample_weight.shape.rank == 3:
-            sample_weight = _centre_crop(sample_weight, prediction, margin)
-    return y, sample_weight
+        weight: Any = tf.convert_to_tensor(sample_weight)
+        if weight.shape.rank == 4:
+            weight = weight[..., 0]
+        if weight.shape.rank == 3:
+            weight = _centre_crop(weight, prediction, margin)
+        return y, weight
+    return y, None
 
 
 def _centre_crop(tensor, prediction, margin: int):
