@@ -81,6 +81,7 @@ def train(
     filters: Annotated[int, typer.Option(help="Channels of the first encoder stage.")] = 64,
     depth: Annotated[int, typer.Option(help="Number of poolings.")] = 4,
     padding: Annotated[str, typer.Option(help="same, or valid (unet only).")] = "same",
+    batch_norm: Annotated[bool, typer.Option(help="Batch normalisation in the U-Nets.")] = True,
     deep_supervision: Annotated[bool, typer.Option(help="Losses on side outputs.")] = True,
     classification_guided: Annotated[
         bool, typer.Option(help="UNet 3+'s classification-guided module.")
@@ -132,6 +133,7 @@ def train(
         filters=filters,
         depth=depth,
         padding=padding,
+        batch_norm=batch_norm,
         deep_supervision=deep_supervision,
         classification_guided=classification_guided,
         loss=loss.value,

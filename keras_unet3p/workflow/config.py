@@ -19,9 +19,11 @@ class TrainingConfig:
         architecture: one of `ARCHITECTURES`.
         filters: channels of the first encoder stage; they double from stage to stage. 64 is the
             papers' network.
-        depth: poolings, so that the coarsest map is 2^depth times smaller; 4 is the papers'.
+        depth: poolings, so that the coarsest map is 2^depth times smaller; 4 is the papers'. FCN
+            has its encoder's.
         padding: `"same"`, or `"valid"` for the unpadded convolutions of the U-Net paper
             (architecture `unet` only).
+        batch_norm: batch normalisation in the U-Nets (UNet 3+ always has it).
         deep_supervision: side outputs with a loss of their own (`unet3plus`, `unet_plus_plus`).
         classification_guided: UNet 3+'s module that learns whether an image holds anything.
         encoder: name of a `keras.applications` encoder, or `"plain"`.
@@ -51,6 +53,7 @@ class TrainingConfig:
     filters: int = 64
     depth: int = 4
     padding: str = "same"
+    batch_norm: bool = True
     deep_supervision: bool = True
     classification_guided: bool = False
     encoder: str = "plain"

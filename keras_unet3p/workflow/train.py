@@ -168,18 +168,20 @@ def build_model(
         "input_shape": (None, None, num_channels),
         "num_classes": num_classes,
         "filters": config.filters,
-        "depth": config.depth,
+        "encoder": config.encoder,
+        "encoder_weights": config.encoder_weights,
         "normalization": normalization,
     }
+    if config.architecture != "fcn":
+        options["depth"] = config.depth
+    if config.architecture in ("unet", "attention_unet", "unet_plus_plus"):
+        options["batch_norm"] = config.batch_norm
     if config.architecture == "unet":
         options["padding"] = config.padding
     if config.architecture in ("unet3plus", "unet_plus_plus"):
         options["deep_supervision"] = config.deep_supervision
     if config.architecture == "unet3plus":
         options["classification_guided"] = config.classification_guided
-    if config.encoder != "plain":
-        options["encoder"] = config.encoder
-        options["encoder_weights"] = config.encoder_weights
     model = getattr(models, config.architecture)(**options)
     if config.patch_size not in model.nearest_sizes(config.patch_size):
         raise ValueError(

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from keras_unet3p import data, pictures, training, workflow
+from keras_unet3p.workflow.config import ARCHITECTURES
+from keras_unet3p.workflow.train import build_model
 
 
 def test_a_run_folder_holds_all_that_the_readme_says(run, small):
@@ -88,6 +90,16 @@ def test_other_networks_and_losses_train(cells, tmp_path, quiet, small, options)
     row = training.History(tmp_path / "history.csv", "val_dice").rows[0]
     assert np.isfinite(row["loss"])
     assert 0 <= row["val_dice"] <= 1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("encoder", ["plain", "mobilenet_v2"])
+def test_every_architecture_and_an_encoder_build(architecture, encoder):
+    config = workflow.TrainingConfig(
+        architecture=architecture, encoder=encoder, filters=4, patch_size=64
+    )
+    model = build_model(config, 2, 3, data.Normalization((0.5, 0.5), (0.2, 0.2)), 10)
+    assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
 
 
 def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
