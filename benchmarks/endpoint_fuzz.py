@@ -182,9 +182,7 @@ class Malformed:
             stub(data, timeout=20)
         except grpc.RpcError as error:
             code = error.code().name
-            # gRPC itself answers so when a message cannot be parsed.
-            parsing = "deserializing" in (error.details() or "")
-            if code in ("INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED") and not parsing:
+            if code in ("INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED"):
                 return f"FAULT: {code} {error.details()}"
             return code
         return "OK"

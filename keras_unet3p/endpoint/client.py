@@ -388,7 +388,10 @@ def _read_array(path: Path, data: bytes) -> np.ndarray:
 
 
 def _decode_array(data: bytes, name: str) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # nothing at all, or more pixels than OpenCV takes
+        pixels = None
     if pixels is None:
         raise ValueError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent import futures
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -19,21 +20,22 @@ from tensorflow_serving.apis import (
 )
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.predict_service import PredictService, guard
+from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array
 
 
 def grpc_server(
-    service: PredictService, address: str, places: int
+    service: PredictService, address: str, threads: futures.ThreadPoolExecutor
 ) -> tuple[grpc.Server, int, health.HealthServicer]:
     """Makes a gRPC server, bound and not yet started.
 
     Args:
         service: the endpoint's state.
         address: "host:port"; port 0 takes a free one.
-        places: number of predictions that may wait or run; a few threads more answer status and
-            health, and refuse what does not fit.
+        threads: where requests are handled; the caller shuts it down after the server. More
+            threads than places in the queue, so that some are left to answer status and health,
+            and to refuse what does not fit.
 
     Returns:
         The server, its port, and the health service.
@@ -42,13 +44,14 @@ def grpc_server(
         OSError: when the address cannot be bound.
     """
     server = grpc.server(
-        futures.ThreadPoolExecutor(places + 16, thread_name_prefix="endpoint-grpc"),
+        threads,
         options=[
             ("grpc.max_receive_message_length", service.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ],
-        maximum_concurrent_rpcs=places + 1024,
+        maximum_concurrent_rpcs=1024,
+        interceptors=[_ParseMessages()],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server
@@ -91,10 +94,35 @@ def _choice(spec) -> tuple[str, int | None, str | None]:
 
 
 def _answer(context: grpc.ServicerContext, call: Callable):
-    try:
-        return guard(call)()
-    except EndpointError as error:
-        return _abort(context, error)
+    answer = outcome(call)
+    return _abort(context, answer) if isinstance(answer, EndpointError) else answer
+
+
+class _ParseMessages(grpc.ServerInterceptor):
+    """Parses requests in their handlers; what does not parse is the client's fault.
+
+    gRPC's own server answers INTERNAL to such a message, and never frees what it held for it.
+    """
+
+    def intercept_service(self, continuation, handler_call_details):
+        handler = continuation(handler_call_details)
+        if handler is None or not handler.unary_unary or not handler.request_deserializer:
+            return handler
+        parse, run = handler.request_deserializer, handler.unary_unary
+
+        def parse_and_run(data: bytes, context: grpc.ServicerContext):
+            try:
+                request = parse(data)
+            except DecodeError:
+                request = None
+            if request is None:
+                error = EndpointError("INVALID_ARGUMENT", "The request message does not parse.")
+                return _abort(context, error)
+            return run(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            parse_and_run, response_serializer=handler.response_serializer
+        )
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -109,16 +137,18 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             future = service.submit(
                 served, lambda: _predict(service, served, request, deadline), deadline
             )
-            # A request that waits in the queue is taken out of it when its client has gone.
-            context.add_callback(future.cancel)
-            return future.result(max(0.0, deadline - time.monotonic()))
         except EndpointError as error:
             return _abort(context, error)
+        # A request that waits in the queue is taken out of it when its client has gone.
+        context.add_callback(future.cancel)
+        try:
+            answer = future.result(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, concurrent.futures.TimeoutError):
             future.cancel()
-            return _abort(context, EndpointError("DEADLINE_EXCEEDED", "The deadline passed."))
+            answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
         except concurrent.futures.CancelledError:
-            return _abort(context, EndpointError("CANCELLED", "The client has gone."))
+            answer = EndpointError("CANCELLED", "The client has gone.")
+        return _abort(context, answer) if isinstance(answer, EndpointError) else answer
 
     def GetModelMetadata(self, request, context):
         def call():

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
@@ -129,8 +130,11 @@ class LocalServer:
             )
             work = WorkQueue(self._workers, self._max_waiting)
             service = PredictService(repository, work, self._max_request_bytes, self._timeout)
+            self._grpc_threads = ThreadPoolExecutor(
+                self._workers + self._max_waiting + 16, thread_name_prefix="endpoint-grpc"
+            )
             self._grpc, grpc_port, self._health = grpc_server(
-                service, _address(self._host, self._ports[1]), self._workers + self._max_waiting
+                service, _address(self._host, self._ports[1]), self._grpc_threads
             )
         except BaseException:
             rest_socket.close()
@@ -150,6 +154,8 @@ class LocalServer:
                 lifespan="off",
                 ws="none",
                 timeout_keep_alive=75,
+                # Beyond, connections are answered 503 at once: what is open stays bounded.
+                limit_concurrency=self._workers + self._max_waiting + 512,
                 timeout_graceful_shutdown=max(1, round(self._grace)),
             )
         )
@@ -191,6 +197,7 @@ class LocalServer:
         stopped = self._grpc.stop(max(0.1, end - time.monotonic()))
         self._rest_thread.join(max(1.0, end - time.monotonic() + 1.0))
         stopped.wait(max(1.0, end - time.monotonic() + 1.0))
+        self._grpc_threads.shutdown(wait=False)
         service.work.close()
         service.repository.close()
 

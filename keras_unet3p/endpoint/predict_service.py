@@ -58,12 +58,15 @@ class PredictService:
 
         Args:
             served: the version, acquired; released here also when this fails.
-            call: what to run; the future fails with nothing but EndpointError.
+            call: what to run.
             deadline: in seconds of `time.monotonic()`.
             place: a place from `admit`; taken here when None.
+
+        Returns:
+            A future of what `call` returned, or of an EndpointError; see `outcome`.
         """
         try:
-            future = (place or self.admit()).submit(guard(call), deadline)
+            future = (place or self.admit()).submit(lambda: outcome(call), deadline)
         except BaseException:
             served.release()
             raise
@@ -71,21 +74,20 @@ class PredictService:
         return future
 
 
-def guard(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Wraps a call so that it fails with nothing but EndpointError."""
+def outcome(call: Callable[[], Any]) -> Any:
+    """Returns what `call` returns, or as an EndpointError what it raised.
 
-    def guarded():
-        try:
-            return call()
-        except EndpointError:
-            raise
-        except MemoryError:
-            raise EndpointError(
-                "RESOURCE_EXHAUSTED", "The request needs more memory than there is."
-            ) from None
-        except Exception as error:
-            raise EndpointError(
-                "INTERNAL", f"Unexpected {type(error).__name__} while handling the request."
-            ) from error
-
-    return guarded
+    The error is returned and not raised: one that a future keeps and raises again holds the frames
+    that it went through, which hold the future and the request, until the collector finds the
+    circle. The error comes without frames for the same reason.
+    """
+    try:
+        return call()
+    except EndpointError as error:
+        code, message, status = error.code, error.message, error.http_status
+    except MemoryError:
+        code, message, status = "RESOURCE_EXHAUSTED", "The request needs too much memory.", None
+    except Exception as error:
+        code, status = "INTERNAL", None
+        message = f"Unexpected {type(error).__name__} while handling the request."
+    return EndpointError(code, message, status)

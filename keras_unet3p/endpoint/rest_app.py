@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import re
 import time
@@ -48,7 +49,7 @@ def rest_app(service: PredictService) -> Starlette:
             )
         except EndpointError as error:
             await body.discard()
-            return JSONResponse({"error": error.message}, error.http_status)
+            return _refusal(error)
 
     async def health(request: Request) -> Response:
         models = {
@@ -97,8 +98,15 @@ class _Body:
         length = request.headers.get("content-length", "")
         self._length = int(length) if length.isdigit() else 0
 
-    async def _next(self) -> bytes:
-        message = await self._request.receive()
+    async def _next(self, deadline: float) -> bytes:
+        try:
+            message = await asyncio.wait_for(
+                self._request.receive(), max(0.0, deadline - time.monotonic())
+            )
+        except asyncio.TimeoutError:
+            raise EndpointError(
+                "DEADLINE_EXCEEDED", "The deadline passed before the whole request had arrived."
+            ) from None
         if message["type"] != "http.request":
             self._finished = True
             raise EndpointError("CANCELLED", "The client closed the connection.")
@@ -114,35 +122,21 @@ class _Body:
             EndpointError: INVALID_ARGUMENT (413) when it is too large, DEADLINE_EXCEEDED,
                 CANCELLED when the client goes.
         """
-
-        async def read() -> bytes:
-            chunks = []
-            while not self._finished and max(self._size, self._length) <= self._limit:
-                chunks.append(await self._next())
-            if max(self._size, self._length) > self._limit:
-                raise EndpointError(
-                    "INVALID_ARGUMENT", f"The request body is larger than {self._limit} bytes.", 413
-                )
-            return b"".join(chunks)
-
-        try:
-            return await asyncio.wait_for(read(), max(0.0, deadline - time.monotonic()))
-        except asyncio.TimeoutError:
+        chunks = []
+        while not self._finished and max(self._size, self._length) <= self._limit:
+            chunks.append(await self._next(deadline))
+        if max(self._size, self._length) > self._limit:
             raise EndpointError(
-                "DEADLINE_EXCEEDED", "The deadline passed before the whole request had arrived."
-            ) from None
+                "INVALID_ARGUMENT", f"The request body is larger than {self._limit} bytes.", 413
+            )
+        return b"".join(chunks)
 
     async def discard(self) -> None:
         """Throws away what is left, within bounds: a client that sends sees its answer after."""
-
-        async def discard() -> None:
+        deadline = time.monotonic() + _DISCARD_SECONDS
+        with contextlib.suppress(EndpointError):
             while not self._finished and max(self._size, self._length) <= _DISCARD * self._limit:
-                await self._next()
-
-        try:
-            await asyncio.wait_for(discard(), _DISCARD_SECONDS)
-        except (asyncio.TimeoutError, EndpointError):
-            return
+                await self._next(deadline)
 
 
 async def _predict(service: PredictService, body: _Body, request: Request, match: re.Match):
@@ -169,7 +163,7 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
     except BaseException:
         place.release()
         raise
-    work = asyncio.ensure_future(asyncio.wrap_future(future))
+    work = asyncio.wrap_future(future)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait(
@@ -178,15 +172,22 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
             return_when=asyncio.FIRST_COMPLETED,
         )
         if work.done():
-            return Response(work.result(), media_type="application/json")
-        if gone.done():
-            raise EndpointError("CANCELLED", "The client closed the connection.")
-        raise EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
+            answer = work.result()
+        elif gone.done():
+            answer = EndpointError("CANCELLED", "The client closed the connection.")
+        else:
+            answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
     finally:
         gone.cancel()
         # A request that waits in the queue is taken out of it; one that runs ends by its deadline.
         future.cancel()
-        work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if isinstance(answer, EndpointError):
+        return _refusal(answer)
+    return Response(answer, media_type="application/json")
+
+
+def _refusal(error: EndpointError) -> Response:
+    return JSONResponse({"error": error.message}, error.http_status)
 
 
 async def _disconnected(request: Request) -> None:

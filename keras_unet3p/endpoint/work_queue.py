@@ -70,18 +70,17 @@ class WorkQueue:
             try:
                 if not future.set_running_or_notify_cancel():
                     continue
-                try:
-                    if time.monotonic() >= deadline:
-                        raise EndpointError(
-                            "DEADLINE_EXCEEDED", "The deadline passed before the request could run."
-                        )
+                if time.monotonic() < deadline:
                     result = call()
-                except BaseException as error:
-                    place.release()
-                    future.set_exception(error)
                 else:
-                    place.release()
-                    future.set_result(result)
+                    result = EndpointError(
+                        "DEADLINE_EXCEEDED", "The deadline passed before the request could run."
+                    )
+                # Whoever sees the answer finds the place free.
+                place.release()
+                future.set_result(result)
+            except BaseException as error:
+                future.set_exception(error)
             finally:
                 place.release()
                 # The thread now waits for long, and must not keep the last request alive.
@@ -106,11 +105,12 @@ class Place:
         self._queue: WorkQueue | None = work_queue
 
     def submit(self, call: Callable[[], Any], deadline: float) -> Future:
-        """Queues `call`; it fails with DEADLINE_EXCEEDED if not begun by `deadline`.
+        """Queues `call`.
 
         Args:
-            call: what to run.
-            deadline: in seconds of `time.monotonic()`.
+            call: what to run; to return its errors, as the future is for results.
+            deadline: in seconds of `time.monotonic()`; a call that has not begun by then is
+                dropped, and the future's result is an EndpointError.
         """
         if self._queue is None:
             raise RuntimeError("This place has been released.")

@@ -181,6 +181,7 @@ def test_the_only_model_of_a_local_endpoint_needs_no_name(server, image):
         (np.zeros((4, 4), np.int64), "PNG holds uint8 and uint16, found int64"),
         (3, "expected bytes, a path or an array"),
         (b"no image", "not an image that can be read"),
+        (b"", "not an image that can be read"),
     ],
 )
 def test_images_of_no_accepted_kind(server, given, message):
