@@ -146,6 +146,22 @@ def test_masks_of_any_shape_and_dtype_mean_the_same(name):
 
 
 @every_loss
+def test_masks_without_static_shape_and_empty_batches(name):
+    """What generators without a signature give, and replicas that get no image."""
+    loss = LOSSES[name]()
+    mask, probabilities = binary_case()
+    graph = tf.function(
+        loss.__call__,
+        input_signature=[tf.TensorSpec(None, tf.int32), tf.TensorSpec((None, 24, 20, 1))],
+    )
+    for form in (mask, mask[..., None]):
+        np.testing.assert_allclose(graph(form, probabilities), loss(mask, probabilities), rtol=1e-5)
+    value, slope = gradient(loss, mask[:0], probabilities[:0])
+    assert value == 0.0
+    assert slope.shape == (0, 24, 20, 1)
+
+
+@every_loss
 def test_values_are_per_image_and_not_pooled(name):
     mask, probabilities = binary_case(shape=(3, 24, 20))
     mask[1] = 0  # Pooled values would differ most beside an empty mask.
