@@ -329,6 +329,13 @@ def test_class_ids(folder):
     np.testing.assert_allclose(opened.class_frequencies, expected / expected.sum())
 
 
+def test_many_scattered_ids_are_classes(folder):
+    folder.add("a", IMAGE, dots_of(*range(1, 15)))
+    folder.add("b", IMAGE, dots_of(*range(8, 20)))
+    opened = folder.open()
+    assert (opened.mask_kind, opened.num_classes) == ("classes", 20)
+
+
 def test_few_large_organs_are_classes(folder):
     folder.add("a", IMAGE, mask_of(0, 1, 2, 3))
     folder.add("b", IMAGE, mask_of(0, 2))

@@ -259,6 +259,27 @@ def test_a_stack_cut_between_its_pages_is_refused(tmp_path):
     assert refused > 20
 
 
+def test_a_stack_that_ends_with_a_whole_page_is_refused_all_the_same(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "stack.tif") as writer:
+        for page in STACK16:
+            writer.write(page, metadata=None)
+    with tifffile.TiffFile(tmp_path / "stack.tif") as tiff:
+        ends = [page.offset for page in tiff.pages][2:]
+    content = (tmp_path / "stack.tif").read_bytes()
+    for end in ends:
+        (tmp_path / "cut.tif").write_bytes(content[:end])
+        with pytest.raises(ValueError, match=r"cut\.tif: truncated \(its list of pages goes on"):
+            data.read_image(tmp_path / "cut.tif")
+
+
+def test_channels_without_slices(tmp_path):
+    stack = RNG.integers(0, 65536, (2, 21, 34), np.uint16)
+    tifffile.imwrite(tmp_path / "c.tif", stack, imagej=True, metadata={"axes": "CYX"})
+    np.testing.assert_allclose(
+        only(data.read_image(tmp_path / "c.tif")), np.moveaxis(stack, 0, -1) / 65535, atol=1e-6
+    )
+
+
 def test_a_damaged_png_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "image.png"), GREY8)
     content = bytearray((tmp_path / "image.png").read_bytes())
