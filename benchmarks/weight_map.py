@@ -62,9 +62,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of the baseline")
     runs = parser.parse_args().runs
     cv2.setNumThreads(1)
-    print(
-        f"{'image':>11} {'cells':>6} {'SciPy, full image':>18} {'ours':>9} {'ratio':>6} {'error':>8}"
-    )  # noqa: E501
+    names = ("image", "cells", "SciPy, full image", "ours", "ratio", "error")
+    print("{:>11} {:>6} {:>18} {:>9} {:>6} {:>8}".format(*names))
     for size, count in ((512, 60), (1024, 500)):
         labels = scattered_cells(size, count)
         slow, fast, error = [], [], math.inf
