@@ -2,7 +2,7 @@
 
 Both networks have the same weights. Prints medians measured in turn in one run, and ratios.
 
-    python benchmarks/unet3plus.py [--sizes 320 512 1024] [--repeats 5] [--quick]
+    python benchmarks/unet3plus.py [--sizes 320 512 1024] [--repeats 5] [--only forward] [--quick]
 
 - forward: the frozen graph, batch normalisation folded, one image;
 - training step: forward, backward and an SGD update, one image;
@@ -50,11 +50,11 @@ def frozen(model, size):
     return convert_variables_to_constants_v2(concrete)
 
 
-def training_step(model):
+def training_step(model, jit_compile=False):
     optimizer = keras.optimizers.SGD(1e-4)
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function(jit_compile=jit_compile)
     def step(image, mask):
         with tf.GradientTape() as tape:
             prediction = model(image, training=True)
@@ -139,44 +139,67 @@ def peak_memory(size, method, filters):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def report(size, filters, repeats):
-    rows = []
+def show(size, name, first, second, unit):
+    print(
+        f"| {size} | {name} | {first:.3f} {unit} | {second:.3f} {unit} | {second / first:.2f} |",
+        flush=True,
+    )
+
+
+def report_forward(size, filters, repeats):
+    image = tf.random.normal((1, size, size, 1))
+    graphs = [
+        frozen(build(size, method, filters, dtype), size)
+        for method, dtype in (
+            ("plain", "float32"),
+            ("auto", "float32"),
+            ("auto", "mixed_bfloat16"),
+        )
+    ]
+    convolve, operations = convolution(size, filters, "float32")
+    calls = [lambda g=graph: g(image) for graph in graphs]
+    plain, low, half, one = medians([*calls, convolve], repeats)
+    floor = one * multiply_adds(size, filters, True) / operations
+    show(size, "forward, float32", plain, low, "s")
+    show(size, "forward, bfloat16 against plain float32", plain, half, "s")
+    show(size, "forward, float32, against the machine's floor", floor, low, "s")
+    masks = [graph(image)[0].numpy() for graph in graphs[:2]]
+    difference = np.abs(masks[0] - masks[1]).max()
+    print(f"| {size} | largest difference of the two masks | | {difference:.1e} | |", flush=True)
+
+
+def report_training(size, filters, repeats):
     image = tf.random.normal((1, size, size, 1))
     mask = tf.cast(image > 0, tf.float32)
+    steps = [training_step(build(size, method, filters)) for method in ("plain", "auto")]
+    plain, low = medians([lambda s=step: s(image, mask) for step in steps], repeats)
+    show(size, "training step, float32", plain, low, "s")
 
-    plain, low = (build(size, method, filters) for method in ("plain", "auto"))
-    half = build(size, "auto", filters, "mixed_bfloat16")
-    forwards = [frozen(model, size) for model in (plain, low, half)]
-    convolve, operations = convolution(size, filters, "float32")
-    calls = [lambda f=forward: f(image) for forward in forwards]
-    difference = np.abs(forwards[0](image)[0].numpy() - forwards[1](image)[0].numpy()).max()
-    a, b, c, one = medians([*calls, convolve], repeats)
-    floor = one * multiply_adds(size, filters, True) / operations
-    rows.append(("forward, float32", a, b, b / a))
-    rows.append(("forward, bfloat16 against plain float32", a, c, c / a))
-    rows.append(("forward, float32, against the machine's floor", floor, b, b / floor))
-    rows.append(("floor against plain float32", a, floor, floor / a))
-    del forwards, calls, half
 
-    steps = [training_step(model) for model in (plain, low)]
-    a, b = medians([lambda s=step: s(image, mask) for step in steps], repeats)
-    rows.append(("training step, float32", a, b, b / a))
-    for name, first, second, ratio in rows:
-        print(f"| {size} | {name} | {first:.3f} s | {second:.3f} s | {ratio:.2f} |", flush=True)
-    del steps, plain, low
-    keras.backend.clear_session()
+def report_xla(size, filters, repeats):
+    """Why `SegmentationModel.compile` leaves XLA off on a CPU."""
+    image = tf.random.normal((1, size, size, 1))
+    mask = tf.cast(image > 0, tf.float32)
+    steps = [training_step(build(size, "auto", filters), jit) for jit in (False, True)]
+    off, on = medians([lambda s=step: s(image, mask) for step in steps], repeats)
+    show(size, "training step, XLA off against on", off, on, "s")
 
-    a, b = (peak_memory(size, method, filters) for method in ("plain", "auto"))
+
+def report_memory(size, filters, repeats):
+    plain, low = (peak_memory(size, method, filters) for method in ("plain", "auto"))
     for key, name in (
         ("step", "peak memory of a training step at batch 2"),
         ("process", "the same, of the whole process"),
     ):
-        first, second = a[key] / 2**30, b[key] / 2**30
-        print(
-            f"| {size} | {name} | {first:.2f} GiB | {second:.2f} GiB | {second / first:.2f} |",
-            flush=True,
-        )
-    print(f"| {size} | largest difference of the masks | | | {difference:.1e} |", flush=True)
+        show(size, name, plain[key] / 2**30, low[key] / 2**30, "GiB")
+
+
+PARTS = {
+    "forward": report_forward,
+    "training": report_training,
+    "memory": report_memory,
+    "xla": report_xla,
+}
 
 
 def main():
@@ -185,6 +208,7 @@ def main():
     parser.add_argument("--filters", type=int, default=64, help="channels of the first stage")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a quarter of the width, two repeats")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS)[:3])
     parser.add_argument("--memory", metavar="METHOD", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory:
@@ -193,7 +217,9 @@ def main():
     filters, repeats = (16, 2) if options.quick else (options.filters, options.repeats)
     print("| size | what | baseline | ours | ours / baseline |\n|---|---|---|---|---|")
     for size in options.sizes:
-        report(size, filters, repeats)
+        for part in options.only:
+            PARTS[part](size, filters, repeats)
+            keras.backend.clear_session()
 
 
 if __name__ == "__main__":

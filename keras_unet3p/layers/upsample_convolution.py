@@ -52,7 +52,7 @@ def convolve_then_upsample(x, kernel, bias, factor: int):
     columns = _Axis(dynamic[2] if x.shape[2] is None else x.shape[2], factor)
 
     blocks = tf.reshape(
-        _windows(x, batch, rows, columns),
+        _windows(x, rows, columns),
         (batch * rows.blocks, 1, rows.window * columns.blocks * columns.window, channels),
     )
     taps = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (1, 3, channels, 3 * filters))
@@ -85,7 +85,7 @@ def convolve_then_upsample(x, kernel, bias, factor: int):
     return y if bias is None or early else tf.nn.bias_add(y, bias)
 
 
-def _windows(x, batch, rows: _Axis, columns: _Axis) -> Any:
+def _windows(x, rows: _Axis, columns: _Axis) -> Any:
     """(B, h, w, C) as blocks with their borders: (B, all blocks' rows, all blocks' columns, C)."""
     if not rows.border and not columns.border:
         return x
@@ -93,19 +93,20 @@ def _windows(x, batch, rows: _Axis, columns: _Axis) -> Any:
     height, width = rows.blocks * rows.window, columns.blocks * columns.window
     index = rows.index()[:, None] * columns.size + columns.index()[None]
 
-    @tf.custom_gradient
     def cut(x):
-        flat = tf.reshape(x, (batch, rows.size * columns.size, channels))
-        windows = tf.gather(flat, tf.reshape(index, (-1,)), axis=1)
+        pixels = tf.reshape(x, (-1, rows.size * columns.size, channels))
+        windows = tf.gather(pixels, tf.reshape(index, (-1,)), axis=1)
+        return tf.reshape(windows, (-1, height, width, channels))
 
-        def add_up(upstream):
-            y = columns.add_up(upstream, batch * height, channels)
-            y = rows.add_up(y, batch, columns.size * channels)
-            return tf.reshape(y, (batch, rows.size, columns.size, channels))
+    def add_up(upstream):
+        y = columns.add_up(upstream, channels)
+        y = rows.add_up(y, columns.size * channels)
+        return tf.reshape(y, (-1, rows.size, columns.size, channels))
 
-        return tf.reshape(windows, (batch, height, width, channels)), add_up
-
-    return cut(x)
+    if not (rows.static and columns.static):
+        # A SavedModel cannot hold a custom gradient that uses sizes known only in the graph.
+        return cut(x)
+    return tf.custom_gradient(lambda x: (cut(x), add_up))(x)
 
 
 class _Axis:
@@ -120,18 +121,16 @@ class _Axis:
         self.factor = factor
         self.static = isinstance(size, int)
         if self.static:
-            # A short axis is one block; it needs no border.
-            self.blocks = 1 if size <= _BLOCK * 3 // 2 else -(-size // _BLOCK)
-            divisors = [
-                n for n in range(self.blocks // 2, 2 * self.blocks) if n > 1 and size % n == 0
-            ]
-            if self.blocks > 1 and divisors:
-                self.blocks = min(divisors, key=lambda n: abs(n - self.blocks))
+            # A short axis is one block and needs no border. A long one is cut without a remainder
+            # if blocks of about the wanted length do that.
+            longest = _BLOCK * 3 // 2
+            self.blocks = 1 if size <= longest else -(-size // _BLOCK)
+            even = [n for n in range(2, 2 * self.blocks) if size % n == 0 and size // n <= longest]
+            if self.blocks > 1 and even:
+                self.blocks = min(even, key=lambda n: abs(n - self.blocks))
         else:
             self.blocks = tf.maximum(1, (size + _BLOCK - 1) // _BLOCK)
         self.block = -(-size // self.blocks)
-        if not self.static:
-            self.block = tf.maximum(2, self.block)  # `add_up` takes two ends of a block apart
         self.border = 0 if self.static and self.blocks == 1 else 1
         self.window = self.block + 2 * self.border
         self.outputs = self.block * factor
@@ -145,19 +144,19 @@ class _Axis:
             return np.clip(index, 0, self.size - 1).reshape(-1)
         return tf.reshape(tf.clip_by_value(index, 0, self.size - 1), (-1,))
 
-    def add_up(self, windows, outer, inner):
+    def add_up(self, windows, inner: int):
         """The gradient of cutting: every border is added to the block that it was taken from.
 
-        `windows` is seen as (outer, windows' pixels, inner); (outer, size, inner) comes back.
+        `windows` is seen as (-1, windows' pixels, inner); (-1, size, inner) comes back.
         """
         if not self.border:
             return windows
-        w = tf.reshape(windows, (outer, self.blocks, self.window, inner))
+        w = tf.reshape(windows, (-1, self.blocks, self.window, inner))
         nothing = tf.zeros_like(w[:, :1, :1])
         first = w[:, :, 1:2] + tf.concat([nothing, w[:, :-1, -1:]], axis=1)
         last = w[:, :, -2:-1] + tf.concat([w[:, 1:, :1], nothing], axis=1)
         w = tf.concat([first, w[:, :, 2:-2], last], axis=2)
-        return tf.reshape(w, (outer, self.blocks * self.block, inner))[:, : self.size]
+        return tf.reshape(w, (-1, self.blocks * self.block, inner))[:, : self.size]
 
     def matrix(self, order, dtype):
         """Interpolation and shifted sum of the three taps, for every block.

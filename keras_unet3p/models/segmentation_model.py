@@ -104,7 +104,7 @@ class SegmentationModel(keras.Model):
         """As `keras.Model.compile`, with one loss for all heads and metrics of the final mask.
 
         Raises:
-            ValueError: `loss` or `metrics` is a list or dict by output.
+            ValueError: `loss` is a list or dict by output.
         """
         loss = kwargs.get("loss", args[1] if len(args) > 1 else None)
         if isinstance(loss, (dict, list, tuple)):

@@ -85,7 +85,8 @@ def test_any_size_and_factor(height, width, factor, batch):
     x, kernel, bias = arrays(batch, height, width, 2, 2)
     expected = upsample_then_convolve(x, kernel, bias, factor)
     found = convolve_then_upsample(x, kernel, bias, factor)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # TensorFlow's own resizing is off by some 1e-5 of a pixel where 1 / factor is not exact.
+    np.testing.assert_allclose(found, expected, atol=5e-4)
 
 
 def test_bfloat16_stays_bfloat16():
@@ -101,9 +102,9 @@ def test_bfloat16_stays_bfloat16():
 def test_cost_is_linear_in_the_size(size, factor):
     # Every output pixel is a dot product of 3 * window numbers: the window must not grow.
     axis = _Axis(size, factor)
-    assert axis.window <= 66
+    assert axis.window <= 50
     assert axis.blocks * axis.block >= size
-    assert axis.blocks * axis.window <= 1.2 * size + 66
+    assert axis.blocks * axis.window <= 1.2 * size + 50
 
 
 @pytest.mark.parametrize("method", ["auto", "low_resolution", "plain"])
@@ -141,3 +142,23 @@ def test_auto_takes_the_measured_choice():
 def test_refuses(arguments, word):
     with pytest.raises(ValueError, match=word):
         UpsampleConv2D(**{"filters": 2, "factor": 2, **arguments})
+
+
+@pytest.mark.parametrize("shape", [(None, None, None, 3), (None, 64, 8, 3)])
+def test_can_be_saved_with_its_gradient(shape, tmp_path):
+    x = np.random.default_rng(0).normal(size=(2, 64, 8, 3)).astype("float32")
+    layer = UpsampleConv2D(2, 2, method="low_resolution")
+    expected = layer(x)
+    module = tf.Module()
+    module.kernel, module.bias = (tf.Variable(weight) for weight in layer.get_weights())
+    module.run = tf.function(
+        lambda x: convolve_then_upsample(x, module.kernel, module.bias, 2),
+        input_signature=[tf.TensorSpec(shape)],
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    with tf.GradientTape() as tape:
+        y = loaded.run(tf.constant(x))
+        loss = tf.reduce_sum(y**2)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    assert np.any(tape.gradient(loss, loaded.kernel))

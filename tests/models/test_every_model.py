@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from keras_unet3p import models
 
@@ -140,15 +141,6 @@ def test_a_saved_model_runs_in_session_mode(name, tmp_path):
         lambda x: {"mask": model(x, training=False)},
         input_signature=[tf.TensorSpec((None, None, None, image.shape[-1]), name="image")],
     )
-    module = tf.Module()
-    module.variables_of_the_model = [
-        getattr(variable, "value", variable) if not isinstance(variable, tf.Variable) else variable
-        for variable in model.weights
-    ]
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
     frozen = convert_variables_to_constants_v2(call.get_concrete_function())
     module = tf.Module()
     module.call = frozen

@@ -63,7 +63,7 @@ def test_the_training_loss_is_the_weighted_sum_over_heads(classes, weighted):
     right = np.where(labels, heads["presence"], 1 - heads["presence"])
     expected += 0.25 * np.mean(-np.log(right))
 
-    model.compile(keras.optimizers.SGD(0.0), keras_loss(classes))
+    model.compile(keras.optimizers.SGD(0.0), keras_loss(classes), run_eagerly=True)
     arguments = (image, ids[..., None], weight) if weighted else (image, ids)
     found = model.train_on_batch(*arguments)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -72,7 +72,7 @@ def test_the_training_loss_is_the_weighted_sum_over_heads(classes, weighted):
 def test_every_head_and_the_presence_module_receive_gradients():
     model = network(deep_supervision=True, classification_guided=True)
     image, ids, _ = batch()
-    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", run_eagerly=True)
     before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     model.train_on_batch(image, ids)
     for name in ("mask_conv", "mask_d2_conv", "mask_e3_conv", "presence_conv"):
@@ -110,7 +110,6 @@ def test_calls():
 def test_masks_of_every_form():
     image, ids, weight = batch(3)
     model = network(3, deep_supervision=True)
-    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     losses = []
     for mask, weights in (
         (ids, weight),
@@ -119,10 +118,10 @@ def test_masks_of_every_form():
         (ids[..., None].astype("float32"), weight),
     ):
         # Compiled anew: Keras forgets the ranks of a function that has seen several.
-        model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
         losses.append(model.evaluate(image, mask, sample_weight=weights, verbose=0))
     np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
-    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    model.compile("sgd", "categorical_crossentropy", run_eagerly=True)
     maps = np.eye(3, dtype="float32")[ids]
     found = model.evaluate(image, maps, sample_weight=weight, verbose=0)
     np.testing.assert_allclose(found, losses[0], rtol=1e-5)
@@ -171,16 +170,16 @@ def test_head_weights_can_be_set():
 def test_a_compiled_model_is_loaded_compiled(tmp_path):
     model = network(deep_supervision=True, classification_guided=True, head_weights=0.5)
     image, ids, _ = batch()
-    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=["mse"])
+    loss = keras.losses.BinaryCrossentropy()
+    model.compile("adam", loss, metrics=["mse"], run_eagerly=True)
     model.fit(image, ids, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is models.SegmentationModel
     assert loaded.head_weights == model.head_weights
     for _ in range(2):  # the optimizer's state came along
-        np.testing.assert_allclose(
-            loaded.train_on_batch(image, ids), model.train_on_batch(image, ids), rtol=1e-3
-        )
+        expected = model.train_on_batch(image, ids)
+        np.testing.assert_allclose(loaded.train_on_batch(image, ids), expected, rtol=1e-3)
 
 
 def test_as_a_part_of_another_model():
