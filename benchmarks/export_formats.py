@@ -58,7 +58,7 @@ def litert(path):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        Interpreter = tf.lite.Interpreter  # noqa: N806
+        Interpreter = tf.lite.Interpreter
     loaded = Interpreter(model_path=str(path), num_threads=THREADS)
     loaded.allocate_tensors()
     given, wanted = (

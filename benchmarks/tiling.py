@@ -1,7 +1,8 @@
 """Throughput of the tilers, on one network and one image, against two common ways.
 
-Every way cuts the same tiles of the same size at the same step, so the differences are what each does
-beside the network. Measured in turn, medians; memory is each way's own growth in a process of its own.
+Every way cuts the same tiles of the same size at the same step, so the differences are what each
+does beside the network. Measured in turn, medians; memory is each way's own growth in a process of
+its own.
 
     python benchmarks/tiling.py [--side 2048] [--filters 16] [--repeats 5]
 """
@@ -105,7 +106,7 @@ def gaussian_windows(model, image):
     for top in starts[0]:
         for left in starts[1]:
             window = np.s_[top : top + TILE, left : left + TILE]
-            total[window] += gaussian_windows.run(image[None][:, *window])[0].numpy() * weights
+            total[window] += gaussian_windows.run(image[window][np.newaxis])[0].numpy() * weights
             count[window] += weights
     return total / count
 
@@ -157,7 +158,7 @@ def main():
         print((peak - before) / 1e6)
         return
     seconds = {name: [] for name in WAYS}
-    for name, way in WAYS.items():
+    for way in WAYS.values():
         way(model, image[:600, :600])
     for _ in range(arguments.repeats):
         for name, way in WAYS.items():

@@ -87,8 +87,8 @@ class FrozenNetwork:
     def __init__(self, graph_def, tile: tf.Tensor, output: tf.Tensor) -> None:
         self.graph_def = _ancestors(graph_def, [output.name])
         self.input_name, self.output_name = tile.name, output.name
-        self.num_classes = int(output.shape[-1])
-        self._shape = output.shape[1:]
+        self._shape = tuple(int(side or 0) for side in output.shape.as_list()[1:])
+        self.num_classes = self._shape[-1]
         self._run = _function(self.graph_def, [tile.name], [output.name])
 
     def rename_output(self, name: str) -> None:
@@ -168,7 +168,7 @@ class SkippingNetwork(FrozenNetwork):
         empty = np.zeros((1, *self._shape), np.float32)
         if self._activation == "softmax":
             empty[..., 0] = 1.0
-        return tf.tile(tf.constant(empty), (count, 1, 1, 1))
+        return tf.repeat(tf.constant(empty), count, axis=0)
 
 
 def _presence_gate(model):

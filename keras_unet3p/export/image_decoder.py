@@ -13,9 +13,9 @@ class ImageDecoder:
 
     With `value_scale="unit"` the result is uint16 and 8-bit values are multiplied by 257, so that a
     division by 65535 gives the unit values of both depths. With "raw" it is float32 and holds the
-    values of the file, 0..255 or 0..65535. Transparency is dropped. A colour image is turned grey for a model of one channel (ITU-R
-    601 luma, as OpenCV does) and a grey one is repeated for a model of three; any other mismatch of
-    channels is refused.
+    values of the file, 0..255 or 0..65535. Transparency is dropped. A colour image is turned grey
+    for a model of one channel (ITU-R 601 luma, as OpenCV does) and a grey one is repeated for a
+    model of three; any other mismatch of channels is refused. A BMP with a palette is read as grey.
 
     Anything that is not such an image fails with INVALID_ARGUMENT, and so does one whose header
     announces more than `max_pixels`, before it is decoded.
@@ -95,14 +95,15 @@ class ImageDecoder:
 
     def _match_channels(self, image: tf.Tensor) -> tf.Tensor:
         found = tf.shape(image)[2]
-        colour = tf.where(tf.equal(found % 2, 0), found - 1, found)  # without transparency: 1 or 3
+        # Without transparency: 1 or 3.
+        colour = tf.where(tf.equal(tf.math.floormod(found, 2), 0), found - 1, found)
         if self.channels == 1:
-            matched = tf.cond(tf.equal(colour, 3), lambda: _luma(image), lambda: image[..., :1])
+            matched = tf.cond(tf.equal(colour, 3), lambda: _luma(image), lambda: image[:, :, :1])
         elif self.channels == 3:
             matched = tf.cond(
                 tf.equal(colour, 1),
                 lambda: tf.gather(image, [0, 0, 0], axis=2),
-                lambda: image[..., :3],
+                lambda: image[:, :, :3],
             )
         else:
             fits = tf.debugging.Assert(
@@ -147,5 +148,5 @@ def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _luma(image: tf.Tensor) -> tf.Tensor:
     weights = tf.constant([0.299, 0.587, 0.114], tf.float32)
-    grey = tf.reduce_sum(tf.cast(image[..., :3], tf.float32) * weights, axis=2, keepdims=True)
+    grey = tf.reduce_sum(tf.cast(image[:, :, :3], tf.float32) * weights, axis=2, keepdims=True)
     return tf.cast(tf.round(grey), tf.uint16)

@@ -37,7 +37,7 @@ def export_litert(
     """
     export = TileExport(model, path, ".tflite", tile_size, halo, activation)
     spec = tf.TensorSpec((1, *export.geometry.tile, export.channels), tf.float32, name="tile")
-    traced = tf.function(lambda tile: export.network(tile)).get_concrete_function(spec)
+    traced = tf.function(export.network, autograph=False).get_concrete_function(spec)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -21,8 +21,8 @@ def export_onnx(
     """Write `model` for one tile size as ONNX.
 
     Input `tile` float32 (B, T, T, C) in unit values, output `probabilities` float32
-    (B, T', T', K): the "tile" signature of the SavedModel. A `StreamingPredictor` makes whole images
-    of it, with the geometry that NAME.model_card.json beside the file holds.
+    (B, T', T', K): the "tile" signature of the SavedModel. A `StreamingPredictor` makes whole
+    images of it, with the geometry that NAME.model_card.json beside the file holds.
 
     Args:
         model: a Keras model.

@@ -16,6 +16,7 @@ from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
+from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
@@ -52,7 +53,7 @@ def export_savedmodel(
 
     | signature | input | output |
     | --- | --- | --- |
-    | serving_default | image_bytes string [B]: PNG (8, 16 bit), JPEG, BMP | mask_bytes string [B]: PNG of class ids |
+    | serving_default | image_bytes string [B], PNG JPEG BMP | mask_bytes string [B], PNG of ids |
     | classes | image `pixels` [B, H, W, C] | class_ids uint8 [B, H, W] |
     | probabilities | image `pixels` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
@@ -75,8 +76,8 @@ def export_savedmodel(
             reach the model. "raw": the model was trained on values as they are in the files and
             `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
             0..65535 (16 bit).
-        pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the values
-            that the model takes).
+        pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the
+            values that the model takes).
         max_pixels: an encoded image of more pixels is refused before it is decoded.
         tiles_per_step: tiles that go through the network together.
         skip_empty: with a classification-guided module, the decoder is not run for a tile in which
@@ -141,8 +142,7 @@ def export_savedmodel(
             classes=classes,
             training_figures=training_figures,
             threshold=threshold if num_classes == 1 else None,
-            # Any further normalisation is a part of the network.
-            normalization={"value_scale": value_scale, "pixels": pixels},
+            normalization={"value_scale": value_scale, "pixels": pixels, **_constants(model)},
             max_pixels=max_pixels,
             symmetries=symmetries,
         )
@@ -153,12 +153,20 @@ def export_savedmodel(
     return final
 
 
+def _constants(model: Any) -> dict:
+    """Mean and deviation by which the network normalises the values that it is given."""
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, IntensityNormalization):
+            return {"mean": list(layer.mean), "std": list(layer.std)}
+    return {}
+
+
 def _write_graph(
     folder: Path, tiler: InGraphTiler, decoder: ImageDecoder, channels: int, pixels: tf.DType
 ) -> None:
     def segment(encoded: tf.Tensor) -> tf.Tensor:
         ids = tiler.class_ids(decoder(encoded)[tf.newaxis])[0]
-        return tf.io.encode_png(ids[..., tf.newaxis])
+        return tf.io.encode_png(ids[:, :, tf.newaxis])
 
     def serve(image_bytes: tf.Tensor) -> dict:
         masks = tf.map_fn(

@@ -1,7 +1,8 @@
 """Warm-up records: requests that TensorFlow Serving runs before it offers a model version.
 
 The records are `tensorflow.serving.PredictionLog` messages. Their five fields are encoded here, so
-that exporting needs no package beside TensorFlow; the tests read them with the official definitions.
+that exporting needs no package beside TensorFlow; the tests read them with the official
+definitions.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Where the tiles of an image lie: integer arithmetic only, no array library is imported here.
 
 A tile of `tile` input pixels gives, after the network took its `margin` off each side (zero for a
-padded network), an output of which only the *core* is kept: the part farther than `halo` input pixels
-from the tile's border. Cores lie side by side on a grid that starts at the image's first pixel, and a
-tile reaches `halo` pixels beyond its core, mirrored where that is outside the image.
+padded network), an output of which only the *core* is kept: the part farther than `halo` input
+pixels from the tile's border. Cores lie side by side on a grid that starts at the image's first
+pixel, and a tile reaches `halo` pixels beyond its core, mirrored where that is outside the image.
 
 A network that pools sees the image through a grid of `stride` pixels. Cores are multiples of the
 stride, and tiles start on that grid, so that a tile pools exactly the pixels that the whole image
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 def mirror_index(index: int, length: int) -> int:
     """The index in 0..length-1 that stands for `index` after mirroring at both borders.
 
-    The border pixel is not repeated ("reflect 101"): -1 becomes 1 and `length` becomes `length - 2`.
+    The border pixel is not repeated ("reflect 101"): -1 becomes 1, `length` becomes `length - 2`.
     Any distance works: the image is mirrored as often as needed. One pixel repeats for ever.
     """
     if length < 1:
@@ -38,8 +38,10 @@ class AxisTile:
 
     Attributes:
         read_start, read_stop: the tile in image coordinates; may reach outside the image.
-        source_start, source_stop: the pixels of the image that the tile shows, mirrored ones included.
-        mirror_before, mirror_after: how many of the tile's pixels lie outside the image on each side.
+        source_start, source_stop: the pixels of the image that the tile shows, mirrored ones
+            included.
+        mirror_before, mirror_after: how many of the tile's pixels lie outside the image on each
+            side.
         crop_start, crop_stop: the part of the tile's *output* that is kept (blended ring included).
         write_start, write_stop: where that part goes in the image.
         weights: one factor for each kept pixel; those of all tiles add up to one at every pixel.
@@ -82,8 +84,9 @@ class TileGeometry:
         margin: pixels that the network's output is smaller than its input, on each side: 0 for a
             padded network, 92 for the unpadded U-Net of depth 4.
         stride: the network's largest pooling step, 2**depth.
-        blend: neighbouring tiles are cross-faded (raised cosine) over this many pixels on either side
-            of the line between their cores. 0 cuts hard. At most `halo - margin` and half a core.
+        blend: neighbouring tiles are cross-faded (raised cosine) over this many pixels on either
+            side of the line between their cores. 0 cuts hard. At most `halo - margin` and half a
+            core.
 
     Raises:
         ValueError: when no core remains or an argument does not fit the others.

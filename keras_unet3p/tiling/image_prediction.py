@@ -70,7 +70,9 @@ def predict_image(
 
 def _compile(model, geometry: TileGeometry, channels: int, dtype, options: dict) -> Callable:
     network = network_function(model)
-    num_classes = network(tf.zeros((1, *geometry.tile, channels))).shape[-1]
+    num_classes = int(network(tf.zeros((1, *geometry.tile, channels))).shape[-1] or 0)
     tiler = InGraphTiler(network, geometry, num_classes, **options)
     spec = tf.TensorSpec((None, None, None, channels), dtype)
-    return tf.function(tiler.probabilities, input_signature=[spec], jit_compile=False)
+    return tf.function(
+        tiler.probabilities, input_signature=[spec], jit_compile=False, autograph=False
+    )

@@ -13,8 +13,8 @@ class InGraphTiler:
     """Runs a network over images of any size, in the graph, one batch of tiles after the other.
 
     The network sees one static tile size. Tiles are read from the image (mirrored at its border)
-    when they are due and only their cores are kept, so memory is that of the image, its result and
-    the tiles in flight.
+    when they are due and only their cores are kept, so memory is that of the image, its result, the
+    tiles in flight and the probabilities of one row of tiles.
 
     Args:
         network: function from tiles (n, tile, tile, C) float32 in unit values to probabilities
@@ -25,8 +25,8 @@ class InGraphTiler:
             CPU; more feed a GPU better and take as much more memory.
         threshold: with one class, a pixel is of class 1 from this probability on.
         symmetries: 1, or the number of mirrored and turned versions of each tile over whose results
-            is averaged: 2 (left-right), 4 (and up-down), 8 (and transposed; square tiles only). Time
-            grows by as much, memory does not.
+            is averaged: 2 (left-right), 4 (and up-down), 8 (and transposed; square tiles only).
+            Time grows by as much, memory does not.
 
     Raises:
         ValueError: if an argument is none of these.
@@ -70,52 +70,94 @@ class InGraphTiler:
 
         One class gives 0 and 1 by the threshold, several the index of the most probable class.
         """
-        if self.geometry.blend:
-            return self._decide(self.probabilities(images))[..., 0]
-        return self._run(images, self._decide, tf.uint8, 1)[..., 0]
+        return self._run(images, self._decide, tf.uint8, 1)[:, :, :, 0]
 
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
         if self.num_classes == 1:
             return tf.cast(probabilities >= self.threshold, tf.uint8)
         ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        return tf.cast(ids, tf.uint8)[..., tf.newaxis]
+        return tf.expand_dims(tf.cast(ids, tf.uint8), -1)
 
     def _run(self, images: tf.Tensor, decide: Callable, dtype: tf.DType, depth: int) -> tf.Tensor:
+        """Row of tiles by row of tiles: probabilities are held for one row, what `decide` makes of
+        them for all.
+
+        With blending, a row of tiles reaches `blend` pixels into the rows above and below. What it
+        says about the 2 * blend lines around the border below waits for the next row.
+        """
         shape = tf.shape(images)
         batch, height, width = shape[0], shape[1], shape[2]
+        core, blend = self.geometry.core[0], self.geometry.blend
+        rows = (height + core - 1) // core
+        lines = tf.TensorArray(
+            dtype, size=batch * rows, element_shape=(None, None, depth), infer_shape=False
+        )
+
+        def body(i: tf.Tensor, waiting: tf.Tensor, lines: tf.TensorArray):
+            row = tf.math.floormod(i, rows)
+            is_first, is_last = tf.equal(row, 0), tf.equal(row, rows - 1)
+            found = self._run_row(images[i // rows], row, rows)
+            if blend:
+                found = tf.concat((found[: 2 * blend] + waiting, found[2 * blend :]), axis=0)
+                waiting = tf.cond(is_last, lambda: tf.zeros_like(waiting), lambda: found[core:])
+            # `found` begins `blend` lines above the row's core.
+            start = tf.where(is_first, blend, 0)
+            stop = tf.where(is_last, height - row * core + blend, core)
+            return i + 1, waiting, lines.write(i, decide(found[start:stop, :width]))
+
+        across = self.geometry.core[1]
+        padded_width = (width + across - 1) // across * across
+        waiting = tf.zeros((2 * blend, padded_width, self.num_classes))
+        _, _, lines = tf.while_loop(
+            lambda i, *_: i < batch * rows,
+            body,
+            (0, waiting, lines),
+            shape_invariants=(
+                tf.TensorShape(()),
+                tf.TensorShape((2 * blend, None, self.num_classes)),
+                None,
+            ),
+            parallel_iterations=1,
+        )
+        return tf.reshape(lines.concat(), (batch, height, width, depth))
+
+    def _run_row(self, image: tf.Tensor, row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """One row of tiles as (core + 2 * blend, columns * core, classes), weighted."""
+        blend, depth = self.geometry.blend, self.num_classes
         core_h, core_w = self.geometry.core
-        rows = (height + core_h - 1) // core_h
-        columns = (width + core_w - 1) // core_w
-        total = batch * rows * columns
+        columns = (tf.shape(image)[1] + core_w - 1) // core_w
         step = self.tiles_per_step
-        steps = (total + step - 1) // step
-        kept_h, kept_w = (side + 2 * self.geometry.blend for side in (core_h, core_w))
+        kept_h, kept_w = core_h + 2 * blend, core_w + 2 * blend
         results = tf.TensorArray(
-            dtype, size=steps, element_shape=(None, kept_h, kept_w, depth), infer_shape=False
+            tf.float32,
+            size=(columns + step - 1) // step,
+            element_shape=(None, kept_h, kept_w, depth),
+            infer_shape=False,
         )
 
         def body(i: tf.Tensor, results: tf.TensorArray):
-            first = i * step
             tiles, weights = [], []
             for offset in range(step):
-                index = tf.minimum(first + offset, total - 1)
-                row, column = index // columns % rows, index % columns
-                tiles.append(self._cut(images[index // (rows * columns)], row, column))
+                column = tf.minimum(i * step + offset, columns - 1)
+                tiles.append(self._cut(image, row, column))
                 weights.append(self._weights(row, rows, column, columns))
             stacked = tf.stack(tiles)
-            present = tf.minimum(total - first, step)
+            present = tf.minimum(columns - i * step, step)
             if step > 1:
                 stacked = stacked[:present]
-            kept = decide(self._keep(self._predict(stacked)))
-            if self.geometry.blend:
+            kept = self._keep(self._predict(stacked))
+            if blend:
                 kept *= tf.stack(weights)[:present]
             return i + 1, results.write(i, kept)
 
         _, results = tf.while_loop(
-            lambda i, _: i < steps, body, (0, results), parallel_iterations=1
+            lambda i, _: i * step < columns, body, (0, results), parallel_iterations=1
         )
-        grid = tf.reshape(results.concat(), (batch, rows, columns, kept_h, kept_w, depth))
-        return self._stitch(grid)[:, :height, :width]
+        found = tf.reshape(results.concat(), (columns, kept_h, kept_w, depth))
+        if blend:
+            found = _overlap_add(found, blend, core_w)
+        found = tf.transpose(tf.reshape(found, (columns, kept_h, core_w * depth)), (1, 0, 2))
+        return tf.reshape(found, (kept_h, columns * core_w, depth))
 
     def _predict(self, tiles: tf.Tensor) -> tf.Tensor:
         if self.symmetries == 1:
@@ -156,7 +198,7 @@ class InGraphTiler:
             return None
         down = self._ramp(row, rows, self.geometry.core[0])
         across = self._ramp(column, columns, self.geometry.core[1])
-        return (down[:, tf.newaxis] * across)[..., tf.newaxis]
+        return tf.reshape(down, (-1, 1, 1)) * tf.reshape(across, (1, -1, 1))
 
     def _ramp(self, index: tf.Tensor, count: tf.Tensor, core: int) -> tf.Tensor:
         length = 2 * self.geometry.blend
@@ -170,19 +212,6 @@ class InGraphTiler:
             ],
             axis=0,
         )
-
-    def _stitch(self, grid: tf.Tensor) -> tf.Tensor:
-        """(B, rows, columns, h, w, depth) -> (B, rows * core, columns * core, depth)."""
-        core_h, core_w = self.geometry.core
-        blend, depth = self.geometry.blend, grid.shape[-1]
-        if blend:
-            grid = _overlap_add(grid, 1, 3, blend, core_h)
-            grid = _overlap_add(grid, 2, 4, blend, core_w)
-        shape = tf.shape(grid)
-        batch, rows, columns = shape[0], shape[1], shape[2]
-        lines = tf.reshape(grid, (batch * rows, columns, core_h, core_w * depth))
-        lines = tf.transpose(lines, (0, 2, 1, 3))
-        return tf.reshape(lines, (batch, rows * core_h, columns * core_w, depth))
 
 
 def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Tensor:
@@ -206,24 +235,15 @@ def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Ten
     return images
 
 
-def _overlap_add(grid: tf.Tensor, tile_axis: int, axis: int, blend: int, core: int) -> tf.Tensor:
-    """Adds what each tile reaches into its neighbours, along one axis of the tiles' grid."""
-    head, body, tail = tf.split(grid, (2 * blend, core - 2 * blend, 2 * blend), axis)
-    before, head = tf.split(head, 2, axis)
-    tail, after = tf.split(tail, 2, axis)
-    head += _shift(after, tile_axis, 1)
-    tail += _shift(before, tile_axis, -1)
-    return tf.concat((head, body, tail), axis)
-
-
-def _shift(values: tf.Tensor, axis: int, by: int) -> tf.Tensor:
-    """Each tile gets its neighbour's values; zeros where there is no neighbour."""
-    count = tf.shape(values)[axis]
-    keep = tf.range(count - 1) + (0 if by > 0 else 1)
-    moved = tf.gather(values, keep, axis=axis)
-    padding = [[0, 0]] * len(values.shape)
-    padding[axis] = [1, 0] if by > 0 else [0, 1]
-    return tf.pad(moved, padding)
+def _overlap_add(tiles: tf.Tensor, blend: int, core: int) -> tf.Tensor:
+    """Adds what each of a row of tiles (columns, h, w, K) reaches into its neighbours."""
+    head, body, tail = tf.split(tiles, (2 * blend, core - 2 * blend, 2 * blend), axis=2)
+    before, head = tf.split(head, 2, axis=2)
+    tail, after = tf.split(tail, 2, axis=2)
+    others = [[0, 0]] * 3
+    head += tf.pad(after[:-1], [[1, 0], *others])
+    tail += tf.pad(before[1:], [[0, 1], *others])
+    return tf.concat((head, body, tail), axis=2)
 
 
 def mirror_indices(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

@@ -109,7 +109,7 @@ def trace_network(network: Callable, size: tuple[int, int], channels: int) -> An
         ValueError: if the network does not take this size.
     """
     spec = tf.TensorSpec((None, *size, channels), tf.float32, name="tile")
-    return tf.function(network, jit_compile=False).get_concrete_function(spec)
+    return tf.function(network, jit_compile=False, autograph=False).get_concrete_function(spec)
 
 
 def graph_stride(graph_def: Any) -> int:
@@ -200,7 +200,8 @@ def model_geometry(
         halo: pixels of context on each side that are not kept, rounded up to the model's stride.
             "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`).
             None gives an unpadded network its margin, which is exact, and a padded one an eighth of
-            the tile, which is cheaper than exact and leaves no visible seam where tiles are blended.
+            the tile, which is cheaper than exact and leaves no visible seam where tiles are
+            blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
 
     Returns:
@@ -241,7 +242,7 @@ def output_margin(traced: Any, tile: tuple[int, int]) -> int:
     lost = [before - after for before, after in zip(tile, sides, strict=True)]
     if lost[0] != lost[1] or lost[0] < 0 or lost[0] % 2:
         raise ValueError(
-            f"model must give an output as large as its input or smaller by the same even number of "
-            f"pixels in height and width, found {sides[0]}x{sides[1]} for {tile[0]}x{tile[1]}"
+            f"model must give an output as large as its input or smaller by the same even number "
+            f"of pixels in height and width, found {sides[0]}x{sides[1]} for {tile[0]}x{tile[1]}"
         )
     return lost[0] // 2

@@ -20,7 +20,20 @@ from keras_unet3p.tiling.network_geometry import (
 
 # What stops a gradient is replaced by an operation of the same reach that does not.
 _PASSED_ON = frozenset(
-    "Relu Relu6 Elu Selu LeakyRelu Softplus Softsign Sigmoid Tanh Softmax LogSoftmax Abs".split()
+    (
+        "Relu",
+        "Relu6",
+        "Elu",
+        "Selu",
+        "LeakyRelu",
+        "Softplus",
+        "Softsign",
+        "Sigmoid",
+        "Tanh",
+        "Softmax",
+        "LogSoftmax",
+        "Abs",
+    )
 )
 _SUMMED = {"Maximum": (0, 1), "Minimum": (0, 1), "SelectV2": (1, 2), "Select": (1, 2)}
 _LARGEST_PROBE = 4096
@@ -30,7 +43,8 @@ def exact_halo(model: Any) -> int:
     """Pixels of context on each side of a tile that make its core independent of what lies beyond.
 
     With this halo, tiles give what the whole image would give. It is found from the support of a
-    gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is replaced
+    gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is
+        replaced
     by what passes it on, so that the gradient of one period of output pixels is nonzero at exactly
     those input pixels that can have any influence. Gates that decide (a comparison, as in the
     classification-guided module) pass none and do not count: their statement is about the tile.
@@ -63,14 +77,14 @@ def exact_halo(model: Any) -> int:
             return max(reaches)
         if fixed:
             raise ValueError(
-                f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of them: "
-                f"no halo makes its tiles independent of their border"
+                f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of "
+                f"them: no halo makes its tiles independent of their border"
             )
         side *= 2
         if side > _LARGEST_PROBE:
             raise ValueError(
-                f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools over "
-                f"the whole image): no halo makes its tiles independent of their border"
+                f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools "
+                f"over the whole image): no halo makes its tiles independent of their border"
             )
 
 
@@ -84,7 +98,7 @@ def _probe(model, network, channels: int, divisor, fixed, side: int, axis: int):
         try:
             if narrow:  # along the strip only the next smaller sizes are tried
                 for less in range(divisor or 1):
-                    shorter = tuple(s - less * (i == axis) for i, s in enumerate(size))
+                    shorter = (size[0] - less * (axis == 0), size[1] - less * (axis == 1))
                     try:
                         return shorter, trace_network(network, shorter, channels)
                     except ValueError:

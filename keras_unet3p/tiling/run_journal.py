@@ -11,8 +11,8 @@ from typing import Any
 class RunJournal:
     """An append-only file: the run's parameters, then one line for each state reached.
 
-    A line that a kill cut short has no line end and does not count. What a line tells to be finished
-    must be written before the line is.
+    A line that a kill cut short has no line end and does not count. What a line tells to be
+    finished must be written before the line is.
 
     Args:
         path: the journal.

@@ -19,6 +19,8 @@ from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import tile_runner
 
 _SECONDS_BETWEEN_RECORDS = 2.0
+_PIXELS_MAPPED = 2**24
+"""Pages of memory maps are given back to the system after so many pixels."""
 
 
 class StreamingPredictor:
@@ -26,8 +28,8 @@ class StreamingPredictor:
 
     Windows are read from anything that can be sliced in two axes (a NumPy array, a memory map, a
     Zarr array, a TIFF opened as one) and results are written as they are finished to anything that
-    can be assigned to in the same way. Only the tiles in flight are held, and, with blending, a band
-    of the image's width and twice the blend's height.
+    can be assigned to in the same way. Only the tiles in flight are held, and, with blending, a
+    band of the image's width and twice the blend's height.
 
     A classification-guided model decides tile by tile whether there is anything to draw.
 
@@ -78,8 +80,8 @@ class StreamingPredictor:
             image: (H, W) or (H, W, C), sliceable; float in unit values, or an integer type, whose
                 values are divided by its largest. Or the path of a .npy file.
             output: where the result goes: None makes a NumPy array; the path of a .npy file, which
-                is written under a temporary name and appears when it is complete; or anything of the
-                result's shape that windows can be assigned to.
+                is written under a temporary name and appears when it is complete; or anything of
+                the result's shape that windows can be assigned to.
             kind: "classes" gives class ids (H, W) uint8, "probabilities" (H, W, K) float32.
             journal: file that remembers what is finished, so that the same call continues where a
                 killed one stopped. For a path as output it is there by itself, named
@@ -123,12 +125,17 @@ class StreamingPredictor:
         with _reporter(progress, len(tiles)) as report:
             report(done)
             last_record = time.monotonic()
+            release_every = max(_PIXELS_MAPPED // math.prod(self.geometry.core), 1)
+            last_release = done
             for finished in self._segment(image, tiles, done, sink):
                 report(finished)
+                if finished - last_release >= release_every:
+                    _release(image)
+                    sink.release()
+                    last_release = finished
                 if log and time.monotonic() - last_record > _SECONDS_BETWEEN_RECORDS:
                     sink.flush()
                     log.record(finished)
-                    _release(image)
                     last_record = time.monotonic()
         result = sink.finish()
         if log:
@@ -188,7 +195,7 @@ class _Bands:
         tile = tiles[index]
         y, x = tile.y, tile.x
         values = output[y.crop_start : y.crop_stop, x.crop_start : x.crop_stop]
-        row, column = divmod(index, self._columns)
+        column = index % self._columns
         if column == 0:
             self._right = None
             self._above, self._below = self._below, {}
@@ -249,11 +256,11 @@ class _Sink:
             raise ValueError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
         return self._array
 
+    def release(self) -> None:
+        _release(self._array)
+
     def flush(self) -> None:
-        if isinstance(self._array, np.memmap):
-            self._array.flush()
-            _release(self._array)
-        elif hasattr(self._array, "flush"):
+        if self._array is not None and hasattr(self._array, "flush"):
             self._array.flush()
 
     def finish(self):

@@ -42,10 +42,11 @@ def tile_runner(
     """The runner for `model`.
 
     Args:
-        model: a Keras model; the folder of a SavedModel that `export_savedmodel` wrote (a version, or
-            the base folder, of which the newest version is taken); or any object with a method
+        model: a Keras model; the folder of a SavedModel that `export_savedmodel` wrote (a version,
+            or the base folder, of which the newest version is taken); or any object with a method
             `predict_tiles(tiles)`, as the endpoint's client has.
-        tile_size, halo, blend: for a Keras model; see `model_geometry`. A SavedModel brings its own.
+        tile_size, halo, blend: for a Keras model; see `model_geometry`. A SavedModel brings its
+            own.
         geometry: replaces these; needed for an object with `predict_tiles`.
 
     Raises:
@@ -64,7 +65,7 @@ def tile_runner(
 
 
 class _ClientRunner:
-    channels = None
+    channels: int | None = None
 
     def __init__(self, client: Any, geometry: TileGeometry) -> None:
         self._client, self.geometry = client, geometry
@@ -75,6 +76,8 @@ class _ClientRunner:
 
 
 class _KerasRunner:
+    channels: int | None
+
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
@@ -87,7 +90,9 @@ class _KerasRunner:
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = input_channels(model)
         spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
-        self._run = tf.function(network_function(model), input_signature=[spec], jit_compile=False)
+        self._run = tf.function(
+            network_function(model), input_signature=[spec], jit_compile=False, autograph=False
+        )
         digest = hashlib.sha256()
         for weight in model.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
@@ -98,6 +103,8 @@ class _KerasRunner:
 
 
 class _SavedModelRunner:
+    channels: int | None
+
     def __init__(self, folder: Path, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 

@@ -34,6 +34,7 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
         return session.run(
             {k: o.name for k, o in s.outputs.items()},
             {s.inputs[k].name: v for k, v in inputs.items()})
+    png = open(image + ".png", "rb").read()
     image = np.load(image)
     np.savez(
         out,
@@ -41,7 +42,7 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
         probabilities=run("probabilities", image=image[None])["probabilities"][0],
         class_ids=run("classes", image=image[None])["class_ids"][0],
         tile=run("tile", tile=np.ones((2, 32, 32, 1), np.float32))["probabilities"],
-        png=run("serving_default", image_bytes=[open(sys.argv[2] + ".png", "rb").read()])["mask_bytes"][0],
+        png=run("serving_default", image_bytes=[png])["mask_bytes"][0],
     )
 """
 
@@ -60,7 +61,7 @@ def test_exported_here_runs_there(tmp_path):
     arguments = [str(folder), str(tmp_path / "image.npy"), str(tmp_path / "found.npz")]
     subprocess.run([OTHER, "-c", SCRIPT, *arguments], check=True, env=environment, cwd=tmp_path)
     found = np.load(tmp_path / "found.npz")
-    assert OTHER != sys.executable
+    assert sys.executable != OTHER
     assert str(found["version"]) != tf.__version__
     expected = predict_image(model, image, tile_size=32, halo=8)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)

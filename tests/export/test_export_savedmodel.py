@@ -4,11 +4,14 @@ import hashlib
 import json
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_unet3p.export import export_savedmodel
+from keras_unet3p.models import unet
 from keras_unet3p.tiling import TileGeometry, predict_image
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network
@@ -207,8 +210,6 @@ def test_raw_values_reach_the_model_as_they_are_in_the_file(tmp_path):
 
 
 def test_a_model_of_logits_is_exported_as_probabilities(tmp_path):
-    from keras_unet3p.models import unet
-
     model = unet((None, None, 1), num_classes=3, filters=4, depth=2, classifier_activation=None)
     tiles = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
     folder = export_savedmodel(model, tmp_path / "m", tile_size=64)
@@ -262,14 +263,71 @@ def test_model_card_tells_what_was_exported(exported):
     assert card["sha256"]["saved_model.pb"] == hashlib.sha256(content).hexdigest()
 
 
-def test_versions_count_up_and_are_not_overwritten(tmp_path, colour_model):
+def test_model_card_tells_the_normalisation_inside_the_network(tmp_path):
+    model = unet((None, None, 1), filters=2, depth=1, normalization=(0.25, 0.5))
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32)
+    card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
+    assert card["normalization"] == {
+        "value_scale": "unit",
+        "pixels": "uint8",
+        "mean": [0.25],
+        "std": [0.5],
+    }
+
+
+def test_nothing_asks_for_xla(tmp_path):
+    """The server runs without XLA on the CPU, where a function that must be compiled fails."""
+    model = unet((None, None, 1), filters=2, depth=1, batch_norm=True)
+    model.compile(loss="mse", jit_compile=True)
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32)
+    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    assert graph.library.function
+    asked = [
+        function.signature.name
+        for function in graph.library.function
+        if function.attr["_XlaMustCompile"].b
+        or any(node.attr["_XlaMustCompile"].b for node in function.node_def)
+    ]
+    assert asked == []
+    assert not any(node.attr["_XlaMustCompile"].b for node in graph.node)
+
+
+def test_a_model_of_mixed_precision_is_exported_as_it_computes(tmp_path):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = small_network("same", 1, 1, depth=1, seed=3)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    tiles = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8)
+    with SessionModel(folder) as served:
+        found = served("tile", tile=tiles)["probabilities"]
+    assert found.dtype == np.float32
+    expected = tf.cast(model(tiles, training=False), tf.float32)
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_a_model_built_under_a_strategy_is_exported(tmp_path):
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = small_network("same", 1, 1, depth=1)
+    tiles = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8)
+    with SessionModel(folder) as served:
+        found = served("tile", tile=tiles)["probabilities"]
+        nodes = served.executed_nodes("tile", tile=tiles)
+    np.testing.assert_allclose(found, model(tiles, training=False), atol=1e-5)
+    assert not any("BatchNorm" in node.op or node.op == "Rsqrt" for node in nodes)
+
+
+def test_versions_count_up_and_are_not_overwritten(tmp_path):
+    model = unet((None, None, 1), filters=2, depth=1)
     base = tmp_path / "m"
-    options = {"tile_size": 64, "halo": 16}
-    assert export_savedmodel(colour_model, base, **options).name == "1"
-    assert export_savedmodel(colour_model, base, version=7, **options).name == "7"
-    assert export_savedmodel(colour_model, base, **options).name == "8"
+    assert export_savedmodel(model, base, tile_size=32).name == "1"
+    assert export_savedmodel(model, base, tile_size=32, version=7).name == "7"
+    assert export_savedmodel(model, base, tile_size=32).name == "8"
     with pytest.raises(FileExistsError, match="version"):
-        export_savedmodel(colour_model, base, version=7, **options)
+        export_savedmodel(model, base, tile_size=32, version=7)
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, colour_model):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import keras
 import numpy as np
@@ -14,13 +15,14 @@ from keras_unet3p.tiling import predict_image
 from tests.export.session import SessionModel
 
 
+@cache
 def guided_model(num_classes=1, activation="auto"):
     """A classification-guided UNet 3+ that finds bright tiles to hold something, dark ones not."""
     keras.utils.set_random_seed(0)
     model = unet3plus(
         num_classes=num_classes,
         classifier_activation=activation,
-        filters=(4, 8, 8, 8),
+        filters=(4, 8, 8),
         classification_guided=True,
     )
     # One feature, the one whose maximum differs most, decides; the bias puts zero in the middle.

@@ -1,4 +1,5 @@
-"""Small encoder-decoders that stand for the project's networks: same strides, margins, operations."""
+"""Small encoder-decoders that stand for the project's networks: same strides, margins,
+operations."""
 
 from __future__ import annotations
 
