@@ -86,9 +86,9 @@ def test_rows_need_one_batch_size():
 
 
 def test_only_names_that_end_in_bytes_are_base64():
-    outputs = {"mask_bytes": np.array([b"\xff"], object), "text": np.array([b"hi"], object)}
+    outputs = {"mask_bytes": np.array([b"\xff"], object), "mask": np.array([b"hi"], object)}
     answer = json.loads(format_answer(outputs, rows=True))
-    assert answer == {"predictions": [{"mask_bytes": {"b64": "/w=="}, "text": "hi"}]}
+    assert answer == {"predictions": [{"mask_bytes": {"b64": "/w=="}, "mask": "hi"}]}
 
 
 def test_nan_stays_nan():

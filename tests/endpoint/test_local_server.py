@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -384,3 +385,29 @@ def test_a_taken_port_is_an_error(model_folder):
 def test_it_listens_on_this_machine_only_by_default(server):
     assert server.url.startswith("http://127.0.0.1:")
     assert server.grpc_address.startswith("127.0.0.1:")
+
+
+def test_a_refused_request_leaves_nothing_for_the_collector(server):
+    """Errors that keep their frames keep the request's body too, until a full collection."""
+    path = f"{server.url}/v1/models/cells"
+
+    def refuse(client: Client) -> None:
+        for _ in range(20):
+            post(server, {"inputs": ["no image" * 1000]})
+            requests.post(f"{path}/versions/9:predict", data=b"x" * 1000, timeout=30)
+            with contextlib.suppress(EndpointError):
+                client.predict_bytes(b"no image")
+
+    def left() -> int:
+        return sum(type(item) is EndpointError for item in gc.get_objects())
+
+    with Client(f"grpc://{server.grpc_address}", "cells") as client:
+        refuse(client)
+        gc.collect()
+        gc.disable()
+        try:
+            before = left()
+            refuse(client)
+            assert left() - before < 10
+        finally:
+            gc.enable()
