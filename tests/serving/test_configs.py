@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
@@ -14,6 +13,8 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
+
+yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 SERVING = Path(__file__).parents[2] / "serving"
 CONFIG = SERVING / "config"

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
+
+yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 SERVING = Path(__file__).parents[2] / "serving"
 FILES = sorted(
