@@ -40,7 +40,8 @@ def evaluate(
         masks: folder of masks, paired with the images by stem.
         out: folder for `metrics.json`, `metrics.csv` and `pictures/`, worst images first; None
             writes nothing.
-        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`, which looks at the masks.
+        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: classes where the network
+            has several, else what the masks look like.
         tile_size: side of the tiles, pixels.
 
     Returns:
@@ -52,8 +53,13 @@ def evaluate(
         ValueError: a file or an argument is not acceptable.
     """
     predictor = load_predictor(model, tile_size=tile_size)
+    several = (predictor.num_classes or 1) > 1
     folder = data.open_folder(
-        images, masks, mask_kind=mask_kind, normalization=predictor.normalization
+        images,
+        masks,
+        mask_kind="classes" if several and mask_kind == "auto" else mask_kind,
+        classes=predictor.num_classes if several else None,
+        normalization=predictor.normalization,
     )
     return evaluate_folder(predictor, folder, out)
 

@@ -24,6 +24,7 @@ class Predictor:
     Attributes:
         labels: takes an image (H, W, C) in unit values, gives class ids (H, W), uint8.
         num_channels: C, or None where the other side does not say.
+        num_classes: of the network, 1 for foreground against background; None where unknown.
         normalization: how stored images become unit values; None takes the rule for 8 and 16 bit
             integers.
         separation: how far apart the masks in training drew touching instances, pixels; see
@@ -32,6 +33,7 @@ class Predictor:
 
     labels: Callable[[np.ndarray], np.ndarray]
     num_channels: int | None
+    num_classes: int | None = None
     normalization: data.Normalization | None = None
     separation: int = 1
 
@@ -66,12 +68,14 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
         return _endpoint(name)
     path = Path(model)
     if path.suffix == ".keras" and path.is_file():
-        return _keras(keras.models.load_model(path, compile=False), None, tile_size)
+        return _keras(keras.models.load_model(path, compile=False), tile_size)
     if (path / "config.json").is_file():
         network, config = load_run(path)
-        normalization = data.Normalization.from_dict(config["data"]["normalization"])
-        separation = config["training"]["separation"]
-        return dataclasses.replace(_keras(network, normalization, tile_size), separation=separation)
+        return dataclasses.replace(
+            _keras(network, tile_size),
+            normalization=data.Normalization.from_dict(config["data"]["normalization"]),
+            separation=config["training"]["separation"],
+        )
     version = newest_version(path)
     if version is not None:
         return _saved_model(version)
@@ -90,11 +94,12 @@ def newest_version(path: Path) -> Path | None:
     return newest.parent if newest else None
 
 
-def _keras(network, normalization: data.Normalization | None, tile_size: int) -> Predictor:
+def _keras(network, tile_size: int) -> Predictor:
     def labels(image: np.ndarray) -> np.ndarray:
         return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
 
-    return Predictor(labels, network.input_shape[-1], normalization)
+    num_classes = getattr(network, "num_classes", None)
+    return Predictor(labels, network.input_shape[-1], num_classes)
 
 
 def _saved_model(version: Path) -> Predictor:
@@ -109,7 +114,8 @@ def _saved_model(version: Path) -> Predictor:
         return signature(image=tf.constant(image[None], spec.dtype))["class_ids"].numpy()[0]
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
-    return Predictor(labels, spec.shape[-1])
+    probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
+    return Predictor(labels, spec.shape[-1], probabilities.shape[-1])
 
 
 def _endpoint(url: str) -> Predictor:

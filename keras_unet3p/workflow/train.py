@@ -86,7 +86,11 @@ def train(
     else:
         training_folder = folder
         validation_folder = data.open_folder(
-            validation_images, validation_masks, mask_kind=folder.mask_kind, classes=classes
+            validation_images,
+            validation_masks,
+            mask_kind=folder.mask_kind,
+            classes=classes or (folder.num_classes if folder.mask_kind == "classes" else None),
+            normalization=folder.normalization(),
         )
     normalization = training_folder.normalization()
     used = {
