@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import keras
 import numpy as np
@@ -57,7 +58,8 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
 
     Args:
         model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
-            the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`.
+            the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
+            MODEL, the only one that the endpoint serves.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
 
     Raises:
@@ -121,7 +123,7 @@ def _saved_model(version: Path) -> Predictor:
 def _endpoint(url: str) -> Predictor:
     from keras_unet3p.endpoint import Client
 
-    address, _, name = url.rpartition("/")
-    client = Client(address, model=name)
+    parts = urlsplit(url)
+    client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)
 
     return Predictor(client.predict, None)

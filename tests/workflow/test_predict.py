@@ -29,6 +29,7 @@ def test_run_model_file_export_and_endpoint_agree(run, exported, image, tmp_path
             "export": exported.parent,
             "version": exported,
             "rest": f"{server.url}/cells",
+            "rest without a name": server.url,
             "grpc": f"grpc://{server.grpc_address}/cells",
         }
         masks = {}
