@@ -1,8 +1,8 @@
 """Throughput of the tilers, on one network and one image, against two common ways.
 
 Every way cuts the same tiles of the same size at the same step, so the differences are what each
-does beside the network. Measured in turn, medians; memory is each way's own growth in a process of
-its own.
+does beside the network. Measured in turn, best times; memory is each way's own growth in a process
+of its own.
 
     python benchmarks/tiling.py [--side 2048] [--filters 16] [--repeats 5]
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -166,14 +165,14 @@ def main():
             way(model, image)
             seconds[name].append(time.perf_counter() - start)
     pixels = arguments.side**2 / 1e6
-    first = statistics.median(seconds["model.predict on stacked patches"])
+    first = min(seconds["model.predict on stacked patches"])
     print(f"U-Net of {arguments.filters} filters, {arguments.side}x{arguments.side}, tile {TILE}:")
     print("| way | megapixels/s | times model.predict | memory |")
     print("| --- | --- | --- | --- |")
     for name in WAYS:
-        median = statistics.median(seconds[name])
+        best = min(seconds[name])
         memory = memory_of(name, arguments.side, arguments.filters)
-        print(f"| {name} | {pixels / median:.2f} | {first / median:.2f} | {memory:.0f} MB |")
+        print(f"| {name} | {pixels / best:.2f} | {first / best:.2f} | {memory:.0f} MB |")
 
 
 if __name__ == "__main__":
