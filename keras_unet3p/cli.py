@@ -211,6 +211,7 @@ def serve(
 ) -> None:
     """Serve an exported model on this machine (development; TensorFlow Serving in production)."""
     workflow = _workflow()
+
     def ready(server) -> None:
         _console.print(
             f"REST  {server.url}/v1/models/{model.resolve().name}:predict\n"

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -77,12 +78,13 @@ class Checkpoints(keras.callbacks.Callback):
         row["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
         self.history.append(row)
         path = self.folder / f"last-epoch-{epoch + 1:04d}.keras"
+        model: Any = self.model
         with replacing(path) as temporary:
-            self.model.save(temporary)
+            model.save(temporary)
         self._keep_best(path)
         self._remove_older_than(epoch + 1)
         if self.finished:
-            self.model.stop_training = True
+            model.stop_training = True
 
     def _keep_best(self, last: Path) -> None:
         best = self.history.best()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -48,15 +49,15 @@ def fit(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    strategy = strategy or tf.distribute.get_strategy()
+    chosen: Any = strategy or tf.distribute.get_strategy()
     checkpoints = Checkpoints(folder, monitor=monitor, patience=patience)
     last = checkpoints.resume()
     done = last[0] if last else 0
     if done >= epochs or (done and checkpoints.finished):
         return checkpoints.best_path
 
-    with strategy.scope():
-        model = keras.models.load_model(last[1]) if last else build()
+    with chosen.scope():
+        model: Any = keras.models.load_model(last[1]) if last else build()
     model.fit(
         training_data(done * steps_per_epoch),
         validation_data=validation_data(model),
@@ -67,7 +68,7 @@ def fit(
         shuffle=False,
         callbacks=[
             *callbacks,
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+            keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
             # Last, so that whatever the others add to the logs is in the row.
             checkpoints,
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,16 +30,17 @@ class OverlayLog(keras.callbacks.Callback):
         self.folder = folder
         self.samples = list(samples)
         self.every = every
-        self._writer: tf.summary.SummaryWriter | None = None
+        self._writer: Any = None
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder / "overlays"))
+        model: Any = self.model
         with self._writer.as_default(step=epoch + 1):
             for number, (image, truth) in enumerate(self.samples):
-                probability = np.asarray(self.model(image[None], training=False))[0]
+                probability = np.asarray(model(image[None], training=False))[0]
                 height, width = probability.shape[:2]
                 image, truth = (centre_crop(value, height, width) for value in (image, truth))
                 panel = pictures.result_panel(image, truth, to_labels(probability))

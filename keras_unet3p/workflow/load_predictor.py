@@ -50,7 +50,8 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     best = run / "best.keras"
     if not best.is_file():
         raise ValueError(f"{run} holds no best.keras yet: its training has not finished an epoch")
-    return keras.models.load_model(best, compile=False), config
+    model: Any = keras.models.load_model(best, compile=False)
+    return model, config
 
 
 def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:

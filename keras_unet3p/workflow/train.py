@@ -192,12 +192,11 @@ def build_model(
             f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
             f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
         )
+    decay: Any = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, decay_steps=config.epochs * steps_per_epoch, alpha=0.01
+    )
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(
-                config.learning_rate, decay_steps=config.epochs * steps_per_epoch, alpha=0.01
-            )
-        ),
+        optimizer=keras.optimizers.Adam(decay),
         loss=_LOSSES[config.loss](),
         # Weighted, because a validation tile's weights leave out what mirroring filled.
         weighted_metrics=[metrics.Dice(name="dice"), metrics.IoU(name="iou")],
