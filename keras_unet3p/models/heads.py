@@ -45,8 +45,11 @@ def segmentation_heads(
     outputs: dict[str, object] = {}
     for name, tensor in logits.items():
         if presence_logits is not None:
+            # Logits of several classes are a softmax's, as they are by default: an image that holds
+            # nothing is all background then.
+            exclusive = activation == "softmax" or (activation is None and tensor.shape[-1] > 1)
             gate = PresenceGate(
-                "softmax" if activation == "softmax" else "sigmoid", name=f"{prefix}{name}_gate"
+                "softmax" if exclusive else "sigmoid", name=f"{prefix}{name}_gate"
             )
             tensor = gate([tensor, presence_logits])
         outputs[name] = SegmentationOutput(

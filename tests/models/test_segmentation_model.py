@@ -252,3 +252,15 @@ for one, two in zip(*results):
 
 def test_two_replicas_make_the_step_of_one_device():
     subprocess.run([sys.executable, "-c", REPLICAS], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("activation", ["auto", None])
+def test_several_classes_in_an_image_that_holds_nothing_are_all_background(activation):
+    """Logits included: what is left after a softmax is the background, not an even draw."""
+    model = network(3, classifier_activation=activation, classification_guided=True)
+    presence = model.get_layer("presence_conv")
+    presence.set_weights([np.zeros_like(presence.get_weights()[0]), np.full(3, -5.0)])
+    found = np.asarray(model(batch()[0]))
+    if activation is None:
+        found = tf.nn.softmax(found).numpy()
+    np.testing.assert_array_equal(found[..., 0], 1.0)
