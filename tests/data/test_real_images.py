@@ -1,4 +1,4 @@
-"""Published sets of images, where the environment variable UNET3P_DATA names a folder of them."""
+"""Published sets of images: in `shared/data` beside the project, or where UNET3P_DATA says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from keras_unet3p import data
 
-ROOT = os.environ.get("UNET3P_DATA")
+BESIDE = Path(__file__).parents[3] / "shared" / "data"
+ROOT = Path(os.environ.get("UNET3P_DATA", BESIDE))
 SETS = {
     "isbi2012": ("binary", (512, 512)),
     "ctc_dic_hela/gold": ("instances", (512, 512)),
@@ -21,10 +22,10 @@ SETS = {
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_published_set_opens_as_what_it_is(name):
-    if ROOT is None or not (Path(ROOT) / name).is_dir():
-        pytest.skip(f"UNET3P_DATA names no folder that holds {name}")
+    if not (ROOT / name).is_dir():
+        pytest.skip(f"there is no {name} beside the project, nor where UNET3P_DATA says")
     kind, shape = SETS[name]
-    folder = data.open_folder(Path(ROOT) / name / "images", Path(ROOT) / name / "labels")
+    folder = data.open_folder(ROOT / name / "images", ROOT / name / "labels")
     assert (folder.mask_kind, folder.num_classes, folder.num_channels) == (kind, 1, 1)
     assert shape is None or set(folder.shapes) == {shape}
     normalization = folder.normalization()
