@@ -48,9 +48,7 @@ def segmentation_heads(
             # Logits of several classes are a softmax's, as they are by default: an image that holds
             # nothing is all background then.
             exclusive = activation == "softmax" or (activation is None and tensor.shape[-1] > 1)
-            gate = PresenceGate(
-                "softmax" if exclusive else "sigmoid", name=f"{prefix}{name}_gate"
-            )
+            gate = PresenceGate("softmax" if exclusive else "sigmoid", name=f"{prefix}{name}_gate")
             tensor = gate([tensor, presence_logits])
         outputs[name] = SegmentationOutput(
             activation, loss_weight=weights.get(name, 1.0), name=f"{prefix}{name}"
