@@ -37,10 +37,11 @@ def label_instances(mask: np.ndarray, width: int = 1, *, smallest: int | None = 
     for near, across in zip(_lines(2 * width), _lines(width), strict=True):
         # Closing fills a gap whole or not at all, but bays of a single outline as well.
         two = cv2.dilate(values, near) > cv2.erode(others, near)
-        between |= cv2.morphologyEx(foreground, cv2.MORPH_CLOSE, across) & two
+        closed = np.asarray(cv2.morphologyEx(foreground, cv2.MORPH_CLOSE, across), np.uint8)
+        between[two & (closed > 0)] = 1
     # Between outlines at an odd angle the four directions leave holes of a pixel or two.
-    between = cv2.morphologyEx(between, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    gaps = (between > 0) & (instances == 0)
+    whole = np.asarray(cv2.morphologyEx(between, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+    gaps = (whole > 0) & (instances == 0)
     return np.where(gaps, expand_labels(instances, 4 * width), instances).astype(np.int32)
 
 
