@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.export.model_card import model_card
+from keras_unet3p.files import write_json
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.network_geometry import input_channels, model_geometry
 
@@ -59,9 +59,7 @@ class TileExport:
             [self.path.with_name(name) for name in files],
         )
         card_path = self.path.with_suffix(".model_card.json")
-        working = self.working(card_path.name)
-        working.write_text(json.dumps(card, indent=2) + "\n")
-        os.replace(working, card_path)
+        write_json(card_path, card)
         return self.path
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ _MAIN = {
     "classes": ("dice", "iou", "pixel_error", "hausdorff_95"),
     "instances": ("dice", "iou", "seg", "f1@0.5", "f1@0.75"),
 }
+_UNRANKED = "unranked"
 _RANKED = re.compile(r"\d{4}_.*\.png")
 
 
@@ -86,7 +88,7 @@ def evaluate_folder(
         rows.append({"name": sample.name, **_shown(measures)})
         if folder_of_pictures is not None:
             panel = pictures.result_panel(sample.image, sample.labels, prediction)
-            pictures.write_picture(folder_of_pictures / f"{sample.name}.png", panel)
+            pictures.write_picture(folder_of_pictures / _UNRANKED / f"{sample.name}.png", panel)
     rows.sort(key=lambda row: row["dice"])
     report: Report = {
         "mask_kind": folder.mask_kind,
@@ -106,8 +108,10 @@ def _rank(folder: Path, names: list[str]) -> None:
     for path in folder.glob("*.png"):
         if _RANKED.match(path.name):
             path.unlink()
+    # Out of a folder of their own: an image's name may look like one with a rank.
     for rank, name in enumerate(names):
-        (folder / f"{name}.png").replace(folder / f"{rank:04d}_{name}.png")
+        (folder / _UNRANKED / f"{name}.png").replace(folder / f"{rank:04d}_{name}.png")
+    shutil.rmtree(folder / _UNRANKED)
 
 
 def _shown(measures: dict[str, float]) -> dict[str, float | None]:

@@ -70,6 +70,15 @@ def test_files_agree_with_the_report_and_pictures_are_ranked(run, cells, tmp_pat
     assert ranked == [f"{i:04d}_{row['name']}.png" for i, row in enumerate(report["images"])]
 
 
+def test_names_that_look_ranked_keep_their_pictures(tmp_path):
+    mask = np.array([[1, 0]], np.int32)
+    folder = _Folder("binary", 1, [_sample(name, mask) for name in ("a", "0000_a", "0001_b")])
+    for _ in range(2):
+        evaluate_folder(_predictor([1 - mask, mask, mask]), folder, tmp_path)
+        found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+        assert found == ["0000_a.png", "0001_0000_a.png", "0002_0001_b.png"]
+
+
 def test_a_run_and_its_export_agree(run, exported, cells):
     ours = workflow.evaluate(run, cells / "images", cells / "masks", tile_size=64)
     served = workflow.evaluate(exported.parent, cells / "images", cells / "masks")
