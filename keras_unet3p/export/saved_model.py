@@ -34,6 +34,7 @@ def export_savedmodel(
     tile_size: int | tuple[int, int] = 512,
     halo: int | str | None = None,
     blend: int | None = None,
+    border: int = 0,
     version: int | None = None,
     activation: str | None = "auto",
     threshold: float = 0.5,
@@ -67,6 +68,8 @@ def export_savedmodel(
         tile_size: side of the tile in pixels; see `tiling.model_geometry`.
         halo: context around each tile that is not kept; see `tiling.model_geometry`.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
+        border: pixels mirrored around the image beyond an unpadded network's margin; see
+            `tiling.model_geometry`.
         version: number of the version; None takes the next free one.
         activation: "sigmoid" or "softmax" for a model that gives logits, None for one that gives
             probabilities; "auto" knows the project's own models and takes others to give
@@ -103,7 +106,7 @@ def export_savedmodel(
         raise ValueError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
-    geometry = model_geometry(model, tile_size, halo, blend=blend)
+    geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     channels = input_channels(model)
     frozen = frozen_network(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty

@@ -2,12 +2,14 @@
 
 A tile of `tile` input pixels gives, after the network took its `margin` off each side (zero for a
 padded network), an output of which only the *core* is kept: the part farther than `halo` input
-pixels from the tile's border. Cores lie side by side on a grid that starts at the image's first
-pixel, and a tile reaches `halo` pixels beyond its core, mirrored where that is outside the image.
+pixels from the tile's border. The first and the last tile also keep what lies between their core
+and the image's border, where no neighbour knows better: they reach only `margin + border` pixels
+beyond it, mirrored. An unpadded network needs its margin there; a padded one needs nothing, and
+then gives at the image's border what it gives for the image in one piece.
 
-A network that pools sees the image through a grid of `stride` pixels. Cores are multiples of the
-stride, and tiles start on that grid, so that a tile pools exactly the pixels that the whole image
-would pool together; without this the tiled result differs from the whole one everywhere.
+A network that pools sees the image through a grid of `stride` pixels. Tiles start on that grid, so
+that a tile pools exactly the pixels that the whole image would pool together; without this the
+tiled result differs from the whole one everywhere.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class TileGeometry:
         blend: neighbouring tiles are cross-faded (raised cosine) over this many pixels on either
             side of the line between their cores. 0 cuts hard. At most `halo - margin` and half a
             core.
+        border: pixels that are mirrored around the image on top of the margin: a multiple of
+            `stride`, at most `halo - margin`.
 
     Raises:
         ValueError: when no core remains or an argument does not fit the others.
@@ -97,6 +101,7 @@ class TileGeometry:
     margin: int = 0
     stride: int = 1
     blend: int = 0
+    border: int = 0
 
     def __post_init__(self) -> None:
         if self.margin < 0 or self.stride < 1 or self.blend < 0:
@@ -119,6 +124,11 @@ class TileGeometry:
                 f"blend must be at most halo - margin = {self.halo - self.margin} and at most half "
                 f"the core = {min(self.core) // 2}, found {self.blend}"
             )
+        if not 0 <= self.border <= self.halo - self.margin or self.border % self.stride:
+            raise ValueError(
+                f"border must be a multiple of stride = {self.stride} and at most halo - margin = "
+                f"{self.halo - self.margin}, found {self.border}"
+            )
 
     @classmethod
     def fit(
@@ -129,8 +139,9 @@ class TileGeometry:
         margin: int = 0,
         stride: int = 1,
         blend: int | None = None,
+        border: int = 0,
     ) -> TileGeometry:
-        """The geometry with the next larger halo that is aligned to the stride.
+        """The geometry with the next larger halo and border that are aligned to the stride.
 
         Args:
             tile: side of the tile, or height and width.
@@ -138,13 +149,14 @@ class TileGeometry:
             margin: see the class.
             stride: see the class.
             blend: None takes the widest cross-fade that fits, else as the class.
+            border: as the class.
         """
         sides = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
         aligned = margin + _round_up(max(halo - margin, 0), stride)
         geometry = cls(sides, aligned, margin, stride)
         if blend is None:
             blend = min(aligned - margin, min(geometry.core) // 2)
-        return cls(sides, aligned, margin, stride, blend)
+        return cls(sides, aligned, margin, stride, blend, _round_up(border, stride))
 
     @property
     def core(self) -> tuple[int, int]:
@@ -160,31 +172,48 @@ class TileGeometry:
         """Height and width of the network's output for one tile."""
         return self.tile[0] - 2 * self.margin, self.tile[1] - 2 * self.margin
 
+    @property
+    def mirrored(self) -> int:
+        """Pixels by which the first and the last tile of an axis reach beyond the image."""
+        return self.margin + self.border
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tiles for an image of `height` x `width` pixels."""
         for name, value in (("height", height), ("width", width)):
             if value < 1:
                 raise ValueError(f"image {name} must be at least 1, found {value}")
-        return -(-height // self.core[0]), -(-width // self.core[1])
+        return self._count(height, 0), self._count(width, 1)
+
+    def _count(self, length: int, axis: int) -> int:
+        left = max(length + 2 * self.mirrored - self.tile[axis], 0)
+        return 1 + _round_up(left, self.core[axis]) // self.core[axis]
 
     def axis_tiles(self, length: int, axis: int) -> list[AxisTile]:
         """The tiles along one axis (0 rows, 1 columns) of an image `length` pixels long."""
-        core, side = self.core[axis], self.tile[axis]
-        count = -(-length // core)
-        return [self._axis_tile(i, count, core, side, length) for i in range(count)]
+        count = self._count(length, axis)
+        return [self._axis_tile(i, count, axis, length) for i in range(count)]
 
-    def _axis_tile(self, i: int, count: int, core: int, side: int, length: int) -> AxisTile:
-        read_start = i * core - self.halo
+    def _axis_tile(self, i: int, count: int, axis: int, length: int) -> AxisTile:
+        core, side, mirrored = self.core[axis], self.tile[axis], self.mirrored
+        first, last = i == 0, i == count - 1
+        read_start = i * core - mirrored
+        if last and not first:
+            # As far to the inside as the network's grid allows.
+            beyond = read_start + side - mirrored - length
+            read_start -= beyond // self.stride * self.stride
         read_stop = read_start + side
-        kept_start = max(i * core - self.blend, 0)
-        kept_stop = min((i + 1) * core + self.blend, length)
+        # The lines between this core and its neighbours'.
+        line = i * core + self.halo - mirrored
+        next_line = line + core
+        kept_start = 0 if first else line - self.blend
+        kept_stop = length if last else min(next_line + self.blend, length)
         before, after = max(-read_start, 0), max(read_stop - length, 0)
         if before or after:
             shown = [mirror_index(p, length) for p in range(read_start, read_stop)]
             source = min(shown), max(shown) + 1
         else:
             source = read_start, read_stop
-        crop_start = self.halo - self.margin + kept_start - i * core
+        crop_start = kept_start - read_start - self.margin
         return AxisTile(
             read_start=read_start,
             read_stop=read_stop,
@@ -197,16 +226,16 @@ class TileGeometry:
             write_start=kept_start,
             write_stop=kept_stop,
             weights=tuple(
-                self._weight(p, i * core, (i + 1) * core, i == 0, i == count - 1)
+                self._weight(p, None if first else line, None if last else next_line)
                 for p in range(kept_start, kept_stop)
             ),
         )
 
-    def _weight(self, p: int, start: int, stop: int, first: bool, last: bool) -> float:
-        if not first and p < start + self.blend:
-            return fade_in(p - (start - self.blend), 2 * self.blend)
-        if not last and p >= stop - self.blend:
-            return 1.0 - fade_in(p - (stop - self.blend), 2 * self.blend)
+    def _weight(self, p: int, line: int | None, next_line: int | None) -> float:
+        if line is not None and p < line + self.blend:
+            return fade_in(p - (line - self.blend), 2 * self.blend)
+        if next_line is not None and p >= next_line - self.blend:
+            return 1.0 - fade_in(p - (next_line - self.blend), 2 * self.blend)
         return 1.0
 
     def tiles(self, height: int, width: int) -> Iterator[Tile]:
@@ -225,6 +254,7 @@ class TileGeometry:
             "margin": self.margin,
             "stride": self.stride,
             "blend": self.blend,
+            "border": self.border,
         }
 
     @classmethod

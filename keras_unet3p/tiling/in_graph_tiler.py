@@ -87,77 +87,93 @@ class InGraphTiler:
         """
         shape = tf.shape(images)
         batch, height, width = shape[0], shape[1], shape[2]
-        core, blend = self.geometry.core[0], self.geometry.blend
-        rows = (height + core - 1) // core
+        rows = self._count(height, 0)
         lines = tf.TensorArray(
             dtype, size=batch * rows, element_shape=(None, None, depth), infer_shape=False
         )
 
         def body(i: tf.Tensor, waiting: tf.Tensor, lines: tf.TensorArray):
-            row = tf.math.floormod(i, rows)
-            is_first, is_last = tf.equal(row, 0), tf.equal(row, rows - 1)
-            found = self._run_row(images[i // rows], row, rows)
-            if blend:
-                found = tf.concat((found[: 2 * blend] + waiting, found[2 * blend :]), axis=0)
-                waiting = tf.cond(is_last, lambda: tf.zeros_like(waiting), lambda: found[core:])
-            # `found` begins `blend` lines above the row's core.
-            start = tf.where(is_first, blend, 0)
-            stop = tf.where(is_last, height - row * core + blend, core)
-            return i + 1, waiting, lines.write(i, decide(found[start:stop, :width]))
+            row = _AxisTile(self.geometry, 0, tf.math.floormod(i, rows), rows, height)
+            found = self._run_row(images[i // rows], row)
+            found, waiting = self._finished(found, waiting, row)
+            return i + 1, waiting, lines.write(i, decide(found[: height - row.kept_start]))
 
-        across = self.geometry.core[1]
-        padded_width = (width + across - 1) // across * across
-        waiting = tf.zeros((2 * blend, padded_width, self.num_classes))
+        unknown = tf.TensorShape((None, None, self.num_classes))
         _, _, lines = tf.while_loop(
             lambda i, *_: i < batch * rows,
             body,
-            (0, waiting, lines),
-            shape_invariants=(
-                tf.TensorShape(()),
-                tf.TensorShape((2 * blend, None, self.num_classes)),
-                None,
-            ),
+            (0, tf.zeros((0, width, self.num_classes)), lines),
+            shape_invariants=(tf.TensorShape(()), unknown, None),
             parallel_iterations=1,
         )
         return tf.reshape(lines.concat(), (batch, height, width, depth))
 
-    def _run_row(self, image: tf.Tensor, row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """One row of tiles as (core + 2 * blend, columns * core, classes), weighted."""
-        blend, depth = self.geometry.blend, self.num_classes
-        core_h, core_w = self.geometry.core
-        columns = (tf.shape(image)[1] + core_w - 1) // core_w
-        step = self.tiles_per_step
-        kept_h, kept_w = core_h + 2 * blend, core_w + 2 * blend
-        results = tf.TensorArray(
+    def _run_row(self, image: tf.Tensor, row: _AxisTile) -> tf.Tensor:
+        """What a row of tiles says about the rows it keeps: (kept, width, classes), weighted."""
+        width, step = tf.shape(image)[1], self.tiles_per_step
+        columns = self._count(width, 1)
+        pieces = tf.TensorArray(
             tf.float32,
-            size=(columns + step - 1) // step,
-            element_shape=(None, kept_h, kept_w, depth),
+            size=columns,
+            element_shape=(None, None, self.num_classes),
             infer_shape=False,
         )
 
-        def body(i: tf.Tensor, results: tf.TensorArray):
-            tiles, weights = [], []
-            for offset in range(step):
-                column = tf.minimum(i * step + offset, columns - 1)
-                tiles.append(self._cut(image, row, column))
-                weights.append(self._weights(row, rows, column, columns))
-            stacked = tf.stack(tiles)
-            present = tf.minimum(columns - i * step, step)
-            if step > 1:
-                stacked = stacked[:present]
-            kept = self._keep(self._predict(stacked))
-            if blend:
-                kept *= tf.stack(weights)[:present]
-            return i + 1, results.write(i, kept)
+        def add(output: tf.Tensor, column: tf.Tensor, waiting: tf.Tensor, pieces: tf.TensorArray):
+            across = _AxisTile(self.geometry, 1, column, columns, width)
+            found = output[row.crop, across.crop]
+            if self.geometry.blend:
+                found *= tf.reshape(row.weights(), (-1, 1, 1))
+                found *= tf.reshape(across.weights(), (1, -1, 1))
+            # Pieces differ in width, and TensorArray.concat joins along the first axis.
+            found, waiting = self._finished(tf.transpose(found, (1, 0, 2)), waiting, across)
+            pieces = pieces.write(column, found[: width - across.kept_start])
+            return column + 1, waiting, pieces
 
-        _, results = tf.while_loop(
-            lambda i, _: i * step < columns, body, (0, results), parallel_iterations=1
+        def body(column: tf.Tensor, waiting: tf.Tensor, pieces: tf.TensorArray):
+            present = tf.minimum(columns - column, step)
+            numbers = [tf.minimum(column + offset, columns - 1) for offset in range(step)]
+            tiles = tf.stack([self._cut(image, row, number, columns) for number in numbers])
+            if step == 1:
+                return add(self._predict(tiles)[0], column, waiting, pieces)
+            outputs = self._predict(tiles[:present])
+            return tf.while_loop(
+                lambda n, *_: n < column + present,
+                lambda n, *state: add(outputs[n - column], n, *state),
+                (column, waiting, pieces),
+                shape_invariants=invariants,
+                parallel_iterations=1,
+            )
+
+        invariants = (tf.TensorShape(()), tf.TensorShape((None, None, self.num_classes)), None)
+        _, _, pieces = tf.while_loop(
+            lambda column, *_: column < columns,
+            body,
+            (0, tf.zeros((0, row.kept, self.num_classes)), pieces),
+            shape_invariants=invariants,
+            parallel_iterations=1,
         )
-        found = tf.reshape(results.concat(), (columns, kept_h, kept_w, depth))
-        if blend:
-            found = _overlap_add(found, blend, core_w)
-        found = tf.transpose(tf.reshape(found, (columns, kept_h, core_w * depth)), (1, 0, 2))
-        return tf.reshape(found, (kept_h, columns * core_w, depth))
+        return tf.transpose(pieces.concat(), (1, 0, 2))
+
+    def _finished(self, found: tf.Tensor, waiting: tf.Tensor, tile: _AxisTile):
+        """Adds what the tile before said about the first lines; keeps back the last for the next.
+
+        Returns:
+            Lines that no other tile says anything about, and lines that wait.
+        """
+        blend = self.geometry.blend
+        if not blend:
+            return found, waiting
+        count = tf.shape(waiting)[0]
+        found = tf.concat((found[:count] + waiting, found[count:]), axis=0)
+        end = tile.kept - tf.where(tile.is_last, 0, 2 * blend)
+        return found[:end], found[end:]
+
+    def _count(self, length: tf.Tensor, axis: int) -> tf.Tensor:
+        geometry = self.geometry
+        core = geometry.core[axis]
+        left = tf.maximum(length + 2 * geometry.mirrored - geometry.tile[axis], 0)
+        return 1 + (left + core - 1) // core
 
     def _predict(self, tiles: tf.Tensor) -> tf.Tensor:
         if self.symmetries == 1:
@@ -173,45 +189,58 @@ class InGraphTiler:
         )
         return total / self.symmetries
 
-    def _cut(self, image: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+    def _cut(
+        self, image: tf.Tensor, row: _AxisTile, column: tf.Tensor, columns: tf.Tensor
+    ) -> tf.Tensor:
         """One tile of an image (H, W, C), mirrored where it reaches outside, as float32."""
-        ys = self._positions(row, 0, tf.shape(image)[0])
-        xs = self._positions(column, 1, tf.shape(image)[1])
+        across = _AxisTile(self.geometry, 1, column, columns, tf.shape(image)[1])
+        ys, xs = row.sources(), across.sources()
         top, left = tf.reduce_min(ys), tf.reduce_min(xs)
         window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
         tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)
         tile.set_shape((*self.geometry.tile, image.shape[-1]))
         return to_unit_values(tile)
 
-    def _positions(self, index: tf.Tensor, axis: int, length: tf.Tensor) -> tf.Tensor:
-        start = index * self.geometry.core[axis] - self.geometry.halo
-        return mirror_indices(start + tf.range(self.geometry.tile[axis]), length)
 
-    def _keep(self, output: tf.Tensor) -> tf.Tensor:
-        geometry = self.geometry
-        start = geometry.halo - geometry.margin - geometry.blend
-        stop_h, stop_w = (start + side + 2 * geometry.blend for side in geometry.core)
-        return output[:, start:stop_h, start:stop_w]
+class _AxisTile:
+    """`tiling.AxisTile` in a graph: tile `index` of `count` along an axis `length` pixels long.
 
-    def _weights(self, row, rows, column, columns) -> tf.Tensor | None:
-        if not self.geometry.blend:
-            return None
-        down = self._ramp(row, rows, self.geometry.core[0])
-        across = self._ramp(column, columns, self.geometry.core[1])
-        return tf.reshape(down, (-1, 1, 1)) * tf.reshape(across, (1, -1, 1))
+    The last tile keeps what it says beyond the image as far as the tile before fades out.
+    """
 
-    def _ramp(self, index: tf.Tensor, count: tf.Tensor, core: int) -> tf.Tensor:
-        length = 2 * self.geometry.blend
-        rise = tf.constant([fade_in(p, length) for p in range(length)], tf.float32)
-        flat = tf.ones_like(rise)
-        return tf.concat(
-            [
-                tf.where(tf.equal(index, 0), flat, rise),
-                tf.ones(core - length),
-                tf.where(tf.equal(index, count - 1), flat, 1.0 - rise),
-            ],
-            axis=0,
-        )
+    def __init__(self, geometry: TileGeometry, axis: int, index, count, length) -> None:
+        core, side, mirrored = geometry.core[axis], geometry.tile[axis], geometry.mirrored
+        self._blend, self._side, self._length = geometry.blend, side, length
+        self.is_first, self.is_last = tf.equal(index, 0), tf.equal(index, count - 1)
+        start = index * core - mirrored
+        beyond = start + side - mirrored - length
+        shift = beyond // geometry.stride * geometry.stride
+        self._start = start - tf.where(self.is_last & ~self.is_first, shift, 0)
+        self._line = index * core + geometry.halo - mirrored
+        self._next_line = self._line + core
+        self.kept_start = tf.where(self.is_first, 0, self._line - self._blend)
+        ends = tf.where(self.is_first, 0, self._line + self._blend)
+        stop = tf.where(self.is_last, tf.maximum(length, ends), self._next_line + self._blend)
+        self.kept = stop - self.kept_start
+        crop = self.kept_start - self._start - geometry.margin
+        self.crop = slice(crop, crop + self.kept)
+
+    def sources(self) -> tf.Tensor:
+        """The pixels of the image that the tile shows."""
+        return mirror_indices(self._start + tf.range(self._side), self._length)
+
+    def weights(self) -> tf.Tensor:
+        """Factors of what is kept."""
+        length = 2 * self._blend
+        rise = [fade_in(p, length) for p in range(length)]
+        places = self.kept_start + tf.range(self.kept)
+        risen = tf.clip_by_value(places - self._line + self._blend, 0, length)
+        risen = tf.where(self.is_first, length, risen)
+        fallen = tf.clip_by_value(places - self._next_line + self._blend + 1, 0, length)
+        fallen = tf.where(self.is_last, 0, fallen)
+        up = tf.constant([*rise, 1.0], tf.float32)
+        down = tf.constant([1.0, *(1.0 - value for value in rise)], tf.float32)
+        return tf.gather(up, risen) * tf.gather(down, fallen)
 
 
 def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Tensor:
@@ -233,17 +262,6 @@ def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Ten
     if images.shape[1] == images.shape[2] and inverse:
         images = swap(images)
     return images
-
-
-def _overlap_add(tiles: tf.Tensor, blend: int, core: int) -> tf.Tensor:
-    """Adds what each of a row of tiles (columns, h, w, K) reaches into its neighbours."""
-    head, body, tail = tf.split(tiles, (2 * blend, core - 2 * blend, 2 * blend), axis=2)
-    before, head = tf.split(head, 2, axis=2)
-    tail, after = tf.split(tail, 2, axis=2)
-    others = [[0, 0]] * 3
-    head += tf.pad(after[:-1], [[1, 0], *others])
-    tail += tf.pad(before[1:], [[0, 1], *others])
-    return tf.concat((head, body, tail), axis=2)
 
 
 def mirror_indices(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

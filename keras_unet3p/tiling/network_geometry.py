@@ -190,6 +190,7 @@ def model_geometry(
     halo: int | str | None = None,
     *,
     blend: int | None = None,
+    border: int = 0,
 ) -> TileGeometry:
     """The tile geometry for a model.
 
@@ -203,6 +204,9 @@ def model_geometry(
             the tile, which is cheaper than exact and leaves no visible seam where tiles are
             blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
+        border: pixels that are mirrored around the image on top of an unpadded network's margin, at
+            most as many as the halo has on top of it. With 0 a padded network gives at the image's
+            border what it gives for the image in one piece.
 
     Returns:
         The geometry; `margin` and `stride` in it come from the model.
@@ -223,7 +227,7 @@ def model_geometry(
         halo = margin if margin else min(tile) // 8
     elif not isinstance(halo, int):
         raise ValueError(f"halo must be pixels, 'exact' or None, found {halo!r}")
-    return TileGeometry.fit(tile, halo, margin=margin, stride=stride, blend=blend)
+    return TileGeometry.fit(tile, halo, margin=margin, stride=stride, blend=blend, border=border)
 
 
 def output_margin(traced: Any, tile: tuple[int, int]) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -22,7 +23,9 @@ def geometries(draw):
     )
     plain = TileGeometry((height, width), halo, margin, stride)
     largest = min(halo - margin, min(plain.core) // 2)
-    return TileGeometry((height, width), halo, margin, stride, draw(st.integers(0, largest)))
+    blend = draw(st.integers(0, largest))
+    border = stride * draw(st.integers(0, (halo - margin) // stride))
+    return TileGeometry((height, width), halo, margin, stride, blend, border)
 
 
 @given(geometries(), st.integers(1, 70), st.integers(1, 70))
@@ -39,7 +42,7 @@ def test_weights_of_all_tiles_add_up_to_one_at_every_pixel(geometry, height, wid
 @given(geometries(), st.integers(1, 70))
 @settings(max_examples=150, deadline=None)
 def test_without_blending_every_pixel_is_written_exactly_once(geometry, length):
-    geometry = TileGeometry(geometry.tile, geometry.halo, geometry.margin, geometry.stride)
+    geometry = dataclasses.replace(geometry, blend=0)
     written = np.zeros(length, int)
     for tile in geometry.axis_tiles(length, 0):
         written[tile.write_start : tile.write_stop] += 1
@@ -57,6 +60,42 @@ def test_crop_of_a_tile_is_where_its_pixels_come_from(geometry, length):
         assert 0 <= tile.crop_start < tile.crop_stop <= geometry.output[0]
         # Pooling sees the same grid as in the whole (margin-mirrored) image.
         assert (tile.read_start + geometry.margin) % geometry.stride == 0
+
+
+@given(geometries(), st.integers(1, 70))
+@settings(max_examples=150, deadline=None)
+def test_what_is_kept_lies_inside_the_halo_except_at_the_border_of_the_image(geometry, length):
+    tiles = geometry.axis_tiles(length, 0)
+    inside = geometry.halo - geometry.margin - geometry.blend
+    for number, tile in enumerate(tiles):
+        if number:
+            assert tile.crop_start >= inside
+        else:
+            assert tile.crop_start == geometry.border
+        if number < len(tiles) - 1:
+            assert geometry.output[0] - tile.crop_stop >= inside
+        else:
+            assert geometry.output[0] - tile.crop_stop >= geometry.border
+
+
+@given(geometries(), st.integers(1, 70))
+@settings(max_examples=150, deadline=None)
+def test_no_tile_reaches_farther_beyond_the_image_than_it_must(geometry, length):
+    tiles = geometry.axis_tiles(length, 0)
+    reach = geometry.margin + geometry.border
+    assert tiles[0].mirror_before == reach
+    if len(tiles) > 1:
+        beyond = [max(tile.read_stop - length, 0) for tile in tiles]
+        assert reach <= beyond[-1] < reach + geometry.stride
+        # One tile less would not reach the end.
+        assert tiles[-2].read_stop < length + reach
+
+
+def test_an_image_of_one_tile_takes_one_tile():
+    geometry = TileGeometry.fit(512, 64, stride=16)
+    assert geometry.grid(512, 512) == (1, 1)
+    assert geometry.grid(513, 2048) == (2, 5)
+    assert TileGeometry.fit(512, 64, stride=16, border=64).grid(512, 512) == (2, 2)
 
 
 @given(geometries(), st.integers(1, 70))
@@ -99,6 +138,8 @@ def test_core_of_the_unpadded_unet_keeps_the_pooling_grid():
         ({"tile": (64, 64), "halo": 8, "blend": 9}, "blend"),
         ({"tile": (64, 64), "halo": 24, "blend": 9}, "blend"),
         ({"tile": (64, 64), "halo": 8, "stride": 0}, "stride"),
+        ({"tile": (64, 64), "halo": 8, "border": 9}, "border"),
+        ({"tile": (64, 64), "halo": 16, "stride": 8, "border": 4}, "border"),
     ],
 )
 def test_impossible_geometry_is_refused(arguments, message):
@@ -112,7 +153,7 @@ def test_empty_image_is_refused():
 
 
 def test_dictionary_reads_back():
-    geometry = TileGeometry.fit((128, 96), 10, margin=2, stride=4)
+    geometry = TileGeometry.fit((128, 96), 10, margin=2, stride=4, border=4)
     assert TileGeometry.from_dict(geometry.to_dict()) == geometry
 
 

@@ -103,7 +103,7 @@ def test_client_side_use_imports_no_tensorflow():
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_stopped_run_continues(tmp_path, geometry, monkeypatch):
     monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
-    image = random_image(140, 130)
+    image = random_image(180, 170)
     out = tmp_path / "mask.npy"
 
     def run(model):
