@@ -11,7 +11,7 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, prin
 def _seeded():
     """The same initial weights in every run, in whatever order the tests run.
 
-    A network of two filters whose rectified units all happen to be dead passes nothing on; whether a
-    test meets one must not be left to chance.
+    A network of two filters whose rectified units all happen to be dead passes nothing on; whether
+    a test meets one must not be left to chance.
     """
     keras.utils.set_random_seed(0)
