@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 _SHORTEST = 30  # bytes; every header that is read below ends before
@@ -54,6 +55,10 @@ class ImageDecoder:
             ],
         )
         with tf.control_dependencies([known]):
+            encoded = tf.identity(encoded)
+        is_plain = tf.cond(is_bmp, lambda: _is_without_palette(encoded), lambda: True)
+        plain = tf.debugging.Assert(is_plain, ["image_bytes holds a BMP with a palette of colours"])
+        with tf.control_dependencies([plain]):
             encoded = tf.identity(encoded)
         height, width = tf.cond(
             is_png,
@@ -144,6 +149,21 @@ def _jpeg_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # A negative height means that the rows are stored from the top.
     return tf.abs(_number(encoded, 22, True)), _number(encoded, 18, True)
+
+
+def _is_without_palette(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether the values of a BMP are its pixels: no palette, or the one in which they are equal."""
+    bits = tf.io.decode_raw(tf.strings.substr(encoded, 28, 2), tf.uint16, little_endian=True)[0]
+    # substr fails beyond the end, with a message that holds the bytes.
+    end = tf.strings.length(encoded)
+    start = tf.clip_by_value(14 + _number(encoded, 14, True), 0, tf.cast(end, tf.int64))
+    greys = np.arange(256, dtype=np.uint8)
+    ramp = np.stack([greys, greys, greys, np.zeros_like(greys)], axis=1).tobytes()
+    return tf.cond(
+        bits > 8,
+        lambda: True,
+        lambda: tf.equal(tf.strings.substr(encoded, start, tf.constant(len(ramp), tf.int64)), ramp),
+    )
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:

@@ -146,6 +146,7 @@ def test_16_bit_grey_alpha_and_lossy_files_are_read(colour_model, served):
 
 
 PNG = encode(picture(30, 30))
+BMP = encode(picture(30, 30, 1), ".bmp")
 BAD = {
     "empty": b"",
     "text": b"not an image at all",
@@ -156,6 +157,8 @@ BAD = {
     "png of negative size": PNG[:16] + b"\xff\xff\xff\xff\xff\xff\xff\xff" + PNG[24:],
     "jpeg header only": b"\xff\xd8\xff",
     "bmp header only": b"BM",
+    "bmp with a palette of colours": BMP[:54] + bytes(reversed(BMP[54:1078])) + BMP[1078:],
+    "bmp whose palette lies beyond its end": BMP[:14] + b"\xff\xff\xff\x7f" + BMP[18:],
 }
 
 
