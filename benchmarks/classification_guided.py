@@ -1,11 +1,12 @@
 """Does the classification-guided module keep organ-free images free of false positives?
 
-Generated slices: half hold an organ, an ellipse with a bright rim; all hold look-alikes, ellipses
-of the same brightness without the rim, in noise. UNet 3+ is trained with and without the module, on
-the same images in the same order, once a seed. Prints the foreground pixels that each network finds
-on held-out organ-free images, and its Dice on those with an organ.
+Generated slices of a body: half show the abdomen with an organ, half the chest with a heart that
+looks just as the organ does. What tells the two apart is a lung, which lies elsewhere in the image:
+the evidence is the image's, as the module's statement is. UNet 3+ is trained with and without the
+module, on the same images in the same order, once a seed. Prints the foreground pixels that each
+network finds on held-out organ-free images, and its Dice on those with an organ.
 
-    python benchmarks/classification_guided.py [--seeds 3] [--steps 400]
+    python benchmarks/classification_guided.py [--seeds 3] [--steps 450]
 """
 
 from __future__ import annotations
@@ -19,39 +20,47 @@ import numpy as np
 
 import keras_unet3p as ku
 
-SIZE = 96
+SIZE = 128
 
 
 def slices(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 96, 96, 1) and masks (N, 96, 96); every second one holds an organ."""
+    """Images (N, 128, 128, 1) and masks (N, 128, 128); every second one holds an organ."""
     rng = np.random.default_rng(seed)
     images = np.empty((count, SIZE, SIZE, 1), np.float32)
     masks = np.zeros((count, SIZE, SIZE), np.uint8)
+
+    def sizes(*ranges: tuple[float, float]) -> np.ndarray:
+        return SIZE * np.array([rng.uniform(*bounds) for bounds in ranges])
+
     for number in range(count):
-        clutter = cv2.GaussianBlur(rng.normal(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), 6)
-        image = 0.3 + 0.6 * clutter
-        for _ in range(rng.integers(1, 4)):
-            image += 0.2 * _ellipse(rng)
+        middle = SIZE / 2 + sizes((-0.04, 0.04), (-0.04, 0.04))
+        image = 0.2 + 0.3 * _ellipse(middle, sizes((0.4, 0.46), (0.34, 0.4)))
+        clutter = cv2.GaussianBlur(rng.normal(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), 5)
+        image += 0.25 * clutter
+        side = rng.choice([-1, 1])
+        centre = middle + sizes((0.08, 0.2), (-0.15, 0.1)) * [side, 1]
+        organ = _ellipse(centre, sizes((0.1, 0.16), (0.1, 0.16)), rng.uniform(0, 180))
+        image += 0.15 * organ
         if number % 2 == 0:
-            organ = _ellipse(rng)
-            rim = organ - cv2.erode(organ, np.ones((5, 5), np.uint8))
-            image += 0.2 * organ + 0.15 * rim
             masks[number] = organ
-        images[number, ..., 0] = image + rng.normal(0, 0.12, image.shape)
+        else:
+            centre = middle + sizes((0.18, 0.24), (-0.1, 0.1)) * [-side, 1]
+            lung = _ellipse(centre, sizes((0.06, 0.1), (0.12, 0.18)), rng.uniform(-20, 20))
+            image -= 0.1 * lung * (1 - organ)
+        images[number, ..., 0] = image + rng.normal(0, 0.2, image.shape)
     return images, masks
 
 
-def _ellipse(rng: np.random.Generator) -> np.ndarray:
-    centre = tuple(int(v) for v in rng.integers(20, SIZE - 20, 2))
-    axes = tuple(int(v) for v in rng.integers(10, 22, 2))
+def _ellipse(centre: np.ndarray, axes: np.ndarray, angle: float = 0.0) -> np.ndarray:
     shape = np.zeros((SIZE, SIZE), np.uint8)
-    return cv2.ellipse(shape, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    middle, half = (tuple(int(v) for v in pair) for pair in (centre, axes))
+    return cv2.ellipse(shape, middle, half, angle, 0, 360, 1, -1)
 
 
 def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
     """Foreground pixels an organ-free image, and Dice over the images with an organ."""
     keras.utils.set_random_seed(seed)
-    images, masks = slices(400, seed)
+    images, masks = slices(8 * steps, seed)  # each is seen once
     model = ku.models.unet3plus(
         input_shape=(SIZE, SIZE, 1),
         filters=6,
@@ -61,8 +70,7 @@ def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
     )
     decay = keras.optimizers.schedules.CosineDecay(3e-3, steps, alpha=0.01)
     model.compile(keras.optimizers.Adam(decay), loss=ku.losses.HybridLoss())
-    epochs = max(1, steps * 8 // len(images))
-    model.fit(images, masks, batch_size=8, epochs=epochs, verbose=0)
+    model.fit(images, masks, batch_size=8, verbose=0)
     images, masks = slices(200, seed + 10_000)
     found = model.predict(images, batch_size=8, verbose=0)[..., 0] > 0.5
     organ = masks.any(axis=(1, 2))
@@ -74,7 +82,7 @@ def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=450)
     arguments = parser.parse_args()
     figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     print("seed  network            false-positive pixels an organ-free image   Dice with an organ")

@@ -18,34 +18,42 @@ class PresenceGate(keras.layers.Layer):
     """Gates a mask by what the classification-guided module found in the image (UNet 3+, 3.3).
 
     The paper multiplies the mask's *probability* by the module's yes or no. Here mask and presence
-    come in as logits z and c, and the gated mask leaves as logits:
-
-    - inference: z where the class is present (probability above one half), else -200, whose
-      probability is exactly 0;
-    - training: the product sigmoid(z) * sigmoid(c), soft, so that gradients reach the module. Its
-      logit is z - softplus(softplus(z) - c), which never overflows. Softmax classes get
-      z + log sigmoid(c) instead.
+    come in as logits z and c, and the gated mask leaves as logits. At inference it is z where the
+    class is present (probability above one half), else -200, whose probability is exactly 0.
 
     Args:
         activation: "sigmoid" or "softmax", what follows on the gated logits. Under softmax, class
             0 is the background and never gated.
+        training_gate: what the mask's loss sees in training. "open": z itself, so that mask and
+            module each learn from their own loss. "soft": the product sigmoid(z) * sigmoid(c), with
+            which the mask's loss teaches the module too. Its logit is
+            z - softplus(softplus(z) - c), which never overflows; softmax classes get
+            z + log sigmoid(c). Early in training the soft gate may close for good, since that is
+            the shortest way to an empty background, and no gradient reaches the mask then.
 
     Input: [mask logits (B, H, W, K), presence logits]. Presence logits are (B, K), a class each;
     for K = 1 they may be (B, 2), "absent" and "present", and their difference is the gate's logit.
     Output: gated logits (B, H, W, K), in float32 unless another type is asked for.
     """
 
-    def __init__(self, activation: str = "sigmoid", **kwargs):
+    def __init__(self, activation: str = "sigmoid", training_gate: str = "open", **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if activation not in ("sigmoid", "softmax"):
             raise ValueError(
                 f"PresenceGate: activation must be 'sigmoid' or 'softmax', found {activation!r}"
             )
+        if training_gate not in ("open", "soft"):
+            raise ValueError(
+                f"PresenceGate: training_gate must be 'open' or 'soft', found {training_gate!r}"
+            )
         self.activation = activation
+        self.training_gate = training_gate
 
     def call(self, inputs, training=None):
         mask, presence = inputs
+        if training and self.training_gate == "open":
+            return mask
         if mask.shape[-1] == 1 and presence.shape[-1] == 2:
             presence = presence[:, 1:] - presence[:, :1]
         presence = presence[:, tf.newaxis, tf.newaxis, :]
@@ -65,4 +73,8 @@ class PresenceGate(keras.layers.Layer):
         return input_shape[0]
 
     def get_config(self):
-        return {**super().get_config(), "activation": self.activation}
+        return {
+            **super().get_config(),
+            "activation": self.activation,
+            "training_gate": self.training_gate,
+        }

@@ -14,6 +14,7 @@ def segmentation_heads(
     presence_logits=None,
     head_weights: Mapping[str, float] | float | None = None,
     presence_weight: float = 1.0,
+    training_gate: str = "open",
     prefix: str = "",
 ) -> dict[str, object]:
     """Output tensors of a network, by name.
@@ -26,6 +27,7 @@ def segmentation_heads(
         head_weights: weight in the loss of each head; one number for all side heads, or a mapping
             of names; 1 where not given.
         presence_weight: weight in the loss of the presence head.
+        training_gate: "open" or "soft" (`layers.PresenceGate`).
         prefix: put before the layers' names, not before the keys.
 
     Raises:
@@ -48,7 +50,8 @@ def segmentation_heads(
             # Logits of several classes are a softmax's, as they are by default: an image that holds
             # nothing is all background then.
             exclusive = activation == "softmax" or (activation is None and tensor.shape[-1] > 1)
-            gate = PresenceGate("softmax" if exclusive else "sigmoid", name=f"{prefix}{name}_gate")
+            gated = "softmax" if exclusive else "sigmoid"
+            gate = PresenceGate(gated, training_gate, name=f"{prefix}{name}_gate")
             tensor = gate([tensor, presence_logits])
         outputs[name] = SegmentationOutput(
             activation, loss_weight=weights.get(name, 1.0), name=f"{prefix}{name}"

@@ -61,6 +61,7 @@ def unet3plus_tensors(
     head_weights: Mapping[str, float] | float | None = None,
     presence_weight: float = 1.0,
     presence_dropout: float = 0.5,
+    training_gate: str = "open",
     branch_filters: int | None = None,
     encoder: str = "plain",
     encoder_weights: str | PathLike | None = None,
@@ -91,6 +92,8 @@ def unet3plus_tensors(
         head_weights: weights of the side heads in the loss, by name or one for all; 1 if not given.
         presence_weight: weight of the classification-guided module in the loss.
         presence_dropout: rate of the dropout before the classification-guided module.
+        training_gate: what the module does to the masks in training: "open" nothing, "soft" a
+            product of probabilities (`layers.PresenceGate`).
         branch_filters: channels that a decoder stage takes from each source; the finest encoder
             stage's if not given.
         encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`); with
@@ -179,6 +182,7 @@ def unet3plus_tensors(
             presence_logits=presence,
             head_weights=head_weights,
             presence_weight=presence_weight,
+            training_gate=training_gate,
             prefix=prefix,
         )
     )

@@ -17,18 +17,23 @@ LOGITS = np.array([-60.0, -3.0, 0.0, 3.0, 60.0], "float32").reshape(1, 1, 5, 1)
 
 
 @pytest.mark.parametrize("gate", [-50.0, -2.0, 0.0, 2.0, 50.0])
-def test_training_multiplies_the_probabilities(gate):
+def test_soft_training_multiplies_the_probabilities(gate):
     presence = np.array([[1.0, 1.0 + gate]], "float32")  # absent, present
-    logits = PresenceGate("sigmoid")([LOGITS, presence], training=True)
+    logits = PresenceGate("sigmoid", "soft")([LOGITS, presence], training=True)
     expected = sigmoid(LOGITS) * sigmoid(gate)
     np.testing.assert_allclose(tf.sigmoid(logits), expected, rtol=1e-4, atol=1e-30)
 
 
-def test_training_lets_finite_gradients_through():
+def test_an_open_gate_hides_nothing_from_training():
+    absent = np.array([[9.0, -9.0]], "float32")
+    np.testing.assert_array_equal(PresenceGate()([LOGITS, absent], training=True), LOGITS)
+
+
+def test_soft_training_lets_finite_gradients_through():
     mask, presence = tf.constant(LOGITS * 3), tf.constant([[80.0, -80.0]])
     with tf.GradientTape() as tape:
         tape.watch((mask, presence))
-        loss = tf.reduce_sum(PresenceGate("sigmoid")([mask, presence], training=True))
+        loss = tf.reduce_sum(PresenceGate("sigmoid", "soft")([mask, presence], training=True))
     for gradient in tape.gradient(loss, (mask, presence)):
         assert np.all(np.isfinite(gradient))
         assert np.any(gradient)
@@ -53,10 +58,10 @@ def test_each_image_and_class_by_itself_and_never_the_background():
     np.testing.assert_allclose(found, odds, rtol=1e-4)
 
 
-def test_softmax_training_weighs_by_presence():
+def test_soft_training_of_softmax_weighs_by_presence():
     logits = np.zeros((1, 1, 1, 3), "float32")
     presence = np.array([[-9, 0, 20]], "float32")
-    gated = PresenceGate("softmax")([logits, presence], training=True).numpy().ravel()
+    gated = PresenceGate("softmax", "soft")([logits, presence], training=True).numpy().ravel()
     np.testing.assert_allclose(gated, [0, np.log(0.5), 0], atol=1e-6)
 
 
