@@ -152,7 +152,7 @@ def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _is_without_palette(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether the values of a BMP are its pixels: no palette, or the one in which they are equal."""
+    """Whether the values of a BMP are its pixels: it has no palette, or the one of greys."""
     bits = tf.io.decode_raw(tf.strings.substr(encoded, 28, 2), tf.uint16, little_endian=True)[0]
     # substr fails beyond the end, with a message that holds the bytes.
     end = tf.strings.length(encoded)
