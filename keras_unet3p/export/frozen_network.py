@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_unet3p.layers import PresenceGate, UpsampleConv2D
+from keras_unet3p.layers import PresenceGate
+from keras_unet3p.layers.batch_norm_folding import foldable_pairs, folded_weights
 from keras_unet3p.tiling.network_geometry import (
     network_function,
     resolve_activation,
@@ -217,7 +218,7 @@ def _fold(graph_def, model, constants: dict[int, str]) -> None:
     nodes = {node.name: node for node in graph_def.node}
     readers = _readers(graph_def)
     fixed = _constant_nodes(graph_def)
-    for convolution, norm in _foldable_pairs(model):
+    for convolution, norm in foldable_pairs(model):
         names = [_constant_name(w, constants) for w in (convolution.kernel, convolution.bias)]
         statistics = _constant_name(norm.moving_variance, constants)
         if None in names or statistics is None or any(name not in nodes for name in names):
@@ -228,64 +229,9 @@ def _fold(graph_def, model, constants: dict[int, str]) -> None:
         normalised, source = end
         if not readers.get(normalised.name):
             continue
-        scale, shift = _scale_and_shift(norm)
-        kernel, bias = (np.asarray(w, np.float64) for w in convolution.get_weights())
-        if isinstance(convolution, keras.layers.Conv2DTranspose):
-            kernel = kernel * scale[:, np.newaxis]
-        else:
-            kernel = kernel * scale
-        _set_constant(nodes[names[0]], kernel)
-        _set_constant(nodes[names[1]], bias * scale + shift)
+        for name, value in zip(names, folded_weights(convolution, norm), strict=True):
+            _set_constant(nodes[name], value)
         _bypass(normalised, source, readers)
-
-
-def _foldable_pairs(model) -> Iterator[tuple[Any, Any]]:
-    """Each convolution that is read by one batch normalisation and nothing else, with it."""
-    layers = list(_all_layers(model))
-    producers: dict[int, list] = {}
-    uses: dict[int, int] = {}
-    for layer in layers:
-        for tensor in tf.nest.flatten(_inputs(layer)):
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-        produced = _single(layer, "output")
-        if produced is not None:
-            producers.setdefault(id(produced), []).append(layer)
-    for output in tf.nest.flatten(getattr(model, "outputs", None) or []):
-        uses[id(output)] = uses.get(id(output), 0) + 1
-    for norm in layers:
-        if type(norm) is not keras.layers.BatchNormalization or norm.axis not in (-1, 3, [3]):
-            continue
-        source = _single(norm, "input")
-        for layer in producers.get(id(source), []):
-            kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleConv2D)
-            linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
-            plain = type(layer) in kinds and linear and layer.bias is not None
-            if plain and uses[id(source)] == 1:
-                yield layer, norm
-
-
-def _all_layers(model) -> Iterator[Any]:
-    for layer in getattr(model, "layers", []):
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-        else:
-            yield layer
-
-
-def _single(layer, side: str):
-    """The layer's only input or output tensor; None where it has several or was called twice."""
-    try:
-        tensor = getattr(layer, side)
-    except (AttributeError, ValueError):
-        return None
-    return None if isinstance(tensor, (list, tuple, dict)) else tensor
-
-
-def _inputs(layer):
-    try:
-        return layer.input
-    except (AttributeError, ValueError):
-        return []
 
 
 def _constant_name(variable, constants: dict[int, str]) -> str | None:
@@ -355,17 +301,6 @@ def _end_of_batch_norm(nodes, readers, fixed: set[str], variance: str):
     if len(sources) != 1 or [_node_name(name) for name in shifted] != [scale.name]:
         return None
     return shift, sources[0]
-
-
-def _scale_and_shift(norm) -> tuple[np.ndarray, np.ndarray]:
-    mean, variance = (np.asarray(w, np.float64) for w in (norm.moving_mean, norm.moving_variance))
-    scale = 1.0 / np.sqrt(variance + norm.epsilon)
-    if norm.scale:
-        scale = scale * np.asarray(norm.gamma, np.float64)
-    shift = -mean * scale
-    if norm.center:
-        shift = shift + np.asarray(norm.beta, np.float64)
-    return scale, shift
 
 
 def _set_constant(node, value: np.ndarray) -> None:

@@ -1,0 +1,78 @@
+"""Which batch normalisations can go into the convolutions before them, and what these become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.layers.upsample_conv2d import UpsampleConv2D
+
+
+def foldable_pairs(model: Any) -> Iterator[tuple[Any, Any]]:
+    """Each convolution that is read by one batch normalisation and nothing else, with it.
+
+    Only convolutions with a bias, which can take the shift up; those of nested models too.
+    """
+    layers = list(_all_layers(model))
+    producers: dict[int, list] = {}
+    uses: dict[int, int] = {}
+    for layer in layers:
+        for tensor in tf.nest.flatten(_inputs(layer)):
+            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+        produced = _single(layer, "output")
+        if produced is not None:
+            producers.setdefault(id(produced), []).append(layer)
+    for output in tf.nest.flatten(getattr(model, "outputs", None) or []):
+        uses[id(output)] = uses.get(id(output), 0) + 1
+    for norm in layers:
+        if type(norm) is not keras.layers.BatchNormalization or norm.axis not in (-1, 3, [3]):
+            continue
+        source = _single(norm, "input")
+        for layer in producers.get(id(source), []):
+            kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleConv2D)
+            linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+            plain = type(layer) in kinds and linear and layer.bias is not None
+            if plain and uses[id(source)] == 1:
+                yield layer, norm
+
+
+def _all_layers(model) -> Iterator[Any]:
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+        else:
+            yield layer
+
+
+def _single(layer, side: str):
+    """The layer's only input or output tensor; None where it has several or was called twice."""
+    try:
+        tensor = getattr(layer, side)
+    except (AttributeError, ValueError):
+        return None
+    return None if isinstance(tensor, (list, tuple, dict)) else tensor
+
+
+def _inputs(layer):
+    try:
+        return layer.input
+    except (AttributeError, ValueError):
+        return []
+
+
+def folded_weights(convolution: Any, norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias, float64, with which `convolution` alone gives what `norm` made of it."""
+    mean, variance = (np.asarray(w, np.float64) for w in (norm.moving_mean, norm.moving_variance))
+    scale = 1.0 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * np.asarray(norm.gamma, np.float64)
+    shift = -mean * scale
+    if norm.center:
+        shift = shift + np.asarray(norm.beta, np.float64)
+    kernel, bias = (np.asarray(w, np.float64) for w in convolution.get_weights())
+    transposed = isinstance(convolution, keras.layers.Conv2DTranspose)
+    return kernel * (scale[:, np.newaxis] if transposed else scale), bias * scale + shift
