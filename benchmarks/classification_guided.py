@@ -3,16 +3,18 @@
 Generated slices of a body: half show the abdomen with an organ, half the chest with a heart that
 looks just as the organ does. What tells the two apart is a lung, which lies elsewhere in the image:
 the evidence is the image's, as the module's statement is. UNet 3+ is trained with and without the
-module, on the same images in the same order, once a seed. Prints the foreground pixels that each
-network finds on held-out organ-free images, and its Dice on those with an organ.
+module, on the same images in the same order, once a seed and a loss. Prints the foreground pixels
+that each network finds on held-out organ-free images, and its Dice on those with an organ.
 
-    python benchmarks/classification_guided.py [--seeds 3] [--steps 450]
+    python benchmarks/classification_guided.py [--losses Dice WeightedCrossEntropy HybridLoss]
+        [--seeds 3] [--steps 300]
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Sequence
 
 import cv2
 import keras
@@ -57,7 +59,7 @@ def _ellipse(centre: np.ndarray, axes: np.ndarray, angle: float = 0.0) -> np.nda
     return cv2.ellipse(shape, middle, half, angle, 0, 360, 1, -1)
 
 
-def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
+def train_and_judge(loss: str, guided: bool, seed: int, steps: int) -> tuple[float, float]:
     """Foreground pixels an organ-free image, and Dice over the images with an organ."""
     keras.utils.set_random_seed(seed)
     images, masks = slices(8 * steps, seed)  # each is seen once
@@ -69,7 +71,7 @@ def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
         normalization=([images.mean()], [images.std()]),
     )
     decay = keras.optimizers.schedules.CosineDecay(3e-3, steps, alpha=0.01)
-    model.compile(keras.optimizers.Adam(decay), loss=ku.losses.HybridLoss())
+    model.compile(keras.optimizers.Adam(decay), loss=getattr(ku.losses, loss)())
     model.fit(images, masks, batch_size=8, verbose=0)
     images, masks = slices(200, seed + 10_000)
     found = model.predict(images, batch_size=8, verbose=0)[..., 0] > 0.5
@@ -81,21 +83,25 @@ def train_and_judge(guided: bool, seed: int, steps: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--losses", nargs="+", default=["Dice", "WeightedCrossEntropy"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=300)
     arguments = parser.parse_args()
-    figures: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    print("seed  network            false-positive pixels an organ-free image   Dice with an organ")
-    for seed in range(arguments.seeds):
-        for guided, found in figures.items():
-            found.append(train_and_judge(guided, seed, arguments.steps))
-            name = "with the module" if guided else "without"
-            print(f"{seed:4}  {name:<17}  {found[-1][0]:42.1f}   {found[-1][1]:18.4f}", flush=True)
-    without, with_module = (
-        statistics.median(false_positives for false_positives, _ in figures[guided])
-        for guided in (False, True)
-    )
-    print(f"median: {without:.1f} without, {with_module:.1f} with the module")
+    print("| loss | seed | false-positive pixels without, with the module | Dice without, with |")
+    print("| --- | --- | --- | --- |")
+    for loss in arguments.losses:
+        rows = []
+        for seed in range(arguments.seeds):
+            without, guided = (
+                train_and_judge(loss, module, seed, arguments.steps) for module in (False, True)
+            )
+            rows.append((without[0], guided[0], without[1], guided[1]))
+            print(_row(loss, str(seed), rows[-1]), flush=True)
+        print(_row(loss, "median", [statistics.median(column) for column in zip(*rows)]))
+
+
+def _row(loss: str, seed: str, figures: Sequence[float]) -> str:
+    return "| {} | {} | {:.1f}, {:.1f} | {:.3f}, {:.3f} |".format(loss, seed, *figures)
 
 
 if __name__ == "__main__":
