@@ -97,7 +97,9 @@ def main() -> None:
             )
             rows.append((without[0], guided[0], without[1], guided[1]))
             print(_row(loss, str(seed), rows[-1]), flush=True)
-        print(_row(loss, "median", [statistics.median(column) for column in zip(*rows)]))
+        print(
+            _row(loss, "median", [statistics.median(column) for column in zip(*rows, strict=True)])
+        )
 
 
 def _row(loss: str, seed: str, figures: Sequence[float]) -> str:
