@@ -16,7 +16,8 @@ class ImageDecoder:
     division by 65535 gives the unit values of both depths. With "raw" it is float32 and holds the
     values of the file, 0..255 or 0..65535. Transparency is dropped. A colour image is turned grey
     for a model of one channel (ITU-R 601 luma, as OpenCV does) and a grey one is repeated for a
-    model of three; any other mismatch of channels is refused. A BMP with a palette is read as grey.
+    model of three; any other mismatch of channels is refused. So is a BMP with a
+    palette of colours, of which TensorFlow reads the indices only.
 
     Anything that is not such an image fails with INVALID_ARGUMENT, and so does one whose header
     announces more than `max_pixels`, before it is decoded.

@@ -17,35 +17,31 @@ def foldable_pairs(model: Any) -> Iterator[tuple[Any, Any]]:
 
     Only convolutions with a bias, which can take the shift up; those of nested models too.
     """
-    layers = list(_all_layers(model))
-    producers: dict[int, list] = {}
-    uses: dict[int, int] = {}
-    for layer in layers:
-        for tensor in tf.nest.flatten(_inputs(layer)):
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-        produced = _single(layer, "output")
-        if produced is not None:
-            producers.setdefault(id(produced), []).append(layer)
-    for output in tf.nest.flatten(getattr(model, "outputs", None) or []):
-        uses[id(output)] = uses.get(id(output), 0) + 1
+    layers: list[Any] = []
+    outputs: set[int] = set()
+
+    def collect(part: Any) -> None:
+        outputs.update(id(tensor) for tensor in tf.nest.flatten(getattr(part, "outputs", None)))
+        for layer in getattr(part, "layers", []):
+            if isinstance(layer, keras.Model):
+                collect(layer)
+            else:
+                layers.append(layer)
+
+    collect(model)
+    producers = {id(_single(layer, "output")): layer for layer in layers}
+    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleConv2D)
     for norm in layers:
         if type(norm) is not keras.layers.BatchNormalization or norm.axis not in (-1, 3, [3]):
             continue
         source = _single(norm, "input")
-        for layer in producers.get(id(source), []):
-            kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleConv2D)
-            linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
-            plain = type(layer) in kinds and linear and layer.bias is not None
-            if plain and uses[id(source)] == 1:
-                yield layer, norm
-
-
-def _all_layers(model) -> Iterator[Any]:
-    for layer in getattr(model, "layers", []):
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-        else:
-            yield layer
+        layer = producers.get(id(source)) if source is not None else None
+        if type(layer) not in kinds or layer.bias is None:
+            continue
+        linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+        # Nodes count every reader: layers, nested models, and operations that are no layers.
+        if linear and len(layer._outbound_nodes) == 1 and id(source) not in outputs:
+            yield layer, norm
 
 
 def _single(layer, side: str):
@@ -55,13 +51,6 @@ def _single(layer, side: str):
     except (AttributeError, ValueError):
         return None
     return None if isinstance(tensor, (list, tuple, dict)) else tensor
-
-
-def _inputs(layer):
-    try:
-        return layer.input
-    except (AttributeError, ValueError):
-        return []
 
 
 def folded_weights(convolution: Any, norm: Any) -> tuple[np.ndarray, np.ndarray]:

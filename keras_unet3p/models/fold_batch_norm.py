@@ -49,5 +49,6 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     folded = keras.models.clone_model(model, clone_function=copy)
     for layer in folded.layers:
-        layer.set_weights(weights[layer.name])
+        if layer.weights:
+            layer.set_weights(weights[layer.name])
     return folded

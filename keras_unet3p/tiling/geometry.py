@@ -5,7 +5,8 @@ padded network), an output of which only the *core* is kept: the part farther th
 pixels from the tile's border. The first and the last tile also keep what lies between their core
 and the image's border, where no neighbour knows better: they reach only `margin + border` pixels
 beyond it, mirrored. An unpadded network needs its margin there; a padded one needs nothing, and
-then gives at the image's border what it gives for the image in one piece.
+then gives at the image's border what it gives for the image in one piece. An image smaller than a
+tile is mirrored on the right and below until it fills one.
 
 A network that pools sees the image through a grid of `stride` pixels. Tiles start on that grid, so
 that a tile pools exactly the pixels that the whole image would pool together; without this the

@@ -199,14 +199,16 @@ def model_geometry(
         tile_size: side of the tile in pixels, or height and width. A model of one fixed input size
             gets that size; else the largest size not above it that the model takes.
         halo: pixels of context on each side that are not kept, rounded up to the model's stride.
-            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`).
+            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`), and
+            the width of the cross-fade more, which is 0 then unless it is given.
             None gives an unpadded network its margin, which is exact, and a padded one an eighth of
             the tile, which is cheaper than exact and leaves no visible seam where tiles are
             blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         border: pixels that are mirrored around the image on top of an unpadded network's margin, at
             most as many as the halo has on top of it. With 0 a padded network gives at the image's
-            border what it gives for the image in one piece.
+            border what it gives for the image in one piece, if that is at least as large as a tile;
+            a smaller image is mirrored on the right and below until it fills one.
 
     Returns:
         The geometry; `margin` and `stride` in it come from the model.
@@ -222,7 +224,8 @@ def model_geometry(
     margin = output_margin(traced, tile)
     stride = int(divisor or graph_stride(traced.graph.as_graph_def()))
     if halo == "exact":
-        halo = exact_halo(model)
+        blend = blend or 0
+        halo = exact_halo(model) + blend
     elif halo is None:
         halo = margin if margin else min(tile) // 8
     elif not isinstance(halo, int):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import math
 import mmap
 import os
@@ -16,7 +18,7 @@ import numpy as np
 
 from keras_unet3p.tiling.geometry import Tile, TileGeometry, mirror_index
 from keras_unet3p.tiling.run_journal import RunJournal
-from keras_unet3p.tiling.tile_runner import tile_runner
+from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
 
 _SECONDS_BETWEEN_RECORDS = 2.0
 _PIXELS_MAPPED = 2**24
@@ -39,7 +41,8 @@ class StreamingPredictor:
         tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
         geometry: replaces these.
         tiles_per_step: tiles that go to the model together.
-        threshold: with one class, a pixel is of class 1 from this probability on.
+        threshold: with one class, a pixel is of class 1 from this probability on. None takes that
+            of the exported model, else 0.5.
 
     Raises:
         ValueError: see `tile_runner`.
@@ -54,7 +57,7 @@ class StreamingPredictor:
         blend: int | None = None,
         geometry: TileGeometry | None = None,
         tiles_per_step: int = 1,
-        threshold: float = 0.5,
+        threshold: float | None = None,
     ) -> None:
         if tiles_per_step < 1:
             raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
@@ -63,6 +66,8 @@ class StreamingPredictor:
         )
         self.geometry = self._run.geometry
         self.tiles_per_step = tiles_per_step
+        if threshold is None:
+            threshold = self._run.threshold
         self.threshold = threshold
 
     def predict(
@@ -77,15 +82,18 @@ class StreamingPredictor:
         """Segment `image`.
 
         Args:
-            image: (H, W) or (H, W, C), sliceable; float in unit values, or an integer type, whose
-                values are divided by its largest. Or the path of a .npy file.
+            image: (H, W) or (H, W, C), sliceable; float in unit values, bool, or integers of 8 or
+                16 bits, whose values are divided by their type's largest. For a model that was
+                exported with `value_scale="raw"`, the values that it was trained on. Or the path of
+                a .npy file.
             output: where the result goes: None makes a NumPy array; the path of a .npy file, which
                 is written under a temporary name and appears when it is complete; or anything of
                 the result's shape that windows can be assigned to.
             kind: "classes" gives class ids (H, W) uint8, "probabilities" (H, W, K) float32.
             journal: file that remembers what is finished, so that the same call continues where a
                 killed one stopped. For a path as output it is there by itself, named
-                OUTPUT.journal. It is deleted at the end.
+                OUTPUT.journal; with an array, which must be the one that holds what the killed call
+                wrote, it is to be given. It is deleted at the end.
             progress: True shows a progress bar; or a function of tiles done and tiles in all.
 
         Returns:
@@ -98,7 +106,12 @@ class StreamingPredictor:
             raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
         if isinstance(image, (str, os.PathLike)):
             image = np.load(image, mmap_mode="r")
-        height, width, channels = _image_size(image, self._run.channels)
+        height, width, channels = _image_size(image, self._run)
+        if journal is not None and output is None:
+            raise ValueError(
+                f"journal {os.fspath(journal)} needs an output that outlasts this process: a .npy "
+                "file, or an array on disk; found None"
+            )
         target = Path(output) if isinstance(output, (str, os.PathLike)) else None
         if target is not None and target.suffix != ".npy":
             raise ValueError(f"output must be a .npy file or an array, found {target}")
@@ -112,6 +125,7 @@ class StreamingPredictor:
                 {
                     "image": [height, width, channels],
                     "dtype": str(image.dtype),
+                    "pixels": _fingerprint(image),
                     "kind": kind,
                     "threshold": self.threshold,
                     "geometry": self.geometry.to_dict(),
@@ -120,8 +134,11 @@ class StreamingPredictor:
             )
         done = log.finished if log else 0
         sink = _Sink(self, output, target, kind, (height, width))
-        if done and target is not None and not sink.partial.exists():
+        if target is not None and not (done and sink.partial.exists()):
+            sink.partial.unlink(missing_ok=True)
             done = 0
+        if log:
+            log.record(done)
         with _reporter(progress, len(tiles)) as report:
             report(done)
             last_record = time.monotonic()
@@ -174,7 +191,7 @@ class StreamingPredictor:
                 yield min(max(first + self.tiles_per_step, done), len(tiles))
 
     def _read(self, image, tiles: list[Tile]) -> np.ndarray:
-        return np.stack([_read_tile(image, tile) for tile in tiles])
+        return np.stack([_read_tile(image, tile, self._run.is_raw) for tile in tiles])
 
 
 class _Bands:
@@ -254,6 +271,10 @@ class _Sink:
                 self._array = np.lib.format.open_memmap(self.partial, "r+")
         if tuple(self._array.shape) != shape:
             raise ValueError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
+        if not np.can_cast(values.dtype, self._array.dtype, "same_kind"):
+            raise ValueError(
+                f"output must be able to hold {values.dtype}, found {self._array.dtype}"
+            )
         return self._array
 
     def release(self) -> None:
@@ -274,20 +295,33 @@ class _Sink:
         return np.load(self._target, mmap_mode="r")
 
 
-def _image_size(image, channels: int | None) -> tuple[int, int, int]:
+def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:
     shape = tuple(image.shape)
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"image must be (H, W) or (H, W, C), found shape {shape}")
     found = shape[2] if len(shape) == 3 else 1
-    if channels is not None and found != channels:
-        raise ValueError(f"image must have {channels} channels for this model, found {found}")
-    kind = np.dtype(image.dtype).kind
-    if kind not in "uifb":
-        raise ValueError(f"image must be of an integer, float or bool type, found {image.dtype}")
+    if runner.channels is not None and found != runner.channels:
+        raise ValueError(
+            f"image must have {runner.channels} channels for this model, found {found}"
+        )
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "uifb" or (dtype.kind in "ui" and dtype.itemsize > 2 and not runner.is_raw):
+        raise ValueError(
+            f"image must be float, bool, or integers of 8 or 16 bits, found {image.dtype}"
+        )
     return shape[0], shape[1], found
 
 
-def _read_tile(image, tile: Tile) -> np.ndarray:
+def _fingerprint(image) -> str:
+    """Tells images of one shape apart by some of their pixels, the same however they are stored."""
+    digest = hashlib.sha256()
+    for row, column in itertools.product(range(5), range(5)):
+        top, left = (side * n // 5 for side, n in zip(image.shape[:2], (row, column), strict=True))
+        digest.update(np.ascontiguousarray(image[top : top + 32, left : left + 32]).data)
+    return digest.hexdigest()
+
+
+def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
     window = np.asarray(
         image[tile.y.source_start : tile.y.source_stop, tile.x.source_start : tile.x.source_stop]
     )
@@ -295,7 +329,8 @@ def _read_tile(image, tile: Tile) -> np.ndarray:
     window = window[rows][:, columns]
     if window.ndim == 2:
         window = window[..., np.newaxis]
-    scale = float(np.iinfo(window.dtype).max) if window.dtype.kind in "ui" else 1.0
+    divide = window.dtype.kind in "ui" and not is_raw
+    scale = float(np.iinfo(window.dtype).max) if divide else 1.0
     return window.astype(np.float32) / np.float32(scale)
 
 
@@ -308,8 +343,11 @@ def _sources(axis, length: int):
 
 
 def _release(array: Any) -> None:
-    """Gives the pages of a memory map that were read or written back to the system."""
-    mapping = getattr(array, "_mmap", None)
+    """Gives the pages of a memory map that were read or written back to the system.
+
+    Not those of a copy-on-write map: changes to it are nowhere else.
+    """
+    mapping = getattr(array, "_mmap", None) if getattr(array, "mode", "c") != "c" else None
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
 

@@ -20,11 +20,15 @@ class TileRunner(Protocol):
         geometry: the tiles that the model takes.
         channels: channels of a tile; None if not known.
         identity: says which model this is; a run is continued with the same one only.
+        threshold: with one class, a pixel is of class 1 from this probability on.
+        is_raw: the model takes values as they are stored, not unit values.
     """
 
     geometry: TileGeometry
     channels: int | None
     identity: str
+    threshold: float
+    is_raw: bool
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         """(n, T, T, C) float32 in unit values -> probabilities (n, T', T', K) float32."""
@@ -66,6 +70,8 @@ def tile_runner(
 
 class _ClientRunner:
     channels: int | None = None
+    threshold = 0.5
+    is_raw = False
 
     def __init__(self, client: Any, geometry: TileGeometry) -> None:
         self._client, self.geometry = client, geometry
@@ -77,6 +83,8 @@ class _ClientRunner:
 
 class _KerasRunner:
     channels: int | None
+    threshold = 0.5
+    is_raw = False
 
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
@@ -125,6 +133,8 @@ class _SavedModelRunner:
             )
         self.geometry = geometry or own
         self.channels = card["input_channels"]
+        self.threshold = 0.5 if card["threshold"] is None else float(card["threshold"])
+        self.is_raw = card["normalization"]["value_scale"] == "raw"
         self.identity = f"saved_model {card['sha256']['saved_model.pb']}"
         self._tensor = tf.constant
         self._loaded = tf.saved_model.load(str(folder))  # must live as long as its signatures

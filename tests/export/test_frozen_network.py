@@ -6,11 +6,12 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.export.frozen_network import frozen_network
 from keras_unet3p.layers import UpsampleConv2D
-from keras_unet3p.models import unet3plus
+from keras_unet3p.models import fold_batch_norm, unet3plus
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network, trained_statistics
 
@@ -125,6 +126,47 @@ def test_what_must_not_be_folded_is_not():
     ]
     # The transposed and the inner convolution are folded; of 8 normalisations 6 uses remain.
     assert len(normalised) in (5, 6)
+
+
+def add_operator(x, normalised):
+    return x + normalised
+
+
+def nested_reader(x, normalised):
+    inner = keras.Input(x.shape[1:])
+    model = keras.Model(inner, keras.layers.Activation("tanh")(inner))
+    return keras.layers.Add()([model(x), normalised])
+
+
+def layer_called_twice(x, normalised):
+    shared = keras.layers.Activation("tanh")
+    return keras.layers.Concatenate()([shared(x), shared(normalised)])
+
+
+@pytest.mark.parametrize("reader", [add_operator, nested_reader, layer_called_twice])
+def test_a_convolution_with_another_reader_is_not_folded(reader):
+    """Pre-activation residual blocks: the sum reads what the normalisation reads."""
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same")(image)
+    normalised = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    model = keras.Model(image, keras.layers.Conv2D(1, 1)(reader(x, normalised)))
+    trained_statistics(model)
+    expected = model(TILE, training=False)
+    frozen = frozen_network(model, (64, 64), 1)
+    np.testing.assert_allclose(frozen(tf.constant(TILE)), expected, atol=1e-5)
+    np.testing.assert_allclose(fold_batch_norm(model)(TILE), expected, atol=1e-5)
+
+
+def test_an_output_of_a_nested_model_is_not_folded():
+    inner = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(2, 3, padding="same")(inner)
+    nested = keras.Model(inner, [x, keras.layers.BatchNormalization()(x)])
+    trained_statistics(nested)
+    image = keras.Input((None, None, 1))
+    model = keras.Model(image, keras.layers.Concatenate()(nested(image)))
+    expected = model(TILE, training=False)
+    frozen = frozen_network(model, (64, 64), 1)
+    np.testing.assert_allclose(frozen(tf.constant(TILE)), expected, atol=1e-5)
 
 
 def test_exporting_leaves_the_model_as_it_was():
