@@ -47,6 +47,14 @@ def test_padded_network_tiled_is_the_whole_image_where_the_halo_covers(networks,
     np.testing.assert_allclose(tiled, whole[: size[0], : size[1]], atol=2e-6)
 
 
+@pytest.mark.parametrize("blend", [None, 8])
+def test_the_exact_halo_is_exact_however_tiles_are_blended(networks, blend):
+    model = networks("same", 1, 1)
+    image = np.random.default_rng(0).random((140, 96, 1), np.float32)
+    tiled = predict_image(model, image, tile_size=96, halo="exact", blend=blend)
+    np.testing.assert_allclose(tiled, model(image[None], training=False)[0], atol=2e-6)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("blend", [0, None])
 def test_padded_network_behind_a_mirrored_border(networks, size, blend):

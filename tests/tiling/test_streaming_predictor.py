@@ -130,6 +130,91 @@ def test_a_stopped_run_continues(tmp_path, geometry, monkeypatch):
     assert os.listdir(tmp_path) == ["mask.npy"]
 
 
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """A run to mask.npy that stopped at its ninth step, and how to go on with it."""
+    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+
+    def run(image, fail_at=None):
+        predictor = StreamingPredictor(Echo(fail_at), geometry=GEOMETRIES[0])
+        out = tmp_path / "mask.npy"
+        return predictor.predict(image, out, kind="probabilities", progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(random_image(180, 170), 9)
+    return run
+
+
+def test_another_image_does_not_continue_the_run(interrupted):
+    with pytest.raises(ValueError, match="pixels"):
+        interrupted(random_image(180, 170, seed=1))
+
+
+def test_without_its_journal_a_run_starts_anew(interrupted, tmp_path):
+    (tmp_path / "mask.npy.journal").unlink()
+    image = random_image(100, 90, seed=1)
+    np.testing.assert_allclose(interrupted(image)[..., 0], image, atol=1e-6)
+
+
+def test_without_what_it_wrote_a_run_starts_anew(interrupted, tmp_path, monkeypatch):
+    (tmp_path / "mask.npy.partial").unlink()
+    image = random_image(180, 170)
+    seconds = "keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS"
+    monkeypatch.setattr(seconds, 1000)  # killed before the journal is written again
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(image, 3)
+    np.testing.assert_allclose(interrupted(image)[..., 0], image, atol=1e-6)
+
+
+def test_a_journal_needs_an_output_that_stays(tmp_path):
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    with pytest.raises(ValueError, match="journal"):
+        predictor.predict(random_image(50, 50), journal=tmp_path / "j", progress=False)
+
+
+def test_changes_to_a_copy_on_write_map_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._PIXELS_MAPPED", 1)
+    np.save(tmp_path / "image.npy", np.zeros((300, 200), np.uint8))
+    image = np.load(tmp_path / "image.npy", mmap_mode="c")
+    image += 200
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    assert predictor.predict(image, progress=False).all()
+    assert (image == 200).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
+def test_integers_whose_range_says_nothing_are_refused(dtype):
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    with pytest.raises(ValueError, match=np.dtype(dtype).name):
+        predictor.predict(np.ones((50, 50), dtype), progress=False)
+
+
+def test_an_output_that_cannot_hold_the_result_is_refused():
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    output = np.zeros((50, 50, 1), np.uint8)
+    with pytest.raises(ValueError, match="float32"):
+        predictor.predict(random_image(50, 50), output, kind="probabilities", progress=False)
+
+
+def test_an_exported_model_brings_its_threshold_and_value_scale(networks, tmp_path):
+    model = networks("same", 1, 1)
+    raw = (random_image(70, 60) * 3).astype(np.uint8)
+    probabilities = predict_image(model, raw.astype(np.float32), tile_size=64)[..., 0]
+    threshold = float(np.quantile(probabilities, 0.3))
+    export_savedmodel(
+        model,
+        tmp_path / "m",
+        tile_size=64,
+        threshold=threshold,
+        value_scale="raw",
+        pixels="float32",
+    )
+    for dtype in (np.uint8, np.int32, np.float32):
+        ids = StreamingPredictor(tmp_path / "m").predict(raw.astype(dtype), progress=False)
+        assert (ids != (probabilities >= threshold)).mean() < 0.002
+        assert 0.6 < ids.mean() < 0.8
+
+
 def test_a_run_that_was_killed_continues(tmp_path):
     """SIGKILL from outside, again and again, until the run gets through."""
     script = textwrap.dedent(
