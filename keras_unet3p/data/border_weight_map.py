@@ -19,6 +19,7 @@ def border_weight_map(
     w0: float = 10.0,
     sigma: float = 5.0,
     class_balance: bool | Sequence[float] = True,
+    instances: bool | None = None,
 ) -> np.ndarray:
     """The pixel weights that make a network learn the gaps between touching cells.
 
@@ -30,31 +31,35 @@ def border_weight_map(
     transform a cell, over the cell's bounding box and the margin beyond which the term vanishes.
 
     Args:
-        labels: (height, width) integers: 0 the background, every other value one cell, which may
-            be in several pieces; ids need not be contiguous. A bool array is split into its
-            8-connected components.
+        labels: (height, width) integers or bools, 0 the background. A binary mask (bools, or a
+            single other value: 0 and 1, 0 and 255) is split into its 8-connected components, each
+            of them a cell. Otherwise every value is one cell, which may be in several pieces; ids
+            need not be contiguous.
         w0: height of the border term.
         sigma: its width, in pixels.
         class_balance: True for w_c = pixels / (2 pixels of x's class), the two classes being
             background and cell, whose mean over the map is 1; a class that covers the whole map
             weighs 1. A pair gives the weights of background and cell, for instance those of the
             whole training set, as in the paper. False for w_c = 1.
+        instances: True where `labels` are instance ids whatever they look like: a patch that shows
+            a single cell in two pieces is not binary. False splits whatever is not 0 into
+            8-connected components. None decides as above.
 
     Returns:
         (height, width) float32, positive.
 
     Raises:
         ValueError: `labels` is not a two-dimensional array of non-negative integers, or `w0`,
-            `sigma` or `class_balance` is out of range.
+            `sigma`, `class_balance` or `instances` is out of range.
     """
-    labels = _checked(labels, w0, sigma)
+    labels = _checked(labels, w0, sigma, instances)
     weights = _class_weights(labels, class_balance)
     if w0 > 0 and labels.size:
         _add_border_term(weights, labels, w0, sigma)
     return weights
 
 
-def _checked(labels: np.ndarray, w0: float, sigma: float) -> np.ndarray:
+def _checked(labels: np.ndarray, w0: float, sigma: float, instances: bool | None) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "biu":
         raise ValueError(
@@ -64,13 +69,25 @@ def _checked(labels: np.ndarray, w0: float, sigma: float) -> np.ndarray:
         raise ValueError(f"w0 = {w0}, sigma = {sigma}; expected w0 >= 0 and sigma > 0, finite")
     if labels.size and labels.min() < 0:
         raise ValueError(f"labels: the value {labels.min()}; expected 0 or positive ids")
+    if instances not in (None, True, False):
+        raise ValueError(f"instances is {instances!r}; expected True, False or None")
+    if not labels.size:
+        return labels
+    if _is_binary(labels) if instances is None else not instances:
+        return cv2.connectedComponents((labels != 0).view(np.uint8), connectivity=8)[1]
     if labels.dtype.kind == "b":
-        return cv2.connectedComponents(labels.astype(np.uint8), connectivity=8)[1]
-    if labels.size and labels.max() > _MOST_IDS_WITHOUT_RELABELLING:
+        return labels.view(np.uint8)
+    if labels.max() > _MOST_IDS_WITHOUT_RELABELLING:
         # Bounding boxes are kept in a list as long as the largest id.
         ids, places = np.unique(labels, return_inverse=True)
         labels = places.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
     return labels
+
+
+def _is_binary(labels: np.ndarray) -> bool:
+    if labels.dtype.kind == "b":
+        return True
+    return np.count_nonzero(labels) == np.count_nonzero(labels == (labels.max() or 1))
 
 
 def _class_weights(labels: np.ndarray, class_balance: bool | Sequence[float]) -> np.ndarray:

@@ -53,8 +53,9 @@ def training_pipeline(
         augmentation: by default `Augmentation()`; `Augmentation.none()` for plain crops.
         border_weights: None for no weights; else arguments of `border_weight_map`, `{}` for its
             defaults. The map is that of the patch as augmented: of its instances, or of the
-            8-connected components of each class. `class_balance` (default True) balances the
-            classes by their share of all pixels of the folder.
+            8-connected components of each class (so `instances` is not for you to give).
+            `class_balance` (default True) balances the classes by their share of all pixels of the
+            folder.
         foreground_probability: see above.
         separation: width of the background that the mask draws between touching instances; see
             `separate_instances`.
@@ -139,6 +140,11 @@ class _Sampler:
         )
         self._weights = None if border_weights is None else dict(border_weights)
         if self._weights is not None:
+            if "instances" in self._weights:
+                raise ValueError(
+                    "border_weights holds 'instances'; expected it left out: the folder's masks, "
+                    f"{folder.mask_kind}, decide"
+                )
             self._class_weights = _class_weights(folder, self._weights.pop("class_balance", True))
             border_weight_map(np.zeros((1, 1), np.int32), **self._weights)  # are they accepted?
         self._order = functools.lru_cache(maxsize=4)(self._order_of)
@@ -206,11 +212,15 @@ class _Sampler:
 
     def _weight_map(self, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         cells = labels
-        if self._folder.mask_kind == "binary":
-            cells = labels.astype(bool)
-        elif self._folder.mask_kind == "classes":
+        if self._folder.mask_kind == "classes":
             cells = _components_of_classes(labels)
-        weights = border_weight_map(cells, class_balance=False, **self._weights or {})
+        # Said, not guessed: a patch may hold pieces of a single instance.
+        weights = border_weight_map(
+            cells,
+            class_balance=False,
+            instances=self._folder.mask_kind != "binary",
+            **self._weights or {},
+        )
         weights += self._class_weights[mask] - np.float32(1.0)
         return weights
 

@@ -92,9 +92,36 @@ def test_every_integer_type(dtype):
 def test_a_cell_in_pieces_is_one_cell():
     labels = np.zeros((40, 60), int)
     labels[10:20, 5:10] = labels[10:20, 14:20] = 7
-    np.testing.assert_array_equal(border_weight_map(labels, class_balance=False), 1)
+    found = border_weight_map(labels, class_balance=False, instances=True)
+    np.testing.assert_array_equal(found, 1)
     labels[10:20, 14:20] = 9
     assert border_weight_map(labels).max() > 5
+    labels[30:34] = 7  # with a second id about, they are ids without being told
+    np.testing.assert_array_equal(
+        border_weight_map(labels), border_weight_map(labels, instances=True)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_integer_masks_of_one_value_are_binary(value, dtype):
+    mask = np.zeros((30, 30), bool)
+    mask[5:10, 5:10] = mask[5:10, 13:18] = True
+    labels = (mask * value).astype(dtype)
+    assert border_weight_map(labels).max() > 5
+    np.testing.assert_array_equal(border_weight_map(labels), border_weight_map(mask))
+
+
+def test_instances_says_what_the_labels_are():
+    mask = np.zeros((30, 30), bool)
+    mask[5:10, 5:10] = mask[5:10, 13:18] = True
+    for labels in (mask, mask * 3):
+        one_cell = border_weight_map(labels, class_balance=False, instances=True)
+        np.testing.assert_array_equal(one_cell, 1)
+    ids = mask.astype(int)
+    ids[5:10, 15:18] = 2  # a second cell, which touches the first
+    np.testing.assert_array_equal(border_weight_map(ids, instances=False), border_weight_map(mask))
+    assert (border_weight_map(ids) != border_weight_map(mask)).any()
 
 
 def test_bool_masks_are_split_into_8_connected_components():
@@ -134,7 +161,8 @@ def test_class_balance():
 
 
 def test_an_empty_image():
-    assert border_weight_map(np.zeros((0, 5), int)).shape == (0, 5)
+    for dtype in (int, bool):
+        assert border_weight_map(np.zeros((0, 5), dtype)).shape == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +176,7 @@ def test_an_empty_image():
         (np.zeros((4, 4), int), {"w0": float("inf")}, "w0 = inf"),
         (np.zeros((4, 4), int), {"class_balance": (1, 2, 3)}, "class_balance is"),
         (np.zeros((4, 4), int), {"class_balance": (1, -2)}, "class_balance is"),
+        (np.zeros((4, 4), int), {"instances": "auto"}, "instances is 'auto'; expected True"),
     ],
 )
 def test_arguments_out_of_range(labels, options, message):

@@ -206,6 +206,23 @@ def test_weights_of_binary_masks_use_their_components():
     assert weight.max() > 5
 
 
+def test_pieces_of_one_instance_have_no_border_between_them():
+    """A patch shows the two arms of a concave cell, not what joins them."""
+    labels = np.zeros((64, 64), np.uint16)
+    labels[:, 20:28] = labels[:, 32:40] = labels[60:, 20:40] = 5
+    folder = data.open_folder([labels], [labels], mask_kind="instances")
+    for _, mask, weight in batches(
+        folder,
+        patch_size=32,
+        batch_size=4,
+        steps=4,
+        augmentation=NONE,
+        border_weights={"class_balance": False},
+    ):
+        assert mask.any()
+        np.testing.assert_array_equal(weight, 1)
+
+
 def test_weights_of_classes():
     mask = np.zeros((32, 32), np.uint8)
     mask[4:12, 4:12], mask[4:12, 12:20], mask[20:28, 4:12] = 1, 2, 2
@@ -264,6 +281,7 @@ def test_two_replicas_see_what_one_device_sees():
         ({"foreground_probability": 1.1}, r"foreground_probability is 1\.1; expected 0 to 1"),
         ({"border_weights": {"sigma": 0}}, "sigma = 0; expected"),
         ({"border_weights": {"class_balance": (1, 2, 3)}}, "class_balance is"),
+        ({"border_weights": {"instances": True}}, "border_weights holds 'instances'; expected"),
     ],
 )
 def test_arguments_out_of_range(cells, options, message):
