@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from keras_unet3p import compat
 from keras_unet3p.layers import InputSize, SegmentationOutput
+from keras_unet3p.models.check_compiled import check_compiled
 
 
 @compat.register
@@ -104,14 +106,23 @@ class SegmentationModel(keras.Model):
         """As `keras.Model.compile`, with one loss for all heads and metrics of the final mask.
 
         Raises:
-            ValueError: `loss` is a list or dict by output.
+            ValueError: `loss` is a list or dict by output, or a loss or metric of this package
+                does not fit `classifier_activation`: `from_logits=True` belongs to None, and for
+                several classes `multi_label=True` to "sigmoid".
         """
-        loss = kwargs.get("loss", args[1] if len(args) > 1 else None)
+        # The two Keras order the arguments differently.
+        given = inspect.signature(keras.Model.compile).bind(self, *args, **kwargs).arguments
+        loss = given.get("loss")
         if isinstance(loss, (dict, list, tuple)):
             raise ValueError(
                 "compile: expected one loss, which is applied to every head with its weight in "
                 f"model.head_weights, found {loss!r}"
             )
+        mask = self._head_layers().get("mask")
+        if mask is not None:  # else a layer of the caller's own makes the mask
+            for argument in ("loss", "metrics", "weighted_metrics"):
+                found = given.get(argument)
+                check_compiled(argument, found, mask.activation, self.num_classes)
         kwargs.setdefault("jit_compile", compat.default_jit_compile())
         # Loss and metrics see the final mask, as if it were the only output.
         names = self.output_names

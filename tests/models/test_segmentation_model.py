@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import models
+from keras_unet3p import losses, metrics, models
 from keras_unet3p.compat import KERAS_3
 
 SIZE = 16
@@ -156,6 +156,76 @@ def test_a_mask_of_another_size_is_refused():
         network().compile("sgd", {"mask": "mse"})
 
 
+OURS = [
+    ("loss", losses.HybridLoss),
+    ("loss", losses.Dice),
+    ("loss", losses.WeightedCrossEntropy),
+    ("metrics", metrics.Dice),
+    ("metrics", metrics.IoU),
+    ("weighted_metrics", metrics.Dice),
+]
+
+
+@pytest.mark.parametrize(("argument", "make"), OURS)
+@pytest.mark.parametrize(
+    ("classes", "activation", "fits"),
+    [
+        (1, "sigmoid", {"from_logits": False}),
+        (1, None, {"from_logits": True}),
+        (3, "softmax", {"from_logits": False, "multi_label": False}),
+        (3, "sigmoid", {"from_logits": False, "multi_label": True}),
+        (3, None, {"from_logits": True}),
+    ],
+)
+def test_loss_and_metrics_must_fit_the_activation(argument, make, classes, activation, fits):
+    model = network(classes, classifier_activation=activation, classification_guided=True)
+    for from_logits in (False, True):
+        for multi_label in (False, True):
+            options = {"from_logits": from_logits, "multi_label": multi_label}
+            given = {argument: make(**options)}
+            if argument != "loss":
+                given = {"loss": "mse", argument: ["mae", given[argument]]}
+            wrong = [name for name, value in fits.items() if options[name] != value]
+            if not wrong:
+                model.compile("sgd", **given)
+                continue
+            expected = ", ".join(f"{name}={fits[name]}" for name in wrong)
+            with pytest.raises(ValueError, match=f"^{argument}: {make.__name__}") as error:
+                model.compile("sgd", **given)
+            assert str(error.value).endswith(f"expected {make.__name__}({expected})")
+            assert f"classifier_activation={activation!r}" in str(error.value)
+
+
+def test_positional_metrics_are_checked():
+    given = {"loss": "mse", "metrics": metrics.Dice(from_logits=True), "loss_weights": None}
+    order = ("loss", "loss_weights", "metrics") if KERAS_3 else ("loss", "metrics", "loss_weights")
+    with pytest.raises(ValueError, match="metrics: Dice"):
+        network().compile("sgd", *(given[name] for name in order))
+
+
+def test_what_is_not_ours_is_not_judged():
+    """Keras's own losses and functions, and masks that a layer of one's own makes."""
+    model = network(3, classifier_activation=None)
+    for loss in (keras.losses.SparseCategoricalCrossentropy(), "mse", lambda y, p: p, None):
+        model.compile("sgd", loss, metrics=["mae", lambda y, p: p])
+    image = keras.Input((None, None, 1))
+    tensors = models.unet3plus_tensors(image, 1, None, filters=2, depth=2)
+    own = keras.layers.Activation("sigmoid")(tensors["mask"])
+    models.SegmentationModel(image, own).compile("sgd", losses.Dice(), metrics=[metrics.Dice()])
+
+
+def test_a_model_compiled_with_our_own_is_loaded_compiled(tmp_path):
+    model = network(3, classifier_activation=None, deep_supervision=True)
+    model.compile(
+        "sgd", losses.HybridLoss(from_logits=True), metrics=[metrics.Dice(from_logits=True)]
+    )
+    image, ids, _ = batch(3)
+    expected = model.evaluate(image, ids, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.evaluate(image, ids, verbose=0), expected, rtol=1e-5)
+
+
 def test_head_weights_can_be_set():
     model = network(deep_supervision=True)
     model.head_weights = {"mask_d2": 0.125}
@@ -225,7 +295,7 @@ def test_xla_gives_the_same_step():
 
 REPLICAS = """
 import keras, numpy as np, tensorflow as tf
-from keras_unet3p import models
+from keras_unet3p import losses, metrics, models
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 rng = np.random.default_rng(0)

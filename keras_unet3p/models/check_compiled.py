@@ -1,0 +1,45 @@
+"""Whether loss and metrics read a network's output as what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_unet3p.losses import SegmentationLoss
+from keras_unet3p.metrics._overlap_metric import OverlapMetric
+
+
+def check_compiled(argument: str, given: Any, activation: str | None, num_classes: int) -> None:
+    """Raises a ValueError where a loss or metric of this package would misread the output.
+
+    None of the mistakes fails by itself: a softmax's class of the highest score is also that of
+    its logits, and probabilities lie within the range of logits. Training and scores are then
+    quietly wrong.
+
+    Args:
+        argument: of `compile`, for the message.
+        given: what it is: a loss, a metric, or a structure of them. What is not this package's is
+            left alone.
+        activation: of the network's output, "sigmoid", "softmax" or None for logits.
+        num_classes: channels of the output.
+    """
+    for found in tf.nest.flatten(given):
+        if not isinstance(found, (SegmentationLoss, OverlapMetric)):
+            continue
+        expected = {"from_logits": activation is None}
+        if num_classes > 1 and activation is not None:
+            expected["multi_label"] = activation == "sigmoid"
+        wrong = [name for name, value in expected.items() if getattr(found, name) != value]
+        if wrong:
+            name = type(found).__name__
+            raise ValueError(
+                f"{argument}: {name}({_written({key: getattr(found, key) for key in wrong})}) for "
+                f"a network of {num_classes} {'class' if num_classes == 1 else 'classes'} with "
+                f"classifier_activation={activation!r}; expected "
+                f"{name}({_written({key: expected[key] for key in wrong})})"
+            )
+
+
+def _written(options: dict[str, bool]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
