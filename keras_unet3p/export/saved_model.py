@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.data.normalization import VALUE_SCALES
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
@@ -78,7 +79,8 @@ def export_savedmodel(
         value_scale: "unit": integers are divided by the largest value of their type before they
             reach the model. "raw": the model was trained on values as they are in the files and
             `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
-            0..65535 (16 bit).
+            0..65535 (16 bit). The other rules of `data.Normalization` are "unit" to the graph; the
+            model card tells them to those who read files.
         pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the
             values that the model takes).
         max_pixels: an encoded image of more pixels is refused before it is decoded.
@@ -98,8 +100,9 @@ def export_savedmodel(
         ValueError: if an argument does not fit the model, or the weights exceed 2 GB.
         FileExistsError: if that version exists.
     """
-    if value_scale not in ("unit", "raw"):
-        raise ValueError(f"value_scale must be 'unit' or 'raw', found {value_scale!r}")
+    if value_scale not in VALUE_SCALES:
+        accepted = ", ".join(map(repr, VALUE_SCALES))
+        raise ValueError(f"value_scale must be one of {accepted}, found {value_scale!r}")
     if pixels not in ("uint8", "float32"):
         raise ValueError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
     if value_scale == "raw" and pixels != "float32":
@@ -131,7 +134,7 @@ def export_savedmodel(
             threshold=threshold,
             symmetries=symmetries,
         )
-        decoder = ImageDecoder(channels, max_pixels, value_scale)
+        decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
         _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels))
         extra = working / "assets.extra"
         extra.mkdir()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ _MAIN = {
     "classes": ("dice", "iou", "pixel_error", "hausdorff_95"),
     "instances": ("dice", "iou", "seg", "f1@0.5", "f1@0.75"),
 }
+_REPORT = "metrics.json"
+_PICTURES = "pictures"
 _UNRANKED = "unranked"
-_RANKED = re.compile(r"\d{4}_.*\.png")
 
 
 def evaluate(
@@ -42,8 +43,9 @@ def evaluate(
         masks: folder of masks, paired with the images by stem.
         out: folder for `metrics.json`, `metrics.csv` and `pictures/`, worst images first; None
             writes nothing.
-        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: classes where the network
-            has several, else what the masks look like.
+        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: that of the training, where
+            the model tells it; else classes where the network has several; else what the masks look
+            like.
         tile_size: side of the tiles, pixels.
 
     Returns:
@@ -54,15 +56,24 @@ def evaluate(
     Raises:
         ValueError: a file or an argument is not acceptable.
     """
+    if out is not None and Path(images).resolve() == (Path(out) / _PICTURES).resolve():
+        raise ValueError(f"out: the pictures would be written into the folder of images {images}")
     predictor = load_predictor(model, tile_size=tile_size)
     several = (predictor.num_classes or 1) > 1
+    if mask_kind == "auto":
+        mask_kind = predictor.mask_kind or ("classes" if several else "auto")
     folder = data.open_folder(
         images,
         masks,
-        mask_kind="classes" if several and mask_kind == "auto" else mask_kind,
+        mask_kind=mask_kind,
         classes=predictor.num_classes if several else None,
         normalization=predictor.normalization,
     )
+    if folder.mask_kind == "classes" and predictor.num_classes == 1:
+        raise ValueError(
+            f"masks: {masks} looks like masks of classes, and the network tells background from "
+            "foreground only; give mask_kind, 'instances' or 'binary'"
+        )
     return evaluate_folder(predictor, folder, out)
 
 
@@ -73,7 +84,7 @@ def evaluate_folder(
 ) -> Report:
     """As `evaluate`, for a loaded predictor and an opened folder."""
     rows, evaluations = [], []
-    folder_of_pictures = Path(out) / "pictures" if out is not None else None
+    folder_of_pictures = Path(out) / _PICTURES if out is not None else None
     for sample in folder:
         prediction = predictor.labels(sample.image)
         if folder.mask_kind == "instances":
@@ -97,21 +108,27 @@ def evaluate_folder(
         "overall": _shown(metrics.summarize_evaluations(evaluations)),
     }
     if folder_of_pictures is not None:
-        write_json(folder_of_pictures.parent / "metrics.json", report)
+        _remove_earlier_pictures(folder_of_pictures)
+        write_json(folder_of_pictures.parent / _REPORT, report)
         _write_csv(folder_of_pictures.parent / "metrics.csv", report)
-        _rank(folder_of_pictures, [row["name"] for row in rows])
+        for rank, row in enumerate(rows):
+            # Out of a folder of their own: an image's name may look like one with a rank.
+            unranked = folder_of_pictures / _UNRANKED / f"{row['name']}.png"
+            unranked.replace(_ranked(folder_of_pictures, rank, row["name"]))
+        shutil.rmtree(folder_of_pictures / _UNRANKED)
     return report
 
 
-def _rank(folder: Path, names: list[str]) -> None:
-    """Put the rank, worst first, before the pictures' names; an earlier evaluation's go."""
-    for path in folder.glob("*.png"):
-        if _RANKED.match(path.name):
-            path.unlink()
-    # Out of a folder of their own: an image's name may look like one with a rank.
-    for rank, name in enumerate(names):
-        (folder / _UNRANKED / f"{name}.png").replace(folder / f"{rank:04d}_{name}.png")
-    shutil.rmtree(folder / _UNRANKED)
+def _ranked(folder: Path, rank: int, name: str) -> Path:
+    return folder / f"{rank:04d}_{name}.png"
+
+
+def _remove_earlier_pictures(folder: Path) -> None:
+    """Those that an earlier evaluation made, and nothing else that lies there."""
+    earlier = folder.parent / _REPORT
+    if earlier.is_file():
+        for rank, row in enumerate(json.loads(earlier.read_text(encoding="utf-8"))["images"]):
+            _ranked(folder, rank, row["name"]).unlink(missing_ok=True)
 
 
 def _shown(measures: dict[str, float]) -> dict[str, float | None]:

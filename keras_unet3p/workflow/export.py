@@ -33,16 +33,16 @@ def export(
     """
     model, config = load_run(run)
     stored = config["data"]
-    scale = stored["normalization"]["value_scale"]
     best = History(Path(run) / "history.csv", "val_dice").best()
+    masks = {"mask_kind": stored["mask_kind"], "separation": config["training"]["separation"]}
     return export_savedmodel(
         model,
         out,
         tile_size=tile_size,
         version=version,
         classes=stored["classes"],
-        value_scale="raw" if scale == "raw" else "unit",
+        value_scale=stored["normalization"]["value_scale"],
         pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
-        training_figures=best,
+        training_figures={**best, **masks},
         **options,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from keras_unet3p import data, models, tiling  # noqa: F401  (`models` lets Kera
 from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
+_UNIT_VALUES = data.Normalization((0.0,), (1.0,), "unit")
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
@@ -26,8 +29,9 @@ class Predictor:
         labels: takes an image (H, W, C) in unit values, gives class ids (H, W), uint8.
         num_channels: C, or None where the other side does not say.
         num_classes: of the network, 1 for foreground against background; None where unknown.
-        normalization: how stored images become unit values; None takes the rule for 8 and 16 bit
-            integers.
+        normalization: how stored images become unit values. Where that is not known, integers of 8
+            and 16 bits are divided by their type's maximum and floats must lie within [0, 1].
+        mask_kind: of the masks in training, where known.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
     """
@@ -35,7 +39,8 @@ class Predictor:
     labels: Callable[[np.ndarray], np.ndarray]
     num_channels: int | None
     num_classes: int | None = None
-    normalization: data.Normalization | None = None
+    normalization: data.Normalization = _UNIT_VALUES
+    mask_kind: str | None = None
     separation: int = 1
 
 
@@ -71,14 +76,12 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
         return _endpoint(name)
     path = Path(model)
     if path.suffix == ".keras" and path.is_file():
-        return _keras(keras.models.load_model(path, compile=False), tile_size)
+        network = keras.models.load_model(path, compile=False)
+        of_a_run = (path.parent / "config.json").is_file()
+        return _keras(network, tile_size, read_run_config(path.parent) if of_a_run else None)
     if (path / "config.json").is_file():
         network, config = load_run(path)
-        return dataclasses.replace(
-            _keras(network, tile_size),
-            normalization=data.Normalization.from_dict(config["data"]["normalization"]),
-            separation=config["training"]["separation"],
-        )
+        return _keras(network, tile_size, config)
     version = newest_version(path)
     if version is not None:
         return _saved_model(version)
@@ -97,12 +100,20 @@ def newest_version(path: Path) -> Path | None:
     return newest.parent if newest else None
 
 
-def _keras(network, tile_size: int) -> Predictor:
+def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
     def labels(image: np.ndarray) -> np.ndarray:
         return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
 
     num_classes = getattr(network, "num_classes", None)
-    return Predictor(labels, network.input_shape[-1], num_classes)
+    predictor = Predictor(labels, network.input_shape[-1], num_classes)
+    if config is None:
+        return predictor
+    return dataclasses.replace(
+        predictor,
+        normalization=data.Normalization.from_dict(config["data"]["normalization"]),
+        mask_kind=config["data"]["mask_kind"],
+        separation=config["training"]["separation"],
+    )
 
 
 def _saved_model(version: Path) -> Predictor:
@@ -118,7 +129,21 @@ def _saved_model(version: Path) -> Predictor:
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
-    return Predictor(labels, spec.shape[-1], probabilities.shape[-1])
+    predictor = Predictor(labels, spec.shape[-1], probabilities.shape[-1])
+    card_file = version / "assets.extra" / "model_card.json"
+    if not card_file.is_file():
+        return predictor
+    card = json.loads(card_file.read_text(encoding="utf-8"))
+    rule = dataclasses.replace(
+        predictor.normalization, value_scale=card["normalization"]["value_scale"]
+    )
+    trained = card["training"]
+    return dataclasses.replace(
+        predictor,
+        normalization=rule,
+        mask_kind=trained.get("mask_kind"),
+        separation=trained.get("separation", predictor.separation),
+    )
 
 
 def _endpoint(url: str) -> Predictor:
@@ -127,4 +152,6 @@ def _endpoint(url: str) -> Predictor:
     parts = urlsplit(url)
     client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)
 
-    return Predictor(client.predict, None)
+    outputs = client.metadata()["signatures"].get("probabilities", {}).get("outputs", {})
+    num_classes = next((output["shape"][-1] for output in outputs.values()), None)
+    return Predictor(client.predict, None, num_classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +33,23 @@ def predict(
         The paths of the masks.
 
     Raises:
-        ValueError: a file cannot be read, or its channels do not fit the model.
+        ValueError: a file cannot be read, its channels do not fit the model, or a mask would take
+            its place.
     """
-    predictor = load_predictor(model, tile_size=tile_size)
-    value_scale = predictor.normalization.value_scale if predictor.normalization else None
     out = Path(out)
+    files = data.list_images(images)
+    _check_nothing_is_overwritten(files, out)
+    predictor = load_predictor(model, tile_size=tile_size)
     written = []
-    for stem, file in data.list_images(images).items():
-        stack = data.read_image(file, value_scale=value_scale)
+    for stem, file in files.items():
+        stack = data.read_image(file, value_scale=predictor.normalization.value_scale)
         for number, image in enumerate(stack):
             name = stem if len(stack) == 1 else f"{stem}_{number:03d}"
             _check_channels(file, image, predictor.num_channels)
             labels = predictor.labels(image)
-            pictures.write_picture(out / f"{name}.png", _viewable(labels))
+            # As 0 and 255, which viewers show and which `train` reads again.
+            mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels
+            pictures.write_picture(out / f"{name}.png", mask)
             if overlays:
                 overlay = pictures.overlay(image, labels)
                 pictures.write_picture(out / "overlays" / f"{name}.png", overlay)
@@ -52,13 +57,15 @@ def predict(
     return written
 
 
+def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path) -> None:
+    folders = {folder.resolve() for folder in (out, out / "overlays")}
+    for file in files.values():
+        if file.suffix.lower() == ".png" and file.resolve().parent in folders:
+            raise ValueError(f"out: a mask in {out} would take the place of the image {file}")
+
+
 def _check_channels(file: Path, image: np.ndarray, expected: int | None) -> None:
     if expected is not None and image.shape[-1] != expected:
         raise ValueError(
             f"{file}: {image.shape[-1]} channels; the model was trained on images of {expected}"
         )
-
-
-def _viewable(labels: np.ndarray) -> np.ndarray:
-    """A binary mask as 0 and 255, which viewers show and which `train` reads again."""
-    return labels * np.uint8(255) if labels.max(initial=0) <= 1 else labels

@@ -116,8 +116,6 @@ def train(
     )
 
     steps = config.steps_per_epoch or _steps_per_epoch(training_folder, config)
-    if config.mixed_precision:
-        keras.mixed_precision.set_global_policy(config.mixed_precision)
     keras.utils.set_random_seed(config.seed)
     border_weights = {} if _wants_border_weights(config, folder.mask_kind) else None
 
@@ -134,8 +132,19 @@ def train(
             separation=config.separation,
         )
 
+    def model() -> models.SegmentationModel:
+        # The policy is the process's; other models in it keep theirs.
+        before = keras.mixed_precision.global_policy()
+        keras.mixed_precision.set_global_policy(config.mixed_precision or "float32")
+        try:
+            return build_model(
+                config, folder.num_channels, folder.num_classes, normalization, steps
+            )
+        finally:
+            keras.mixed_precision.set_global_policy(before)
+
     best = training.fit(
-        lambda: build_model(config, folder.num_channels, folder.num_classes, normalization, steps),
+        model,
         training_data,
         lambda model: data.validation_pipeline(
             validation_folder,
@@ -167,14 +176,24 @@ def build_model(
     normalization: data.Normalization | None,
     steps_per_epoch: int,
 ) -> models.SegmentationModel:
-    """The compiled network of a configuration."""
+    """The compiled network of a configuration.
+
+    Raises:
+        ValueError: the patches do not fit the network, or the images its encoder's weights.
+    """
+    if config.encoder_weights and normalization and normalization.value_scale == "raw":
+        raise ValueError(
+            f"encoder_weights {config.encoder_weights!r}: an encoder with given weights takes unit "
+            "values, and the images hold others; scale them to 0 to 1, or store them as integers"
+        )
     options: dict[str, Any] = {
         "input_shape": (None, None, num_channels),
         "num_classes": num_classes,
         "filters": config.filters,
         "encoder": config.encoder,
         "encoder_weights": config.encoder_weights,
-        "normalization": normalization,
+        # An encoder with given weights normalises as it did when they were learnt.
+        "normalization": None if config.encoder_weights else normalization,
     }
     if config.architecture != "fcn":
         options["depth"] = config.depth

@@ -2,11 +2,12 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from keras_unet3p import data, workflow
+from keras_unet3p import data, pictures, workflow
 from keras_unet3p.workflow.evaluate import evaluate_folder
 from keras_unet3p.workflow.load_predictor import Predictor
 
@@ -77,6 +78,33 @@ def test_names_that_look_ranked_keep_their_pictures(tmp_path):
         evaluate_folder(_predictor([1 - mask, mask, mask]), folder, tmp_path)
         found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
         assert found == ["0000_a.png", "0001_0000_a.png", "0002_0001_b.png"]
+
+
+def test_pictures_that_others_made_stay(run, cells, tmp_path):
+    mine = tmp_path / "pictures" / "0000_mine.png"
+    pictures.write_picture(mine, np.zeros((4, 4), np.uint8))
+    for _ in range(2):
+        workflow.evaluate(run, cells / "images", cells / "masks", out=tmp_path)
+        assert mine.exists()
+    with pytest.raises(ValueError, match="into the folder of images"):
+        workflow.evaluate(run, tmp_path / "pictures", cells / "masks", out=tmp_path)
+
+
+def test_masks_are_read_as_those_of_the_training(run, exported, tmp_path):
+    """Instance masks of few cells look like masks of classes."""
+    image, _ = data.generate_cells((64, 64), seed=3)
+    labels = np.zeros((64, 64), np.uint8)
+    labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
+    pictures.write_picture(tmp_path / "images" / "a.png", image)
+    pictures.write_picture(tmp_path / "masks" / "a.png", labels)
+    assert data.open_folder(tmp_path / "images", tmp_path / "masks").mask_kind == "classes"
+    for model in (run, run / "best.keras", exported):
+        report = workflow.evaluate(model, tmp_path / "images", tmp_path / "masks")
+        assert report["mask_kind"] == "instances"
+    alone = tmp_path / "alone.keras"
+    shutil.copy(run / "best.keras", alone)
+    with pytest.raises(ValueError, match="mask_kind"):
+        workflow.evaluate(alone, tmp_path / "images", tmp_path / "masks")
 
 
 def test_a_run_and_its_export_agree(run, exported, cells):

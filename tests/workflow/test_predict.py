@@ -1,5 +1,7 @@
 """Masks of image files, from every kind of model."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tifffile
 
 from keras_unet3p import data, pictures, workflow
 from keras_unet3p.endpoint import LocalServer
+from keras_unet3p.workflow.load_predictor import Predictor, load_predictor
 
 
 @pytest.fixture
@@ -60,6 +63,50 @@ def test_folders_stacks_and_overlays(run, tmp_path):
     assert _read(tmp_path / "out" / "overlays" / "one.png").shape == (40, 50, 3)
     workflow.predict(run, folder, out=tmp_path / "plain", overlays=False, tile_size=64)
     assert not (tmp_path / "plain" / "overlays").exists()
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_mask_does_not_take_the_place_of_its_image(run, image, single):
+    before = image.read_bytes()
+    with pytest.raises(ValueError, match="take the place of the image"):
+        workflow.predict(run, image if single else image.parent, out=image.parent)
+    assert image.read_bytes() == before
+    assert [path.name for path in image.parent.iterdir()] == [image.name]
+
+
+@pytest.mark.parametrize(("num_classes", "value"), [(1, 255), (3, 1), (None, 1)])
+def test_ids_of_several_classes_stay_what_they_are(
+    image, tmp_path, monkeypatch, num_classes, value
+):
+    """In an image that lacks the higher classes too."""
+    predictor = Predictor(lambda x: np.ones(x.shape[:2], np.uint8), 1, num_classes)
+    module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
+    monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
+    (written,) = workflow.predict("model", image, out=tmp_path / "out")
+    np.testing.assert_array_equal(np.unique(_read(written)), value)
+
+
+def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quiet, small):
+    """Floats beyond [0, 1]: an image alone may look as if another rule were meant."""
+    for number in range(4):
+        pixels, labels = data.generate_cells((40, 40), seed=number)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        np.save(tmp_path / "images" / f"{number}.npy", pixels.astype(np.float32) * 3 - 300)
+        pictures.write_picture(tmp_path / "masks" / f"{number}.png", labels.astype(np.uint16))
+    run = tmp_path / "run"
+    options = {**small, "epochs": 1, "steps_per_epoch": 1}
+    workflow.train(tmp_path / "images", tmp_path / "masks", out=run, console=quiet, **options)
+    assert load_predictor(run).normalization.value_scale == "raw"
+    exported = workflow.export(run, tmp_path / "models" / "m", tile_size=64)
+    for model in (run / "best.keras", exported):
+        predictor = load_predictor(model)
+        assert predictor.normalization.value_scale == "raw"
+        assert predictor.mask_kind == "instances"
+        assert predictor.separation == load_predictor(run).separation
+    (run / "best.keras").rename(tmp_path / "alone.keras")
+    np.save(tmp_path / "image.npy", np.full((40, 40), 200, np.float32))
+    with pytest.raises(ValueError, match=r"image\.npy"):  # no guess
+        workflow.predict(tmp_path / "alone.keras", tmp_path / "image.npy", out=tmp_path / "out")
 
 
 def test_channels_that_do_not_fit_are_refused_by_file(run, tmp_path):

@@ -102,6 +102,31 @@ def test_every_architecture_and_an_encoder_build(architecture, encoder):
     assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
 
 
+def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
+    ready = keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(None, None, 3)
+    )
+    ready.save_weights(tmp_path / "mobilenet.weights.h5")
+    config = workflow.TrainingConfig(
+        encoder="mobilenet_v2",
+        encoder_weights=str(tmp_path / "mobilenet.weights.h5"),
+        filters=4,
+        patch_size=64,
+    )
+    model = build_model(config, 3, 1, data.Normalization((0.5,) * 3, (0.2,) * 3), 10)
+    assert model(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 64, 64, 1)
+    with pytest.raises(ValueError, match="unit values"):
+        build_model(config, 3, 1, data.Normalization((0.5,) * 3, (0.2,) * 3, "raw"), 10)
+
+
+def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
+    options = {**small, "epochs": 1, "steps_per_epoch": 1, "mixed_precision": "mixed_bfloat16"}
+    best = workflow.train(cells / "images", cells / "masks", out=tmp_path, console=quiet, **options)
+    kinds = {layer.compute_dtype for layer in keras.models.load_model(best).layers}
+    assert "bfloat16" in kinds
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
 def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
     rng = np.random.default_rng(0)
     for number in range(4):
