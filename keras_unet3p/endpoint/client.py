@@ -24,6 +24,7 @@ T = TypeVar("T")
 Image = bytes | str | Path | np.ndarray
 
 _AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What the served graph decodes by itself in all its variants.
 _ENCODED = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
@@ -185,8 +186,8 @@ class Client:
 
         Args:
             image: (H, W) or (H, W, C), anything that can be sliced: an array, a memory map, a Zarr
-                array; floats in [0, 1] or integers, which are divided by their type's largest
-                value. Or the path of a .npy file.
+                array; floats in [0, 1], or integers of 8 or 16 bits, which are divided by their
+                type's largest value. Or the path of a .npy file.
             output: where the result goes: None makes an array; the path of a .npy file, which
                 appears when it is complete; or anything that windows can be assigned to.
             geometry: how the image is cut. The model card of the exported model has it:
@@ -196,7 +197,8 @@ class Client:
                 tile, and for an unpadded network what it takes off.
             stride: a multiple of the network's largest pooling step.
             kind: "classes" gives uint8 (H, W), "probabilities" float32 (H, W, K).
-            threshold: with one class, a pixel is of class 1 from this probability on.
+            threshold: with one class, a pixel is of class 1 from this probability on. The exported
+                model's own is in its model card, not in what an endpoint tells.
             concurrency: requests that are under way at the same time.
             tiles_per_request: tiles in a request; more than one where the server batches.
             journal: file that remembers what is finished: the same call goes on where a stopped
@@ -388,8 +390,13 @@ def _read_array(path: Path, data: bytes) -> np.ndarray:
 
 
 def _decode_array(data: bytes, name: str) -> np.ndarray:
+    encoded = np.frombuffer(data, np.uint8)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        if data.startswith(_TIFF):
+            _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
+            if len(pages) > 1:
+                raise ValueError(f"{name} holds {len(pages)} images; give them one by one.")
     except cv2.error:  # nothing at all, or more pixels than OpenCV takes
         pixels = None
     if pixels is None:
@@ -430,6 +437,11 @@ def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
     if dtype not in ("uint8", "float32"):
         raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
     if pixels.dtype != dtype:
+        if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2:
+            raise ValueError(
+                f"image: integers must have 8 or 16 bits to be divided by their type's largest "
+                f"value, found {pixels.dtype}."
+            )
         if pixels.dtype.kind in "fb":
             unit = pixels.astype(np.float32)
         else:

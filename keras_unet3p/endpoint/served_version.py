@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,6 @@ class ServedVersion:
         self.name = name
         self.version = version
         self._max_pixels = max_pixels
-        self._max_bytes = max_bytes
         self._users = 0
         self._retired = False
         self._closed = False
@@ -60,7 +60,10 @@ class ServedVersion:
                 if not key.startswith("__")
             }
             self._calls: dict[tuple[str, tuple[str, ...]], tuple] = {}
+            # The model's own tiles may be larger than what requests may hold.
+            self._max_bytes = sys.maxsize
             self._warm_up(folder / WARMUP_FILE)
+            self._max_bytes = max_bytes
         except EndpointError as error:
             self._session.close()
             raise EndpointError(
@@ -169,7 +172,8 @@ class ServedVersion:
 
     def _call(self, name: str, signature, wanted: tuple[str, ...]) -> tuple:
         key = (name, wanted)
-        if key not in self._calls:
+        found = self._calls.get(key)
+        if found is None:
             graph = self._session.graph
             names = sorted(signature.inputs)
             call = self._session.make_callable(
@@ -180,9 +184,8 @@ class ServedVersion:
             if len(self._calls) > 100:
                 # Output filters are the client's to choose; do not keep them all.
                 self._calls.clear()
-            self._calls[key] = (names, call)
-            return names, call
-        return self._calls[key]
+            found = self._calls[key] = (names, call)
+        return found
 
     def _check_input(self, name: str, array: np.ndarray, info) -> None:
         dtype = tf.dtypes.as_dtype(info.dtype)

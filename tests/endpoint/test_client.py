@@ -102,6 +102,15 @@ def test_predict_takes_bytes_paths_and_arrays(client, image, tmp_path):
     np.testing.assert_array_equal(client.predict(image >= 128), expected)
 
 
+def test_what_would_be_read_in_part_or_wrongly_is_refused(client, image, tmp_path):
+    assert cv2.imwritemulti(str(tmp_path / "film.tif"), [image, image])
+    with pytest.raises(ValueError, match=r"film\.tif holds 2 images"):
+        client.predict(tmp_path / "film.tif")
+    for call in (client.probabilities, lambda pixels: client.predict(pixels, "classes")):
+        with pytest.raises(ValueError, match="int32"):
+            call(image.astype(np.int32))
+
+
 def test_predict_bytes_gives_a_png(client, image):
     png = client.predict_bytes(cv2.imencode(".png", image)[1].tobytes())
     assert png.startswith(b"\x89PNG")

@@ -165,6 +165,14 @@ def test_warm_up_runs_before_a_version_serves(base, model_versions):
         LocalServer({"cells": base}).start()
 
 
+def test_warm_up_is_not_held_to_what_requests_may_hold(base):
+    warm_up(base / "1", "tile", tile=np.zeros((2, 32, 32, 1), np.float32))
+    with LocalServer({"cells": base}, max_request_bytes=4096) as server:
+        assert states(server) == {"1": "AVAILABLE"}
+        with Client(server.url) as client, pytest.raises(EndpointError, match="4096"):
+            client.predict_tiles(np.zeros((2, 32, 32, 1), np.float32))
+
+
 def test_more_requests_than_places_are_refused(model_folder):
     with LocalServer({"cells": model_folder}, workers=1, max_waiting=1) as server:
         with ThreadPoolExecutor(2) as threads:
