@@ -111,7 +111,13 @@ def _probe(model, network, channels: int, divisor, fixed, side: int, axis: int):
 def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     graph_def = frozen.graph.as_graph_def()
+    weights = {inner.op.name for _, inner in traced.graph.captures}
     for node in graph_def.node:
+        if node.op == "Const" and node.name in weights:
+            # Weights that begin at zero, as those of some last layers do, will not stay there.
+            value = tf.make_ndarray(node.attr["value"].tensor)
+            value = np.where(value == 0, np.asarray(0.01, value.dtype), value)
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
         # A gradient that a layer defines by itself belongs to the graph it was made in.
         node.attr.pop("_gradient_op_type", None)
         if node.op in _PASSED_ON:

@@ -60,6 +60,14 @@ def test_tiles_with_the_exact_halo_equal_the_whole_image_and_smaller_ones_do_not
     assert np.abs(less[inner] - whole[inner]).max() > 2e-6
 
 
+def test_weights_that_begin_at_zero_count():
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(2, 5, padding="same", kernel_initializer="zeros")(image)
+    x = keras.layers.BatchNormalization(gamma_initializer="zeros")(x)
+    model = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(x))
+    assert exact_halo(model) == 3
+
+
 def test_a_network_that_sees_everything_has_no_exact_halo():
     image = keras.layers.Input((None, None, 1))
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(image)
