@@ -199,9 +199,8 @@ def model_geometry(
         tile_size: side of the tile in pixels, or height and width. A model of one fixed input size
             gets that size; else the largest size not above it that the model takes.
         halo: pixels of context on each side that are not kept, rounded up to the model's stride.
-            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`), and
-            the width of the cross-fade more, which is 0 then unless it is given.
-            None gives an unpadded network its margin, which is exact, and a padded one an eighth of
+            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`),
+            and the width of the cross-fade more, which is 0 then unless it is given. None gives an unpadded network its margin, which is exact, and a padded one an eighth of
             the tile, which is cheaper than exact and leaves no visible seam where tiles are
             blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.

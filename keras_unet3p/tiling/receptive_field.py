@@ -45,8 +45,8 @@ def exact_halo(model: Any) -> int:
     With this halo, tiles give what the whole image would give. It is found from the support of a
     gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is
     replaced by what passes it on, so that the gradient of one period of output pixels is nonzero at
-    exactly those input pixels that can have any influence. Gates that decide (a comparison, as in the
-    classification-guided module) pass none and do not count: their statement is about the tile.
+    exactly those input pixels that can have any influence. Gates that decide (a comparison, as in
+    the classification-guided module) pass none and do not count: their statement is about the tile.
 
     Args:
         model: a Keras model of one image input, of any input size.

@@ -305,7 +305,8 @@ def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:
             f"image must have {runner.channels} channels for this model, found {found}"
         )
     dtype = np.dtype(image.dtype)
-    if dtype.kind not in "uifb" or (dtype.kind in "ui" and dtype.itemsize > 2 and not runner.is_raw):
+    is_wide = dtype.kind in "ui" and dtype.itemsize > 2
+    if dtype.kind not in "uifb" or (is_wide and not runner.is_raw):
         raise ValueError(
             f"image must be float, bool, or integers of 8 or 16 bits, found {image.dtype}"
         )
