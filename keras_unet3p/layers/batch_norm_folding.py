@@ -36,7 +36,7 @@ def foldable_pairs(model: Any) -> Iterator[tuple[Any, Any]]:
             continue
         source = _single(norm, "input")
         layer = producers.get(id(source)) if source is not None else None
-        if type(layer) not in kinds or layer.bias is None:
+        if layer is None or type(layer) not in kinds or layer.bias is None:
             continue
         linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
         # Nodes count every reader: layers, nested models, and operations that are no layers.

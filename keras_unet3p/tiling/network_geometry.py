@@ -200,9 +200,9 @@ def model_geometry(
             gets that size; else the largest size not above it that the model takes.
         halo: pixels of context on each side that are not kept, rounded up to the model's stride.
             "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`),
-            and the width of the cross-fade more, which is 0 then unless it is given. None gives an unpadded network its margin, which is exact, and a padded one an eighth of
-            the tile, which is cheaper than exact and leaves no visible seam where tiles are
-            blended.
+            and the width of the cross-fade more, which is 0 then unless it is given. None gives an
+            unpadded network its margin, which is exact, and a padded one an eighth of the tile,
+            which is cheaper than exact and leaves no visible seam where tiles are blended.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         border: pixels that are mirrored around the image on top of an unpadded network's margin, at
             most as many as the halo has on top of it. With 0 a padded network gives at the image's

@@ -43,6 +43,6 @@ def export(
         classes=stored["classes"],
         value_scale=stored["normalization"]["value_scale"],
         pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
-        training_figures={**best, **masks},
+        training_figures={**(best or {}), **masks},
         **options,
     )
