@@ -25,10 +25,14 @@ class ImageNetInput(keras.layers.Layer):
             (ConvNeXt, EfficientNetV2-B), "efficientnet_v2" (EfficientNetV2-S), or None, which only
             repeats grey.
 
-    Input: (B, H, W, 1) or (B, H, W, 3), RGB, values in [0, 1]. Output: (B, H, W, 3).
+    Computed in float32.
+
+    Input: (B, H, W, 1) or (B, H, W, 3), RGB, values in [0, 1], of any numeric type. Output:
+    (B, H, W, 3) in the layer's compute type.
     """
 
     def __init__(self, mode: str | None, **kwargs):
+        kwargs.setdefault("autocast", False)  # images may be finer than half precision
         super().__init__(**kwargs)
         if mode is not None and mode not in _MODES:
             raise ValueError(

@@ -24,7 +24,8 @@ class InputSize(keras.layers.Layer):
         margin: pixels that the network's output lacks on each side (0 for padded networks).
             Not used here: the layer carries it for those who tile or crop.
 
-    Input and output: (B, H, W, C), unchanged.
+    Input and output: (B, H, W, C), unchanged, in the type that comes in: what follows may be a
+    normalisation, which needs the image finer than half precision.
 
     Raises:
         ValueError: a size known when the layer is called does not fit. A size known only when the
@@ -34,6 +35,7 @@ class InputSize(keras.layers.Layer):
     def __init__(
         self, divisor: int, offset: int = 0, minimum: int | None = None, margin: int = 0, **kwargs
     ):
+        kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if divisor < 1 or not 0 <= offset < divisor:
             raise ValueError(
@@ -98,6 +100,10 @@ class InputSize(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         self._check(input_shape)  # Keras 3 does not call the layer on symbolic tensors
         return input_shape
+
+    def compute_output_spec(self, inputs):
+        # Keras 3 would announce the layer's own type.
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
 
     def get_config(self):
         return {

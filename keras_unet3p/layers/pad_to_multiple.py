@@ -14,10 +14,12 @@ from keras_unet3p.compat import register
 class PadToMultiple(keras.layers.Layer):
     """Appends zeros at the bottom and the right up to the next multiple of `multiple` pixels.
 
-    Input: (B, H, W, C). Output: (B, H', W', C), H' and W' multiples.
+    Input: (B, H, W, C). Output: (B, H', W', C), H' and W' multiples, in the type that comes in:
+    what follows may be a normalisation, which needs the image finer than half precision.
     """
 
     def __init__(self, multiple: int, **kwargs):
+        kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if multiple < 1:
             raise ValueError(f"PadToMultiple: multiple must be 1 or more, found {multiple}")
@@ -40,6 +42,10 @@ class PadToMultiple(keras.layers.Layer):
             None if width is None else -(-width // up) * up,
             channels,
         )
+
+    def compute_output_spec(self, inputs):
+        # Keras 3 would announce the layer's own type.
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "multiple": self.multiple}

@@ -68,6 +68,20 @@ def test_intensity_normalization_keeps_what_half_precision_would_lose():
     np.testing.assert_allclose(layer(x)[0, 0, :, 0], [0, 1], atol=0.01)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_what_stands_before_a_normalization_leaves_the_image_as_fine_as_it_is(policy):
+    x = (30000 + np.arange(64, dtype="float32").reshape(1, 8, 8, 1)) / 65535
+    for layer in (layers.InputSize(8, dtype=policy), layers.PadToMultiple(8, dtype=policy)):
+        for found in (layer(x), dynamic(layer, x.shape)(x)):
+            assert found.dtype == tf.float32
+            np.testing.assert_array_equal(found, x)
+        assert tf.as_dtype(layer(keras.Input((8, 8, 1))).dtype) == tf.float32
+    # Grey that lies about caffe's mean: half precision rounds the difference, not the image.
+    grey = np.float32(103.939 / 255) + np.array([1e-5, 2e-5], "float32").reshape(1, 1, 2, 1)
+    found = tf.cast(layers.ImageNetInput("caffe", dtype=policy)(grey), tf.float32)[0, 0, :, 0]
+    np.testing.assert_allclose(found, [255e-5, 510e-5], rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("mode", "module", "scale"),
     [("caffe", "resnet", 255), ("tf", "mobilenet_v2", 255), ("torch", "densenet", 255)],

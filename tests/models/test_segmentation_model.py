@@ -279,6 +279,31 @@ def test_mixed_precision(policy):
     assert np.isfinite(model.train_on_batch(image, ids))
 
 
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (models.unet3plus, {"depth": 2}),
+        (models.unet, {"depth": 2}),
+        (models.fcn, {"encoder": "plain", "dense_filters": 2}),
+    ],
+)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_sees_the_image_as_fine_as_it_is(policy, build, options):
+    """The normalisation is in float32 from the image on, the convolutions are not."""
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = build((None, None, 1), filters=2, normalization=(1e5, 2.0), **options)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    inner = [model.get_layer(name).output for name in ("normalization", "e1_1_conv")]
+    image = 1e5 + np.arange(-8, 8, dtype="float32").repeat(64).reshape(1, 32, 32, 1)
+    normalized, convolved = keras.Model(model.input, inner)(image)
+    np.testing.assert_array_equal(tf.cast(normalized, tf.float32), (image - 1e5) / 2)
+    half = tf.as_dtype(policy.removeprefix("mixed_"))
+    assert normalized.dtype == convolved.dtype == half
+    assert model(image).dtype == tf.float32
+
+
 def test_xla_gives_the_same_step():
     image, ids, _ = batch()
     losses = []
