@@ -203,7 +203,12 @@ def _match(y, sample_weight, prediction, margin: int):
     if sample_weight is not None:
         weight: Any = tf.convert_to_tensor(sample_weight)
         if weight.shape.rank == 4:
-            weight = weight[..., 0]
+            if weight.shape[-1] not in (None, 1):
+                raise ValueError(
+                    "sample_weight: expected one weight a pixel, (B, H, W) or (B, H, W, 1), found "
+                    f"shape {weight.shape}; weights of classes are the losses' class_weights"
+                )
+            weight = tf.squeeze(weight, -1)
         if weight.shape.rank == 3:
             weight = _centre_crop(weight, prediction, margin)
         return y, weight

@@ -156,6 +156,14 @@ def test_a_mask_of_another_size_is_refused():
         network().compile("sgd", {"mask": "mse"})
 
 
+def test_a_weight_map_a_class_is_refused():
+    model = network(3)
+    model.compile("sgd", losses.WeightedCrossEntropy(), weighted_metrics=[metrics.Dice()])
+    image, ids, _ = batch(3)
+    with pytest.raises(ValueError, match=r"sample_weight: expected one weight a pixel.*16, 16, 3"):
+        model.train_on_batch(image, ids, np.ones((2, SIZE, SIZE, 3), "float32"))
+
+
 OURS = [
     ("loss", losses.HybridLoss),
     ("loss", losses.Dice),
