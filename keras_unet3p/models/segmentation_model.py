@@ -26,12 +26,14 @@ class SegmentationModel(keras.Model):
       `model(x, training=True)` gives the dict of all heads.
     - `compile` takes one loss. In training it is applied to every head, times the head's weight
       (`head_weights`), and binary cross-entropy on the presence head is added, whose labels are
-      derived from the mask: a class is present where any of its pixels is set.
+      derived from the mask: a class is present where any of its pixels is set. Pixels that the
+      loss ignores (its `ignore_class`) or that weigh 0 are not looked at, an image without others
+      does not count, and weights of whole images apply.
     - In `evaluate` and in validation the loss is the final mask's alone, since the other heads are
       not computed. Metrics always see the final mask only.
     - Masks are class ids (B, H, W) or (B, H, W, 1), or a map per class (B, H, W, K). Sample
-      weights may be a weight map (B, H, W) or (B, H, W, 1). Both are cropped around the centre to
-      the size of an unpadded network's output.
+      weights are one an image (B,), or a weight map (B, H, W) or (B, H, W, 1). Masks and maps are
+      cropped around the centre to the size of an unpadded network's output.
     - `compile` switches XLA on where it pays: not on a CPU. Pass `jit_compile` to decide yourself.
     """
 
@@ -151,7 +153,14 @@ class SegmentationModel(keras.Model):
                     value: Any = compat.head_loss(self, super(), y, prediction, sample_weight)
                     extra.append(tf.cast(value, tf.float32) * weights.get(name, 1.0))
             if presence is not None and weights.get("presence", 1.0):
-                value = _presence_loss(y, presence, self.num_classes, self.classifier_activation)
+                value = _presence_loss(
+                    y,
+                    presence,
+                    sample_weight,
+                    num_classes=self.num_classes,
+                    activation=self.classifier_activation,
+                    ignore_class=_ignore_class(self.loss),
+                )
                 value = compat.scale_loss_for_distribution(value)
                 extra.append(value * weights.get("presence", 1.0))
         return compat.compute_loss(self, super(), x, y, final, sample_weight, training, extra)
@@ -226,19 +235,23 @@ def _centre_crop(tensor, prediction, margin: int):
     return cropped
 
 
-def _presence_labels(y, num_classes: int):
-    """(B, K) float32: 1 where any pixel of the class is set. `y`: (B, H, W, 1) ids or K maps."""
-    if y.shape[-1] == 1 and num_classes > 1:
-        classes = tf.range(num_classes)
-        y = tf.cast(tf.round(tf.cast(y, tf.float32)), tf.int32) == classes
-    else:
-        y = tf.cast(y, tf.float32) > 0.5
-    return tf.cast(tf.reduce_any(y, axis=(1, 2)), tf.float32)
+def _ignore_class(loss) -> int | None:
+    """The value of pixels that a loss leaves out; Keras 2 keeps that of its own in the config."""
+    return loss.get_config().get("ignore_class") if isinstance(loss, keras.losses.Loss) else None
 
 
-def _presence_loss(y, presence, num_classes: int, activation: str | None):
+def _presence_loss(
+    y,
+    presence,
+    sample_weight,
+    *,
+    num_classes: int,
+    activation: str | None,
+    ignore_class: int | None,
+):
     """Binary cross-entropy, averaged over images and presence outputs."""
-    labels = _presence_labels(y, num_classes)
+    pixels, images = _counted(y, sample_weight, ignore_class)
+    labels = _presence_labels(y, pixels, num_classes)
     presence = tf.cast(presence, tf.float32)
     if num_classes == 1 and presence.shape[-1] == 2:
         labels = tf.concat([1 - labels, labels], axis=-1)
@@ -248,4 +261,36 @@ def _presence_loss(y, presence, num_classes: int, activation: str | None):
         tiny = keras.backend.epsilon()
         presence = tf.clip_by_value(presence, tiny, 1 - tiny)
         losses = -labels * tf.math.log(presence) - (1 - labels) * tf.math.log(1 - presence)
-    return tf.reduce_mean(losses)
+    return tf.reduce_mean(tf.reduce_mean(losses, axis=-1) * images)
+
+
+def _counted(y, sample_weight, ignore_class: int | None):
+    """Which pixels count, (B, H, W, 1) bool, and each image's weight, (B,) float32."""
+    pixels = tf.ones_like(y[..., :1], tf.bool)
+    if ignore_class is not None:
+        ignored = tf.equal(tf.cast(y, tf.float32), float(ignore_class))
+        pixels &= ~tf.reduce_any(ignored, axis=-1, keepdims=True)
+    weight: Any = 1.0
+    if sample_weight is not None:
+        weight = tf.cast(sample_weight, tf.float32)
+        if weight.shape.rank == 3:
+            pixels &= weight[..., tf.newaxis] > 0
+            weight = 1.0
+        elif weight.shape.rank == 2 and weight.shape[1] == 1:
+            weight = weight[:, 0]
+        elif weight.shape.rank not in (0, 1):
+            raise ValueError(
+                "sample_weight: expected a scalar, (B,), (B, H, W) or (B, H, W, 1), found shape "
+                f"{weight.shape}"
+            )
+    return pixels, tf.cast(tf.reduce_any(pixels, axis=(1, 2, 3)), tf.float32) * weight
+
+
+def _presence_labels(y, pixels, num_classes: int):
+    """(B, K) float32: 1 where any of `pixels` is of the class. `y`: (B, H, W, 1) ids or K maps."""
+    if y.shape[-1] == 1 and num_classes > 1:
+        classes = tf.range(num_classes)
+        y = tf.cast(tf.round(tf.cast(y, tf.float32)), tf.int32) == classes
+    else:
+        y = tf.cast(y, tf.float32) > 0.5
+    return tf.cast(tf.reduce_any(y & pixels, axis=(1, 2)), tf.float32)

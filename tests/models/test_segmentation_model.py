@@ -69,6 +69,87 @@ def test_the_training_loss_is_the_weighted_sum_over_heads(classes, weighted):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def presence_loss(labels, presence, weights=1.0):
+    """Binary cross-entropy of (B, K) labels, (B, 2) where there is one class, by image."""
+    labels = np.concatenate([1 - labels, labels], -1) if labels.shape[1] == 1 else labels
+    right = np.where(labels, presence, 1 - presence)
+    return np.mean(-np.log(right).mean(-1) * weights)
+
+
+def trained_presence_loss(model, image, mask, loss, weights=None):
+    """What the presence head adds to the training loss."""
+    values = []
+    for factor in (1.0, 0.0):
+        model.head_weights = {"presence": factor}
+        model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
+        values.append(float(model.train_on_batch(image, mask, weights)))
+    return values[0] - values[1]
+
+
+IGNORED = 255
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_presence_does_not_look_at_ignored_pixels(classes, maps):
+    model = network(classes, classification_guided=True)
+    image, ids, _ = batch(classes, count=3)
+    ids[1] = 0
+    ids[1, 3, 4] = classes - 1 or 1
+    ids[:2, :2] = IGNORED  # of an empty image, and of one that holds an object
+    ids[2] = IGNORED  # nothing is known
+    mask = ids
+    if maps:
+        every = [1] if classes == 1 else range(classes)
+        mask = np.stack([np.where(ids == IGNORED, IGNORED, ids == k) for k in every], -1)
+    if classes == 1:
+        labels = np.array([[0], [1], [0]])
+    else:
+        labels = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]])
+    presence = np.asarray(model(image, training=True)["presence"])
+    expected = presence_loss(labels, presence, [1, 1, 0])
+    loss = losses.WeightedCrossEntropy(ignore_class=IGNORED)
+    found = trained_presence_loss(model, image, mask, loss)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    if classes > 1 and not maps:
+        loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=IGNORED)
+        found = trained_presence_loss(model, image, mask, loss)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["images", "column", "map", "map with an axis"])
+def test_presence_counts_images_by_their_weights(form):
+    model = network(3, classification_guided=True)
+    image, ids, _ = batch(3, count=3)
+    presence = np.asarray(model(image, training=True)["presence"])
+    labels = np.stack([(ids == k).any((1, 2)) for k in range(3)], -1)
+    images = np.array([0.5, 0.0, 2.0], "float32")
+    if form == "images":
+        weights = images
+    elif form == "column":
+        weights = images[:, None]
+    else:
+        weights = np.full(ids.shape, 0.25, "float32")
+        weights[1] = 0
+        ids[0, 5:7, 5:7] = 2  # of which the weight map says that nothing is known
+        weights[0, 5:7, 5:7] = 0
+        images = [1, 0, 1]
+        weights = weights[..., None] if form == "map with an axis" else weights
+    found = trained_presence_loss(model, image, ids, losses.WeightedCrossEntropy(), weights)
+    np.testing.assert_allclose(found, presence_loss(labels, presence, images), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, SIZE, SIZE)])
+def test_images_of_weight_0_do_not_train(shape):
+    model = network(deep_supervision=True, classification_guided=True)
+    image, ids, _ = batch()
+    model.compile(keras.optimizers.SGD(0.1), losses.WeightedCrossEntropy())
+    before = [weight.numpy() for weight in model.trainable_weights]
+    assert model.train_on_batch(image, ids, np.zeros(shape, "float32")) == 0
+    for old, new in zip(before, model.trainable_weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_every_head_and_the_presence_module_receive_gradients():
     model = network(deep_supervision=True, classification_guided=True)
     image, ids, _ = batch()
