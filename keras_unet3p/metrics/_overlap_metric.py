@@ -128,6 +128,8 @@ class OverlapMetric(keras.metrics.Metric):
         if self.multi_label or channels == 1:
             if self.from_logits:
                 scores = tf.math.sigmoid(scores)
+            if channels > 1 and values.shape[-1] == 1:
+                values = tf.one_hot(tf.cast(tf.squeeze(values, -1), tf.int32), channels)
             predicted, true = scores > self.threshold, values > 0.5
             if not self.multi_label:
                 predicted = tf.concat([tf.logical_not(predicted), predicted], axis=-1)

@@ -27,7 +27,9 @@ class Dice(OverlapMetric):
       include_background: Whether class 0 is counted too; for one channel, whether the background is
         a second class. Without effect for `multi_label`.
       average: "macro", the mean over the classes; "micro", the score of their summed counts;
-        "none", a vector of the scores of the counted classes.
+        "none", a vector of the scores of the counted classes. Keras's callbacks want numbers: with
+        a vector `TensorBoard` raises an error. Take "macro" there, and have a callback of your own
+        read this metric's `per_class()`, in `on_test_end` for the scores of the validation.
       ignore_class: Value in the mask of pixels that are left out.
       from_logits: Whether predictions are logits.
       multi_label: Whether several channels are independent labels.

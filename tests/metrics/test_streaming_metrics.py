@@ -107,6 +107,22 @@ def test_multi_label_takes_channels_apart(name):
 
 
 @both
+def test_multi_label_takes_class_ids(name):
+    """As the losses do: the class that an id names is the one label of the pixel."""
+    p = RNG.random(SCORES.shape)
+    marked = MASKS.copy()
+    marked[0, :5] = 255
+    make = METRICS[name]
+    for ids, options in ((MASKS, {}), (marked, {"ignore_class": 255})):
+        maps = np.where(ids[..., None] == 255, 255, np.eye(3, dtype=int)[ids % 255])
+        arguments = {"multi_label": True, "average": "none", **options}
+        expected = updated(make(**arguments), (maps, p)).result()
+        assert expected.shape == (3,)
+        for form in (ids, ids[..., None], ids.astype(np.float32)):
+            np.testing.assert_array_equal(updated(make(**arguments), (form, p)).result(), expected)
+
+
+@both
 def test_weights_and_ignored_pixels_leave_pixels_out(name):
     make = METRICS[name]
     expected = updated(make(), (MASKS[:, :, :9], PROBABILITIES[:, :, :9])).result()
@@ -185,6 +201,28 @@ def test_inside_fit(name, jit_compile):
     )
     expected = updated(make(), (MASKS, PROBABILITIES, weights)).result()
     assert logs["weighted"] == pytest.approx(float(expected))
+
+
+@both
+def test_scores_of_the_classes_beside_a_mean_for_tensorboard(name, tmp_path):
+    metric, seen = METRICS[name](3), []
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1, activation="softmax")(inputs))
+    model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[metric])
+    one_hot = np.eye(3, dtype=np.float32)[MASKS]
+    reader = keras.callbacks.LambdaCallback()
+    reader.on_test_end = lambda logs=None: seen.append(metric.per_class().numpy())
+    held_out = (PROBABILITIES[3:], one_hot[3:])
+    model.fit(
+        PROBABILITIES[:3],
+        one_hot[:3],
+        validation_data=held_out,
+        callbacks=[keras.callbacks.TensorBoard(tmp_path), reader],
+        verbose=0,
+    )
+    alone = METRICS[name](3, average="none")
+    expected = updated(alone, (MASKS[3:], model.predict(held_out[0], verbose=0))).result()
+    np.testing.assert_allclose(seen, [expected], rtol=1e-6)
 
 
 @both
