@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,10 @@ def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
     A number is the finest level's and doubles at each of `depth` poolings; a sequence is taken as
     it is, and its length decides the depth.
     """
-    if isinstance(filters, int):
+    if isinstance(filters, numbers.Integral):  # NumPy's included
         if depth < 1:
             raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth}")
-        levels = tuple(filters * 2**level for level in range(depth + 1))
+        levels = tuple(int(filters) * 2**level for level in range(depth + 1))
     else:
         levels = tuple(int(value) for value in filters)
     if len(levels) < 2 or min(levels) < 1:

@@ -115,3 +115,10 @@ def test_normalization_is_inside():
         model = models.unet(filters=2, depth=1, normalization=normalization)
         model.set_weights(plain.get_weights())
         np.testing.assert_allclose(model(image), plain((image - 0.25) / 0.5), atol=1e-6)
+
+
+def test_numbers_of_numpy_will_do(tmp_path):
+    numbers = {"num_classes": np.int64(2), "filters": np.int32(2), "depth": np.int64(1)}
+    found, expected = models.unet(**numbers), models.unet(num_classes=2, filters=2, depth=1)
+    assert [w.shape for w in found.weights] == [w.shape for w in expected.weights]
+    found.save(tmp_path / "model.keras")
