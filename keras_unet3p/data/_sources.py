@@ -35,7 +35,8 @@ class ArraySource:
 
     def read(self, *, labels: bool) -> np.ndarray:
         del labels
-        return self.array if self.array.ndim == 3 else self.array[..., np.newaxis]
+        # Always a new view: whoever makes it read-only leaves the caller's array alone.
+        return self.array[...] if self.array.ndim == 3 else self.array[..., np.newaxis]
 
 
 Source = FileSource | ArraySource

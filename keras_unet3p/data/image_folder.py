@@ -39,19 +39,19 @@ class Cache:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._held = limit, 0
-        self._entries: collections.OrderedDict[str, tuple[np.ndarray, np.ndarray]] = (
+        self._entries: collections.OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = (
             collections.OrderedDict()
         )
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    def get(self, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray] | None:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
             return entry
 
-    def put(self, key: str, image: np.ndarray, labels: np.ndarray) -> None:
+    def put(self, key: tuple[str, str], image: np.ndarray, labels: np.ndarray) -> None:
         size = image.nbytes + labels.nbytes
         if size > self._limit:
             return
@@ -178,7 +178,8 @@ class ImageFolder(Sequence):
         They are shared with the cache: not to be written to.
         """
         record = self._records[index]
-        found = self._cache.get(record.image.label)
+        key = record.image.label, record.mask.label  # an image may come with several masks
+        found = self._cache.get(key)
         if found is None:
             image = record.image.read(labels=False)
             mask = as_labels(record.mask.read(labels=True), record.mask.label)
@@ -190,7 +191,7 @@ class ImageFolder(Sequence):
             found = image, compact(self._to_labels(mask))
             for array in found:
                 array.flags.writeable = False
-            self._cache.put(record.image.label, *found)
+            self._cache.put(key, *found)
         return found
 
     def _to_labels(self, mask: np.ndarray) -> np.ndarray:

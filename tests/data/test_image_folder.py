@@ -108,6 +108,25 @@ def test_what_was_decoded_is_kept_within_a_bound(folder, monkeypatch):
     assert not folder.open(cache_bytes=0).stored(0)[0].flags.writeable
 
 
+def test_an_image_may_come_with_several_masks(folder):
+    folder.add("q", np.zeros((32, 32), np.uint8), None)
+    (file,) = (path for path in folder.images.iterdir())
+    masks = [np.ones((32, 32), np.uint8), np.zeros((32, 32), np.uint8)]
+    twice = data.open_folder([file, file], masks)
+    for _ in range(2):  # decoded, then kept
+        assert [sample.labels.mean() for sample in twice] == [1, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, bool])
+def test_arrays_stay_their_owners(kind):
+    image = RNG.integers(0, 256, (32, 32, 3), np.uint8)
+    mask = RNG.integers(0, 2, (32, 32, 1)).astype(kind)
+    stored = data.open_folder([image], [mask]).stored(0)
+    assert not any(array.flags.writeable for array in stored)
+    assert image.flags.writeable
+    assert mask.flags.writeable
+
+
 def test_a_file_that_changed_is_named(folder):
     folder.add("a", np.zeros((32, 32), np.uint8), np.eye(32, dtype=np.uint8))
     opened_folder = folder.open()
