@@ -13,7 +13,7 @@ def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
     A number is the finest level's and doubles at each of `depth` poolings; a sequence is taken as
     it is, and its length decides the depth.
     """
-    if isinstance(filters, numbers.Integral):  # NumPy's included
+    if isinstance(filters, int | numbers.Integral):  # the latter are NumPy's
         if depth < 1:
             raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth}")
         levels = tuple(int(filters) * 2**level for level in range(depth + 1))
