@@ -1,8 +1,8 @@
 """Throughput of the tilers, on one network and one image, against two common ways.
 
-Every way cuts the same tiles of the same size at the same step, so the differences are what each
-does beside the network. Measured in turn, best times; memory is each way's own growth in a process
-of its own.
+Every way cuts tiles of the same size at the same step. The sizes differ in how many tiles that
+takes: mirroring all around takes a row and a column more where the image's side falls so. Measured
+in turn, best times; memory is each way's own growth in a process of its own.
 
     python benchmarks/tiling.py [--side 2048] [--filters 16] [--repeats 5]
 """
@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.models import unet
-from keras_unet3p.tiling import StreamingPredictor, TileGeometry, predict_image
+from keras_unet3p.tiling import StreamingPredictor, predict_image
 
 TILE, HALO, BATCH = 512, 64, 1
 
@@ -61,10 +61,9 @@ def streaming(model, image):
 
 
 def stacked_patches(model, image):
-    """All tiles in one array, `model.predict`, pasted side by side."""
-    geometry = TileGeometry.fit(TILE, HALO, stride=16, blend=0)
-    rows, columns = geometry.grid(*image.shape[:2])
-    core = geometry.core[0]
+    """The image mirrored all around, all tiles in one array, `model.predict`, pasted together."""
+    core = TILE - 2 * HALO
+    rows, columns = (-(-side // core) for side in image.shape[:2])
     padded = np.pad(
         image,
         (
