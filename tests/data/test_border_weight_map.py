@@ -43,7 +43,7 @@ def label_images(draw) -> np.ndarray:
 @settings(max_examples=80, deadline=None)
 @given(label_images())
 def test_it_is_the_papers_formula(labels):
-    found = border_weight_map(labels)
+    found = border_weight_map(labels, instances=True)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, slow_balance(labels) + slow_border_term(labels), atol=1e-4)
 
@@ -51,7 +51,7 @@ def test_it_is_the_papers_formula(labels):
 @settings(max_examples=30, deadline=None)
 @given(label_images(), st.floats(0, 50), st.floats(0.3, 20))
 def test_other_heights_and_widths(labels, w0, sigma):
-    found = border_weight_map(labels, w0=w0, sigma=sigma, class_balance=False)
+    found = border_weight_map(labels, w0=w0, sigma=sigma, class_balance=False, instances=True)
     np.testing.assert_allclose(found, 1 + slow_border_term(labels, w0, sigma), atol=1e-4)
 
 
