@@ -29,7 +29,7 @@ def geometries(draw):
 
 
 @given(geometries(), st.integers(1, 70), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_weights_of_all_tiles_add_up_to_one_at_every_pixel(geometry, height, width):
     total = np.zeros((height, width))
     for tile in geometry.tiles(height, width):
@@ -40,7 +40,7 @@ def test_weights_of_all_tiles_add_up_to_one_at_every_pixel(geometry, height, wid
 
 
 @given(geometries(), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_without_blending_every_pixel_is_written_exactly_once(geometry, length):
     geometry = dataclasses.replace(geometry, blend=0)
     written = np.zeros(length, int)
@@ -51,7 +51,7 @@ def test_without_blending_every_pixel_is_written_exactly_once(geometry, length):
 
 
 @given(geometries(), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_crop_of_a_tile_is_where_its_pixels_come_from(geometry, length):
     """The kept output pixel `crop_start + n` sits over the image's pixel `write_start + n`."""
     for tile in geometry.axis_tiles(length, 0):
@@ -63,7 +63,7 @@ def test_crop_of_a_tile_is_where_its_pixels_come_from(geometry, length):
 
 
 @given(geometries(), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_kept_lies_inside_the_halo_except_at_the_border_of_the_image(geometry, length):
     tiles = geometry.axis_tiles(length, 0)
     inside = geometry.halo - geometry.margin - geometry.blend
@@ -79,7 +79,7 @@ def test_what_is_kept_lies_inside_the_halo_except_at_the_border_of_the_image(geo
 
 
 @given(geometries(), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_tile_reaches_farther_beyond_the_image_than_it_must(geometry, length):
     tiles = geometry.axis_tiles(length, 0)
     reach = geometry.margin + geometry.border
@@ -99,7 +99,7 @@ def test_an_image_of_one_tile_takes_one_tile():
 
 
 @given(geometries(), st.integers(1, 70))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_source_range_holds_every_pixel_that_the_tile_shows(geometry, length):
     for tile in geometry.axis_tiles(length, 1):
         shown = {mirror_index(p, length) for p in range(tile.read_start, tile.read_stop)}

@@ -87,7 +87,7 @@ def test_a_halo_that_is_too_small_shows(networks):
 
 
 @given(geometries(), st.integers(1, 70), st.integers(1, 70), st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_every_tile_comes_to_lie_where_the_geometry_says(geometry, height, width, step):
     """A network whose result depends on the place in the tile, against NumPy."""
     inner = slice(geometry.margin, -geometry.margin or None)
