@@ -18,6 +18,7 @@ from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.layers import IntensityNormalization
+from keras_unet3p.tiling.exported_model import CARD_FILE
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
@@ -152,7 +153,7 @@ def export_savedmodel(
             max_pixels=max_pixels,
             symmetries=symmetries,
         )
-        (extra / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+        (working / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n")
         os.rename(working, final)
     finally:
         shutil.rmtree(working, ignore_errors=True)

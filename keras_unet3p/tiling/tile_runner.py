@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from keras_unet3p.tiling.exported_model import CARD_FILE, newest_version, read_model_card
 from keras_unet3p.tiling.geometry import TileGeometry
 
 
@@ -116,16 +116,13 @@ class _SavedModelRunner:
     def __init__(self, folder: Path, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
-        versions = [p for p in folder.glob("*") if p.name.isdigit()]
-        if not (folder / "saved_model.pb").exists() and versions:
-            folder = max(versions, key=lambda path: int(path.name))
-        card_path = folder / "assets.extra" / "model_card.json"
-        if not card_path.exists():
+        folder = newest_version(folder) or folder
+        card = read_model_card(folder)
+        if card is None:
             raise ValueError(
                 f"{folder} must be a folder that export_savedmodel wrote (SavedModel with "
-                f"assets.extra/model_card.json), found none there"
+                f"{CARD_FILE}), found none there"
             )
-        card = json.loads(card_path.read_text())
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:
             raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import data, models, tiling  # noqa: F401  (`models` lets Keras load its files)
+from keras_unet3p.tiling.exported_model import newest_version, read_model_card
 from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
@@ -91,15 +91,6 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     )
 
 
-def newest_version(path: Path) -> Path | None:
-    """The folder with `saved_model.pb`: `path` or its largest version; None if there is none."""
-    if (path / "saved_model.pb").is_file():
-        return path
-    versions = [entry for entry in path.glob("*/saved_model.pb") if entry.parent.name.isdigit()]
-    newest = max(versions, key=lambda entry: int(entry.parent.name), default=None)
-    return newest.parent if newest else None
-
-
 def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
     def labels(image: np.ndarray) -> np.ndarray:
         return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
@@ -130,10 +121,9 @@ def _saved_model(version: Path) -> Predictor:
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     predictor = Predictor(labels, spec.shape[-1], probabilities.shape[-1])
-    card_file = version / "assets.extra" / "model_card.json"
-    if not card_file.is_file():
+    card = read_model_card(version)
+    if card is None:
         return predictor
-    card = json.loads(card_file.read_text(encoding="utf-8"))
     rule = dataclasses.replace(
         predictor.normalization, value_scale=card["normalization"]["value_scale"]
     )
