@@ -112,6 +112,8 @@ class InGraphTiler:
         """What a row of tiles says about the rows it keeps: (kept, width, classes), weighted."""
         width, step = tf.shape(image)[1], self.tiles_per_step
         columns = self._count(width, 1)
+        ys = row.sources()
+        down = tf.reshape(row.weights(), (-1, 1, 1)) if self.geometry.blend else None
         pieces = tf.TensorArray(
             tf.float32,
             size=columns,
@@ -122,8 +124,8 @@ class InGraphTiler:
         def add(output: tf.Tensor, column: tf.Tensor, waiting: tf.Tensor, pieces: tf.TensorArray):
             across = _AxisTile(self.geometry, 1, column, columns, width)
             found = output[row.crop, across.crop]
-            if self.geometry.blend:
-                found *= tf.reshape(row.weights(), (-1, 1, 1))
+            if down is not None:
+                found *= down
                 found *= tf.reshape(across.weights(), (1, -1, 1))
             # Pieces differ in width, and TensorArray.concat joins along the first axis.
             found, waiting = self._finished(tf.transpose(found, (1, 0, 2)), waiting, across)
@@ -133,7 +135,8 @@ class InGraphTiler:
         def body(column: tf.Tensor, waiting: tf.Tensor, pieces: tf.TensorArray):
             present = tf.minimum(columns - column, step)
             numbers = [tf.minimum(column + offset, columns - 1) for offset in range(step)]
-            tiles = tf.stack([self._cut(image, row, number, columns) for number in numbers])
+            across = [_AxisTile(self.geometry, 1, number, columns, width) for number in numbers]
+            tiles = tf.stack([self._cut(image, ys, tile.sources()) for tile in across])
             if step == 1:
                 return add(self._predict(tiles)[0], column, waiting, pieces)
             outputs = self._predict(tiles[:present])
@@ -189,12 +192,8 @@ class InGraphTiler:
         )
         return total / self.symmetries
 
-    def _cut(
-        self, image: tf.Tensor, row: _AxisTile, column: tf.Tensor, columns: tf.Tensor
-    ) -> tf.Tensor:
-        """One tile of an image (H, W, C), mirrored where it reaches outside, as float32."""
-        across = _AxisTile(self.geometry, 1, column, columns, tf.shape(image)[1])
-        ys, xs = row.sources(), across.sources()
+    def _cut(self, image: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor) -> tf.Tensor:
+        """The tile of an image (H, W, C) that shows rows `ys` and columns `xs`, as float32."""
         top, left = tf.reduce_min(ys), tf.reduce_min(xs)
         window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
         tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)

@@ -134,10 +134,9 @@ class StreamingPredictor:
             )
         done = log.finished if log else 0
         sink = _Sink(self, output, target, kind, (height, width))
-        if target is not None and not (done and sink.partial.exists()):
+        if log and target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
             done = 0
-        if log:
             log.record(done)
         with _reporter(progress, len(tiles)) as report:
             report(done)
