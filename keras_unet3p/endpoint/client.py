@@ -392,11 +392,13 @@ def _read_array(path: Path, data: bytes) -> np.ndarray:
 def _decode_array(data: bytes, name: str) -> np.ndarray:
     encoded = np.frombuffer(data, np.uint8)
     try:
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
         if data.startswith(_TIFF):
             _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
             if len(pages) > 1:
                 raise ValueError(f"{name} holds {len(pages)} images; give them one by one.")
+            pixels = pages[0] if pages else None
+        else:
+            pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or more pixels than OpenCV takes
         pixels = None
     if pixels is None:

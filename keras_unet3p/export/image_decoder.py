@@ -47,37 +47,32 @@ class ImageDecoder:
         is_png = _starts_with(encoded, _PNG)
         is_jpeg = _starts_with(encoded, b"\xff\xd8\xff")
         is_bmp = _starts_with(encoded, b"BM")
-        known = tf.debugging.Assert(
+        encoded = _provided(
+            encoded,
             (is_png | is_jpeg | is_bmp) & (tf.strings.length(encoded) >= _SHORTEST),
-            [
-                "image_bytes must hold a PNG, JPEG or BMP image; found",
-                tf.strings.length(encoded),
-                "bytes of something else",
-            ],
+            "image_bytes must hold a PNG, JPEG or BMP image; found",
+            tf.strings.length(encoded),
+            "bytes of something else",
         )
-        with tf.control_dependencies([known]):
-            encoded = tf.identity(encoded)
-        is_plain = tf.cond(is_bmp, lambda: _is_without_palette(encoded), lambda: True)
-        plain = tf.debugging.Assert(is_plain, ["image_bytes holds a BMP with a palette of colours"])
-        with tf.control_dependencies([plain]):
-            encoded = tf.identity(encoded)
+        encoded = _provided(
+            encoded,
+            tf.cond(is_bmp, lambda: _is_without_palette(encoded), lambda: True),
+            "image_bytes holds a BMP with a palette of colours",
+        )
         height, width = tf.cond(
             is_png,
             lambda: _png_size(encoded),
             lambda: tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _bmp_size(encoded)),
         )
-        small_enough = tf.debugging.Assert(
+        encoded = _provided(
+            encoded,
             (height > 0) & (width > 0) & (height <= self.max_pixels // tf.maximum(width, 1)),
-            [
-                "image_bytes must hold 1 to",
-                self.max_pixels,
-                "pixels; found height and width",
-                height,
-                width,
-            ],
+            "image_bytes must hold 1 to",
+            self.max_pixels,
+            "pixels; found height and width",
+            height,
+            width,
         )
-        with tf.control_dependencies([small_enough]):
-            encoded = tf.identity(encoded)
         image = tf.cond(
             is_png,
             lambda: tf.io.decode_png(encoded, channels=0, dtype=tf.uint16),
@@ -112,13 +107,21 @@ class ImageDecoder:
                 lambda: image[:, :, :3],
             )
         else:
-            fits = tf.debugging.Assert(
+            matched = _provided(
+                image,
                 tf.equal(found, self.channels),
-                [f"image must have {self.channels} channels; found", found],
+                f"image must have {self.channels} channels; found",
+                found,
             )
-            with tf.control_dependencies([fits]):
-                matched = tf.identity(image)
         return tf.ensure_shape(matched, (None, None, self.channels))
+
+
+def _provided(
+    tensor: tf.Tensor, condition: tf.Tensor, *message: str | int | tf.Tensor
+) -> tf.Tensor:
+    """`tensor` where the condition holds; else whatever reads it fails with the message."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, list(message))]):
+        return tf.identity(tensor)
 
 
 def _starts_with(encoded: tf.Tensor, prefix: bytes) -> tf.Tensor:
