@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import socket
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 _PREFIX = ".unfinished-"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# Categories of characters that a terminal or a table does not show as themselves: control, format
+# (among them those that reverse the direction of writing), line and paragraph separators, and the
+# surrogates by which Python keeps bytes that are not UTF-8.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @contextlib.contextmanager
@@ -25,14 +35,96 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: file to write. Its folder is made where it is missing.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    with naming_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+        try:
+            temporary = folder / path.name
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the error of a full disk into one that names the file and the space that is left.
+
+    Raises:
+        OSError: with the error number of the original one, ENOSPC or EDQUOT.
+    """
     try:
-        temporary = folder / path.name
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE or getattr(error, "names_space", False):
+            raise
+        free = shutil.disk_usage(_existing_parent(path)).free
+        named = OSError(
+            error.errno,
+            f"no space left to write {printable(path)}: {free / 2**20:.1f} MiB are free there",
+        )
+        named.names_space = True  # type: ignore[attr-defined]  # an outer call leaves it as it is
+        raise named from error
+
+
+def _existing_parent(path: str | os.PathLike[str]) -> Path:
+    parents = Path(path).absolute().parents
+    return next(parent for parent in parents if parent.is_dir())
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
+    """Hold the lock file `path` of the operating system, or be refused at once.
+
+    The lock is gone with the process that holds it, however that ends, so none is ever left over.
+
+    Args:
+        path: the lock file, such as `FOLDER/.lock`; made where it is missing, removed at the end.
+            It holds process and host of whoever holds it.
+        resource: what is locked, for the message: "run folder runs/cells".
+
+    Raises:
+        ValueError: another process holds the lock; the message names its process and host.
+    """
+    path = Path(path)
+    with naming_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path, blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise ValueError(
+                f"{resource} is in use by {_holder(path)}; wait for it to end, or stop it"
+            ) from None
+        try:
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return printable(path.read_text(encoding="utf-8", errors="replace")) or "another process"
+    except OSError:  # Windows lets nobody read a locked file, and the holder may have just gone.
+        return "another process"
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file name (or another foreign text) as it may be printed: one line, no control characters.
+
+    File names hold what their authors wish: escape sequences that reach the terminal, line breaks
+    that forge lines of a report, bytes that are not UTF-8. All of these are written as in a Python
+    string. To print the result with rich, give it as `rich.text.Text` or escape its markup too.
+    """
+    text = os.fspath(name)
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    )
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

@@ -1,5 +1,9 @@
 """Atomic writes."""
 
+import errno
+import subprocess
+import sys
+
 import pytest
 
 from keras_unet3p import files
@@ -40,3 +44,51 @@ def test_leftovers_of_a_killed_run_are_removed_and_nothing_else(tmp_path):
         leftover.mkdir()
         temporary.write_bytes(b"x")
     assert kept.exists()
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_the_free_space(tmp_path):
+    path = tmp_path / "runs" / "best.keras"
+    expected = r"no space left to write .*best\.keras: [0-9.]+ MiB are free there"
+    with (
+        pytest.raises(OSError, match=expected) as raised,
+        files.naming_full_disk(tmp_path / "outer"),
+        files.replacing(path),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.errno == errno.ENOSPC
+    assert list(path.parent.iterdir()) == []
+
+
+def test_other_errors_of_the_system_pass_a_write_unchanged(tmp_path):
+    with pytest.raises(PermissionError, match="no"), files.replacing(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+HOLD = """
+import sys
+from keras_unet3p import files
+with files.locked(sys.argv[1], "the folder"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_is_refused_while_a_process_holds_it_and_gone_when_that_is_killed(tmp_path):
+    lock = tmp_path / "run" / ".lock"
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        expected = rf"^run folder x is in use by process {holder.pid} on \S+; wait"
+        with pytest.raises(ValueError, match=expected), files.locked(lock, "run folder x"):
+            pass
+        holder.kill()
+        holder.wait()
+    with files.locked(lock, "run folder x"):
+        assert lock.exists()
+    assert not lock.exists()
+
+
+def test_foreign_names_are_printed_on_one_line_without_control_characters():
+    assert files.printable("cells/ä – 細胞 [a].png") == "cells/ä – 細胞 [a].png"
+    assert files.printable("a\x1b[31m\nb\u202egnp\udcff") == "a\\x1b[31m\\nb\\u202egnp\\udcff"
