@@ -15,7 +15,7 @@ from keras_unet3p.losses._region_loss import RegionLoss
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
-GRADIENT_FLOOR = 1e-3
+FLOOR = 0.01
 
 
 @compat.register
@@ -25,16 +25,27 @@ class MSSSIM(RegionLoss):
     Wang, Simoncelli and Bovik 2003, equation 7, with values in [0, 1]: the product over five scales
     of the mean contrast-structure term and, at the coarsest, the mean SSIM, raised to the weights
     0.0448, 0.2856, 0.3001, 0.2363, 0.1333; Gaussian window 11x11 of sigma 1.5, C1 = 0.01^2,
-    C2 = 0.03^2, no padding; halving by 2x2 means. The value is that of `tf.image.ssim_multiscale`
-    where that is defined, from 161 pixels a side.
+    C2 = 0.03^2, no padding; halving by 2x2 means.
 
     Smaller images take as many scales as leave the window inside the image (81: 4, 41: 3, 21: 2,
     11: 1), with the weights divided by their sum; below 11 pixels the window shrinks to the image.
     With height or width unknown in the graph the number is found at run time.
 
-    The gradient is finite everywhere. A negative mean term makes the value 0 and the exact gradient
-    infinite or zero; below 0.001 the terms are differentiated as if they were 0.001, which
-    lets an inverted prediction recover.
+    The powers of the formula have an infinite slope where a mean contrast-structure term falls to 0
+    (structures without any correlation), and no value below (opposed ones). The SSIM of the
+    coarsest scale is the mean luminance, which is never below C1 / (1 + C1), times the mean of the
+    contrast-structure terms with luminances as weights. With t one of the contrast-structure means:
+
+    - Where all t are at least 0.01 the value is that of `tf.image.ssim_multiscale`, which is
+      defined from 161 pixels a side.
+    - Below, t is replaced by 0.01^2 / (0.02 - t), which has the same value and slope at 0.01, falls
+      monotonically and stays above 0, and w (0.01 - t)^2 / 2 is added to the loss. There
+      `tf.image.ssim_multiscale` falls to 0 (a loss of 1); this loss is below 1 for uncorrelated
+      structures, and between 1 and 1.51 for wholly opposed ones, from which it leads away.
+
+    So value and gradient belong together everywhere. The magnitudes of the gradient add up to less
+    than 1000 over the pixels of an image (the largest found are those of an empty prediction of a
+    full mask: 780).
 
     Per-pixel `sample_weight` does not reach this loss. Ignored pixels are 0 in both images.
 
@@ -47,27 +58,25 @@ class MSSSIM(RegionLoss):
     default_name = "ms_ssim"
 
     def class_values(self, batch: Batch):
-        truth, probabilities = batch.truth, batch.probabilities
+        truth, probabilities = batch.truth, tf.clip_by_value(batch.probabilities, 0.0, 1.0)
         if batch.valid is not None:
             probabilities *= batch.valid
-        # Rounding may leave the similarity of equal images a few units above 1.
-        return tf.nn.relu(1.0 - multi_scale_ssim(truth, probabilities))
+        return multi_scale_dissimilarity(truth, probabilities)
 
 
-def multi_scale_ssim(truth, probabilities) -> Any:
-    """Multi-scale SSIM, (B, K) in [0, 1], of two (B, H, W, K) float32 tensors in [0, 1]."""
+def multi_scale_dissimilarity(truth, probabilities) -> Any:
+    """The loss, (B, K), of two (B, H, W, K) tensors of one floating type with values in [0, 1]."""
     height, width = probabilities.shape[1:3]
     if height is None or width is None:
         return _with_unknown_size(truth, probabilities)
     num_scales = number_of_scales(min(height, width))
-    terms = []
-    for scale in range(num_scales):
-        if scale:
-            truth, probabilities = _halved(truth), _halved(probabilities)
-        contrast_structure, similarity = _ssim_means(truth, probabilities)
-        terms.append(similarity if scale == num_scales - 1 else contrast_structure)
-    weights = _WEIGHTS[num_scales - 1, :num_scales]
-    return _weighted_product(tf.stack(terms, axis=-1), tf.constant(weights))
+    structures = []
+    for _ in range(num_scales - 1):
+        structures.append(_structure_and_luminance(truth, probabilities)[0])
+        truth, probabilities = _halved(truth), _halved(probabilities)
+    _, structure, luminance = _structure_and_luminance(truth, probabilities)
+    weights = tf.constant(_WEIGHTS[num_scales - 1, :num_scales], truth.dtype)
+    return _dissimilarity(tf.stack([*structures, structure], -1), luminance, weights, weights[-1])
 
 
 def number_of_scales(side: int) -> int:
@@ -85,40 +94,58 @@ def _with_unknown_size(truth, probabilities):
     tiny), with the weight 0. Branches would cost more, and XLA would compile the impossible ones.
     """
     shortest = tf.reduce_min(tf.shape(probabilities)[1:3])
-    fits = [tf.constant(True)]
-    for scale in range(1, len(SCALE_WEIGHTS)):
-        fits.append(shortest > 2**scale * (WINDOW - 1))  # ceil(shortest / 2^scale) >= WINDOW
-    terms = []
-    for scale, fit in enumerate(fits):
+    # ceil(shortest / 2^scale) >= WINDOW
+    fits = [shortest > 2**scale * (WINDOW - 1) for scale in range(1, len(SCALE_WEIGHTS))]
+    num_scales = 1 + tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
+    structures, luminance = [], tf.ones((), truth.dtype)
+    for scale in range(len(SCALE_WEIGHTS)):
         if scale:
             truth = _padded_to_window(_halved(truth))
             probabilities = _padded_to_window(_halved(probabilities))
-        contrast_structure, similarity = _ssim_means(truth, probabilities)
-        continues = fits[scale + 1] if scale + 1 < len(fits) else tf.constant(False)
-        is_last = tf.logical_and(fit, tf.logical_not(continues))
-        terms.append(tf.where(is_last, similarity, contrast_structure))
-    num_scales = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
-    return _weighted_product(tf.stack(terms, axis=-1), tf.constant(_WEIGHTS)[num_scales - 1])
+        plain, weighted, mean_luminance = _structure_and_luminance(truth, probabilities)
+        is_last = tf.equal(num_scales, scale + 1)
+        structures.append(tf.where(is_last, weighted, plain))
+        luminance = tf.where(is_last, mean_luminance, luminance)
+    weights = tf.constant(_WEIGHTS, truth.dtype)[num_scales - 1]
+    return _dissimilarity(tf.stack(structures, -1), luminance, weights, weights[num_scales - 1])
 
 
-def _ssim_means(x, y):
-    """Means over an image of the contrast-structure term and of the whole SSIM, (B, K) each."""
-    # Variances do not change with a shift, and lose less to rounding about the middle of the range.
-    x, y = x - 0.5, y - 0.5
-    maps = _gaussian_filtered(tf.concat([x, y, x * y, x * x + y * y], axis=0))
-    mean_x, mean_y, mean_xy, mean_squares = tf.split(maps, 4, axis=0)
-    covariance = mean_xy - mean_x * mean_y
-    variances = mean_squares - (mean_x * mean_x + mean_y * mean_y)
-    mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
-    luminance = (2.0 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
-    contrast_structure = (2.0 * covariance + C2) / (variances + C2)
-    contrast_structure_mean = tf.reduce_mean(contrast_structure, axis=(1, 2))
-    similarity = tf.reduce_mean(luminance * contrast_structure, axis=(1, 2))
-    # Where structures are opposed, a better luminance makes their product worse. There the sum
-    # gives the direction.
-    direction = contrast_structure_mean + tf.reduce_mean(luminance, axis=(1, 2))
-    opposed = direction + tf.stop_gradient(similarity - direction)
-    return contrast_structure_mean, tf.where(similarity > GRADIENT_FLOOR, similarity, opposed)
+def _structure_and_luminance(x, y):
+    """Means over an image, (B, K) each, of one scale's terms.
+
+    The contrast-structure term, the same with the luminance term as weights, and the luminance
+    term. The product of the last two is the mean SSIM.
+    """
+    # With d = y - x, the sum of the variances of x and y is var(d) + 2 cov(x, y), and that of the
+    # squared means is (mean d)^2 + 2 (mean x) (mean y). Both terms are then exactly 1 where d is 0,
+    # and what rounding does to a covariance is scaled down by the distance of the terms from 1. A
+    # variance does not change with a shift, and loses less to rounding about 0.
+    difference = y - x
+    shift = tf.stop_gradient(tf.reduce_mean(difference, axis=(1, 2), keepdims=True))
+    difference -= shift
+    maps = _gaussian_filtered(tf.concat([x, difference, x * y, difference * difference], axis=0))
+    mean_x, mean_difference, mean_xy, mean_squares = tf.split(maps, 4, axis=0)
+    variance = mean_squares - mean_difference * mean_difference
+    mean_difference += shift
+    mean_y = mean_x + mean_difference
+    contrast = 2.0 * (mean_xy - mean_x * mean_y) + C2
+    structure = contrast / (contrast + variance)
+    bright = 2.0 * mean_x * mean_y + C1
+    luminance = bright / (bright + mean_difference * mean_difference)
+    mean_luminance = tf.reduce_mean(luminance, axis=(1, 2))
+    weighted = tf.reduce_mean(luminance * structure, axis=(1, 2)) / mean_luminance
+    return tf.reduce_mean(structure, axis=(1, 2)), weighted, mean_luminance
+
+
+def _dissimilarity(structures, luminance, weights, luminance_weight):
+    """1 - luminance^v product t^w, continued below the floor, of means (B, K, scales), (B, K)."""
+    opposed = tf.nn.relu(FLOOR - structures)
+    continued = tf.where(opposed > 0.0, FLOOR**2 / (FLOOR + opposed), structures)
+    logarithm = tf.reduce_sum(weights * tf.math.log(continued), axis=-1)
+    logarithm += luminance_weight * tf.math.log(luminance)
+    penalty = tf.reduce_sum(weights * opposed * opposed, axis=-1) / 2.0
+    # Rounding may leave the similarity of equal images a few units above 1.
+    return tf.nn.relu(-tf.math.expm1(logarithm)) + penalty
 
 
 def _gaussian_filtered(images):
@@ -131,7 +158,8 @@ def _gaussian_filtered(images):
     for _ in range(2):
         batch, height, width, channels = _sizes(images)
         window = tf.minimum(WINDOW, height) if tf.is_tensor(height) else min(WINDOW, height)
-        kernel = tf.reshape(tf.constant(_WINDOWS)[window, :window], [window, 1, 1, 1])
+        kernel = tf.constant(_WINDOWS, images.dtype)[window, :window]
+        kernel = tf.reshape(kernel, [window, 1, 1, 1])
         rows = tf.nn.depthwise_conv2d(
             tf.reshape(images, [batch, height, 1, width * channels]),
             tf.tile(kernel, [1, 1, width * channels, 1]),
@@ -189,16 +217,3 @@ def _halved(images):
 def _padded_to_window(images):
     missing: Any = tf.unstack(tf.nn.relu(WINDOW - tf.shape(images)[1:3]))
     return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
-
-
-@tf.custom_gradient
-def _weighted_product(terms, weights) -> Any:
-    """Product of relu(terms) ** weights over the last axis, with a bounded gradient in `terms`."""
-    value = tf.reduce_prod(tf.pow(tf.nn.relu(terms), weights), axis=-1)
-
-    def gradient(upstream):
-        floored = tf.maximum(terms, GRADIENT_FLOOR)
-        product = tf.reduce_prod(tf.pow(floored, weights), axis=-1, keepdims=True)
-        return tf.expand_dims(upstream, -1) * product * weights / floored, None
-
-    return value, gradient

@@ -11,7 +11,7 @@ from keras_unet3p.losses import ClDice, Dice
 from keras_unet3p.losses.cl_dice import soft_skeleton
 
 
-def skeleton_in_numpy(image, iterations):
+def skeleton_in_numpy(image, iterations, rest=True):
     cross = ndimage.generate_binary_structure(2, 1)
 
     def opened(values):
@@ -24,7 +24,7 @@ def skeleton_in_numpy(image, iterations):
         removed = np.maximum(image - opened(image), 0)
         skeleton = skeleton + removed * (1 - skeleton)
     image = ndimage.grey_erosion(image, footprint=cross, mode="constant", cval=np.inf)
-    return skeleton + image * (1 - skeleton)
+    return skeleton + (np.maximum(2 * image - 1, 0) * (1 - skeleton) if rest else 0)
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
@@ -48,6 +48,28 @@ def test_formula_on_random_probabilities():
     for alpha in (0.0, 0.5, 1.0):
         value = ClDice(alpha)(mask[None], p[None, ..., None])
         np.testing.assert_allclose(value, (1 - alpha) * dice + alpha * centreline, rtol=1e-5)
+
+
+def published_loss(mask, p, iterations):
+    """clDice of the authors' code (soft_cldice, smooth = 1), whose skeletons have no rest."""
+    skeleton_p, skeleton_g = (skeleton_in_numpy(a, iterations, rest=False) for a in (p, mask))
+    precision = ((skeleton_p * mask).sum() + 1) / (skeleton_p.sum() + 1)
+    sensitivity = ((skeleton_g * p).sum() + 1) / (skeleton_g.sum() + 1)
+    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.9), (0.02, 0.98), (0.4, 0.6), (0.0, 1.0)])
+def test_equals_the_published_code_on_thin_structures_with_soft_backgrounds(low, high):
+    mask = np.zeros((48, 64))
+    mask[10:13, 4:60] = mask[20:44, 30:35] = 1
+    broken = mask.copy()
+    broken[10:13, 20:24] = 0
+    losses = []
+    for shape in (mask, broken):
+        p = low + (high - low) * shape
+        losses.append(float(ClDice(1.0)(mask[None], p[None, ..., None])))
+        assert losses[-1] == pytest.approx(published_loss(mask, p, 3), abs=1e-5)
+    assert losses[1] > losses[0] + 0.005  # a gap is seen
 
 
 def test_skeleton_of_a_bar_runs_along_its_middle():
