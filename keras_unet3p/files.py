@@ -18,6 +18,8 @@ import filelock
 
 _PREFIX = ".unfinished-"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_BLOCK = 2**20
 # Categories of characters that a terminal or a table does not show as themselves: control, format
 # (among them those that reverse the direction of writing), line and paragraph separators, and the
 # surrogates by which Python keeps bytes that are not UTF-8.
@@ -65,6 +67,29 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
         )
         named.names_space = True  # type: ignore[attr-defined]  # an outer call leaves it as it is
         raise named from error
+
+
+def reserve_space(path: str | os.PathLike[str], size: int) -> None:
+    """Have the file system keep room for all `size` bytes of a file, which grows to them.
+
+    A file that was only declared longer has holes, and writing into one through a memory map on a
+    full disk kills the process (SIGBUS). What the file holds stays.
+
+    Args:
+        path: an existing file, not longer than `size`.
+        size: bytes.
+
+    Raises:
+        OSError: ENOSPC or EDQUOT; the message names the file and the space that is left.
+    """
+    with naming_full_disk(path), open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except (AttributeError, OSError) as error:  # the system, or the file system, has it not
+            if getattr(error, "errno", errno.EOPNOTSUPP) not in _NOT_SUPPORTED:
+                raise
+            for start in range(file.seek(0, os.SEEK_END), size, _BLOCK):
+                file.write(bytes(min(_BLOCK, size - start)))
 
 
 def _existing_parent(path: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,7 @@
 """Atomic writes."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -92,3 +93,18 @@ def test_a_lock_is_refused_while_a_process_holds_it_and_gone_when_that_is_killed
 def test_foreign_names_are_printed_on_one_line_without_control_characters():
     assert files.printable("cells/ä – 細胞 [a].png") == "cells/ä – 細胞 [a].png"
     assert files.printable("a\x1b[31m\nb\u202egnp\udcff") == "a\\x1b[31m\\nb\\u202egnp\\udcff"
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_reserved_space_belongs_to_the_file_and_what_it_holds_stays(
+    tmp_path, monkeypatch, supported
+):
+    if not supported:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    path = tmp_path / "a"
+    path.write_bytes(b"head")
+    size = 3 * 2**20 + 5
+    files.reserve_space(path, size)
+    assert path.read_bytes() == b"head" + bytes(size - 4)
+    if hasattr(path.stat(), "st_blocks"):
+        assert path.stat().st_blocks * 512 >= size
