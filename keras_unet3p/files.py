@@ -152,6 +152,14 @@ def printable(name: str | os.PathLike[str]) -> str:
     )
 
 
+def reason(error: BaseException) -> str:
+    """What an error says, as one printable line: libraries' errors run over many."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[0]) if lines else type(error).__name__
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Remove what killed runs left half written in a folder."""
     for path in Path(folder).glob(f"{_PREFIX}*"):

@@ -377,9 +377,14 @@ def test_a_full_disk_does_not_kill_the_process(tmp_path):
         """
     )
     # In name spaces of their own, so that an ordinary user may mount, and nothing stays mounted.
-    inside = f"{shlex.join(mount)} && exec {shlex.join([sys.executable, '-c', script])} {disk}/m.npy"
+    inside = (
+        f"{shlex.join(mount)} && exec {shlex.join([sys.executable, '-c', script])} {disk}/m.npy"
+    )
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
-    if shutil.which("unshare") is None or subprocess.run([*unshare, *mount], check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, *mount], check=False).returncode
+    ):
         pytest.skip("file systems cannot be mounted here")
     found = subprocess.run(
         [*unshare, "sh", "-c", inside], capture_output=True, text=True, check=False
