@@ -37,8 +37,8 @@ class RunJournal:
                 self.finished = int(lines[-1]) if len(lines) > 1 else 0
             except (ValueError, TypeError) as error:
                 raise ValueError(
-                    f"{printable(path)} is damaged, or no journal of a prediction ({error}); delete "
-                    "it to start anew"
+                    f"{printable(path)} is damaged, or no journal of a prediction ({error}); "
+                    "delete it to start anew"
                 ) from None
             self._check(found, parameters)
         content = "".join(f"{line}\n" for line in (json.dumps(parameters), self.finished))
@@ -73,6 +73,6 @@ class RunJournal:
         for key in {**found, **parameters}:
             if found.get(key) != parameters.get(key):
                 raise ValueError(
-                    f"{printable(self.path)} is of a run with {key} = {found.get(key)!r}, this one has "
-                    f"{parameters.get(key)!r}; delete it to start anew"
+                    f"{printable(self.path)} is of a run with {key} = {found.get(key)!r}, this "
+                    f"one has {parameters.get(key)!r}; delete it to start anew"
                 )

@@ -278,10 +278,8 @@ class _Sink:
         largest = None
         if self._kind == "classes":
             largest = max(values.shape[-1] - 1, 1)
-            if values.shape[-1] == 1:
-                ids = values[..., 0] >= self._threshold
-            else:
-                ids = values.argmax(-1)
+            single = values.shape[-1] == 1
+            ids = values[..., 0] >= self._threshold if single else values.argmax(-1)
             values = ids.astype(np.min_scalar_type(largest))
         array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values

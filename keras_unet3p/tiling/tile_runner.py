@@ -126,8 +126,8 @@ class _SavedModelRunner:
         card = read_model_card(folder)
         if card is None:
             raise ValueError(
-                f"{printable(folder)} must be a folder that export_savedmodel wrote (SavedModel with "
-                f"{CARD_FILE}), found none there"
+                f"{printable(folder)} must be a folder that export_savedmodel wrote (SavedModel "
+                f"with {CARD_FILE}), found none there"
             )
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:

@@ -108,8 +108,8 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     if version is not None:
         return _saved_model(version)
     raise ValueError(
-        f"{printable(name)} is no run folder (config.json), .keras file, exported model (saved_model.pb) or "
-        "endpoint URL (http://..., grpc://...)"
+        f"{printable(name)} is no run folder (config.json), .keras file, exported model "
+        "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
     )
 
 

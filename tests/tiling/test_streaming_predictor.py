@@ -315,7 +315,7 @@ def test_two_runs_to_one_file_are_refused_and_the_first_stays_whole(tmp_path, sh
     def start_another(done: int, total: int) -> None:
         if done == 3:
             another = StreamingPredictor(Echo(fail_at=2), geometry=GEOMETRIES[0])
-            with pytest.raises(ValueError) as raised:
+            with pytest.raises(ValueError, match="in use") as raised:
                 another.predict(image, kind="probabilities", progress=False, **second)
             refused.append(str(raised.value))
 
@@ -377,14 +377,11 @@ def test_a_full_disk_does_not_kill_the_process(tmp_path):
         """
     )
     # In name spaces of their own, so that an ordinary user may mount, and nothing stays mounted.
-    inside = (
-        f"{shlex.join(mount)} && exec {shlex.join([sys.executable, '-c', script])} {disk}/m.npy"
-    )
+    write = [sys.executable, "-c", script, str(disk / "m.npy")]
+    inside = f"{shlex.join(mount)} && exec {shlex.join(write)}"
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*unshare, *mount], check=False).returncode
-    ):
+    has_unshare = shutil.which("unshare") is not None
+    if not has_unshare or subprocess.run([*unshare, *mount], check=False).returncode:
         pytest.skip("file systems cannot be mounted here")
     found = subprocess.run(
         [*unshare, "sh", "-c", inside], capture_output=True, text=True, check=False

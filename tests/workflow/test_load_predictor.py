@@ -49,6 +49,7 @@ def _bytes_changed(change):
     return lambda source, target: target.write_bytes(change(source.read_bytes()))
 
 
+ESCAPE = b"Unknown\\u001b[31m"
 DAMAGES = {
     "empty": _bytes_changed(lambda data: b""),
     "cut": _bytes_changed(lambda data: data[: len(data) // 2]),
@@ -56,11 +57,11 @@ DAMAGES = {
     "no JSON": _part_replaced("config.json", lambda part: b"{" + part),
     "other JSON": _part_replaced("config.json", lambda part: b"[]"),
     "unknown class": _part_replaced(
-        None, "config.json", lambda part: part.replace(b"SegmentationModel", b"Unknown\\u001b[31m")
+        "config.json", lambda part: part.replace(b"SegmentationModel", ESCAPE)
     ),
     "no configuration": _part_replaced("config.json", lambda part: None),
     "no weights": _part_replaced("model.weights.h5", lambda part: None),
-    "cut weights": _part_replaced(None, "model.weights.h5", lambda part: part[: len(part) // 2]),
+    "cut weights": _part_replaced("model.weights.h5", lambda part: part[: len(part) // 2]),
 }
 
 
