@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from keras_unet3p.data._sources import list_files, stem
+from keras_unet3p.data._decode import count_images
+from keras_unet3p.data._sources import image_names, list_files, shared_names, stem
 
 
 def list_images(images: str | os.PathLike) -> dict[str, Path]:
@@ -22,3 +24,20 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
             )
         found[name] = path
     return found
+
+
+def name_images(files: Mapping[str, Path]) -> dict[Path, list[str]]:
+    """What the images of each file are called: as the file, and `NAME_000` and so on in a stack.
+
+    Args:
+        files: from `list_images`.
+
+    Raises:
+        ValueError: a file cannot be read, or two images have one name: `a.tif`, a stack, gives
+            `a_000`, and so does `a_000.png`.
+    """
+    names = {file: image_names(name, count_images(file)) for name, file in files.items()}
+    problems = shared_names((name, str(file)) for file, own in names.items() for name in own)
+    if problems:
+        raise ValueError(problems[0])
+    return names
