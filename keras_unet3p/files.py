@@ -212,8 +212,10 @@ def fitting_name(
 
 def reason(error: BaseException) -> str:
     """What an error says, as one printable line: libraries' errors run over many."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    if isinstance(error, OSError) and error.strerror:
+        named = isinstance(error.filename, (str, bytes, os.PathLike))
+        name = f"{os.fsdecode(error.filename)}: " if named else ""
+        return printable(f"{name}{error.strerror}")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[0]) if lines else type(error).__name__
 
