@@ -212,7 +212,7 @@ class Client:
         Raises:
             ValueError: when image, output, geometry or journal does not fit, or another process
                 writes to output or journal.
-            OSError: when the disk is full, before the first request.
+            OSError: when the disk is full.
             EndpointError: as `predict`; what is finished stays in `output` and `journal`.
         """
         from keras_unet3p.endpoint.large_image import predict_large
