@@ -166,4 +166,4 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
             f"written as {printable(suffix) or 'a file without a suffix'}; PNG holds it"
         )
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded[1])
+        temporary.write_bytes(encoded[1].tobytes())

@@ -153,12 +153,12 @@ def shared_names(named: Iterable[tuple[str, str]]) -> list[str]:
     origins: dict[str, str] = {}
     problems = []
     for name, origin in named:
-        first = origins.setdefault(name, origin)
-        if first is not origin:
+        if name in origins:
             problems.append(
-                f"{first}, {origin}: share the name {name!r}; rename a file, since the results are "
-                "named after it"
+                f"{origins[name]}, {origin}: share the name {name!r}; rename a file, since the "
+                "results are named after it"
             )
+        origins.setdefault(name, origin)
     return problems
 
 

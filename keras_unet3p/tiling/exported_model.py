@@ -53,6 +53,8 @@ def load_exported_model(version: Path, *signatures: str) -> Any:
 
     try:
         loaded: Any = tf.saved_model.load(str(version))
+    except (MemoryError, PermissionError):
+        raise
     except Exception as error:  # of many kinds: each reader of its parts has its own
         raise ValueError(
             f"{printable(version)} cannot be loaded as a SavedModel ({reason(error)}): damaged or "

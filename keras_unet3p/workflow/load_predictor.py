@@ -72,6 +72,8 @@ def load_network(path: Path) -> Any:
     """
     try:
         return keras.models.load_model(path, compile=False)
+    except (MemoryError, PermissionError):
+        raise
     except Exception as error:  # of many kinds: each part of the archive has its own reader
         others = sorted(other for other in path.parent.glob("last-epoch-*.keras") if other != path)
         instead = f"take {printable(others[-1])} instead, or " if others else ""
