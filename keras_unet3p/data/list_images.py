@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from keras_unet3p.data._decode import count_images
 from keras_unet3p.data._sources import image_names, list_files, shared_names, stem
 
 
@@ -26,18 +25,19 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
     return found
 
 
-def name_images(files: Mapping[str, Path]) -> dict[Path, list[str]]:
+def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[str, list[str]]:
     """What the images of each file are called: as the file, and `NAME_000` and so on in a stack.
 
     Args:
         files: from `list_images`.
+        counts: how many images each of them holds, by the same names.
 
     Raises:
-        ValueError: a file cannot be read, or two images have one name: `a.tif`, a stack, gives
-            `a_000`, and so does `a_000.png`.
+        ValueError: two images have one name: `a.tif`, a stack, gives `a_000`, and so does
+            `a_000.png`.
     """
-    names = {file: image_names(name, count_images(file)) for name, file in files.items()}
-    problems = shared_names((name, str(file)) for file, own in names.items() for name in own)
+    names = {name: image_names(name, counts[name]) for name in files}
+    problems = shared_names((own, str(files[name])) for name in files for own in names[name])
     if problems:
         raise ValueError(problems[0])
     return names

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_unet3p import data, pictures
+from keras_unet3p.data._decode import count_images
 from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 
@@ -41,14 +42,14 @@ def predict(
     """
     files = data.list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
-    names = data.name_images(files)
+    names = data.name_images(files, {name: count_images(file) for name, file in files.items()})
     out = make_output_folder(out)
     masks = _mask_names(files, names, out)
     predictor = load_predictor(model, tile_size=tile_size)
     written = []
-    for file, file_names in masks.items():
+    for stem, file in files.items():
         stack = data.read_image(file, value_scale=predictor.normalization.value_scale)
-        for name, image in zip(file_names, stack, strict=True):
+        for name, image in zip(masks[stem], stack, strict=True):
             _check_channels(file, image, predictor.num_channels)
             labels = predictor.labels(image)
             # As 0 and 255, which viewers show and which `train` reads again.
@@ -62,16 +63,16 @@ def predict(
 
 
 def _mask_names(
-    files: Mapping[str, Path], names: Mapping[Path, list[str]], out: Path
-) -> dict[Path, list[str]]:
+    files: Mapping[str, Path], names: Mapping[str, list[str]], out: Path
+) -> dict[str, list[str]]:
     """The file names of the masks, each of which is a file of its own in `out`."""
     folds_case = ignores_case(out)
-    masks: dict[Path, list[str]] = {}
+    masks: dict[str, list[str]] = {}
     origins: dict[str, Path] = {}
     for stem, file in files.items():
-        endings = [name.removeprefix(stem) for name in names[file]]
-        masks[file] = [fitting_name(out, stem, suffix=f"{ending}.png") for ending in endings]
-        for name in masks[file]:
+        endings = [name.removeprefix(stem) for name in names[stem]]
+        masks[stem] = [fitting_name(out, stem, suffix=f"{ending}.png") for ending in endings]
+        for name in masks[stem]:
             first = origins.setdefault(name.casefold() if folds_case else name, file)
             if first != file:
                 raise ValueError(
