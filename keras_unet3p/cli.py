@@ -13,8 +13,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_unet3p._version import __version__
+from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.endpoint.extra import MissingExtraError
+from keras_unet3p.errors import ProblemsError
+from keras_unet3p.files import printable, reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +28,8 @@ app = typer.Typer(
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
 )
 _console = Console()
+# What the user can mend; whatever else is raised is a mistake of ours and keeps its traceback.
+_REFUSALS = (ValueError, OSError, MemoryError, EndpointError, MissingExtraError)
 
 
 class Architecture(str, Enum):
@@ -151,7 +158,8 @@ def train(
         strategy=strategy,
         mixed_precision=mixed_precision,
     )
-    _console.print(f"best model   {best}\npictures     {out / 'validation' / 'pictures'}")
+    _say(f"best model   {printable(best)}")
+    _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 
 @app.command()
@@ -170,7 +178,7 @@ def evaluate(
     )
     _print_report(report)
     if out is not None:
-        _console.print(f"written to {out}")
+        _say(f"written to {printable(out)}")
 
 
 @app.command()
@@ -186,7 +194,7 @@ def predict(
     """Segment images of any size."""
     workflow = _workflow()
     written = workflow.predict(model, images, out=out, overlays=overlays, tile_size=tile_size)
-    _console.print(f"{len(written)} masks in {out}")
+    _say(f"{len(written)} masks in {printable(out)}")
 
 
 @app.command()
@@ -199,7 +207,7 @@ def export(
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
     workflow = _workflow()
     folder = workflow.export(run, out, tile_size=tile_size, version=version)
-    _console.print(f"{folder}\n\nserve it with\n  unet3p serve {folder.parent}")
+    _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 
 @app.command()
@@ -213,12 +221,11 @@ def serve(
     workflow = _workflow()
 
     def ready(server) -> None:
-        _console.print(
-            f"REST  {server.url}/v1/models/{model.resolve().name}:predict\n"
+        _say(
+            f"REST  {server.url}/v1/models/{printable(model.resolve().name)}:predict\n"
             f"gRPC  {server.grpc_address}\n"
             f"page  {server.url}/\n"
-            "for development, not for production; stop with Ctrl-C",
-            highlight=False,
+            "for development, not for production; stop with Ctrl-C"
         )
 
     workflow.serve(model, host=host, port=port, grpc_port=grpc_port, on_ready=ready)
@@ -259,11 +266,18 @@ def _workflow():
 def _print_report(report: dict) -> None:
     table = Table("image", *report["columns"])
     for row in report["images"]:
-        table.add_row(row["name"], *(_number(row.get(column)) for column in report["columns"]))
+        # As a text: in a string, rich takes what stands in brackets for its markup.
+        name = Text(printable(row["name"]))
+        table.add_row(name, *(_number(row.get(column)) for column in report["columns"]))
     table.add_section()
     overall = report["overall"]
     table.add_row("overall", *(_number(overall.get(column)) for column in report["columns"]))
     _console.print(table)
+
+
+def _say(text: str) -> None:
+    """Print lines as they are, without rich's markup; names in them are `printable`."""
+    _console.print(Text(text), soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
@@ -274,6 +288,17 @@ def main() -> None:
     """Run the command; a refused input is a line on the standard error stream, not a traceback."""
     try:
         app()
-    except ValueError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+    except _REFUSALS as error:
+        message = Text(f"error: {_message(error)}", style="red")
+        Console(stderr=True).print(message, soft_wrap=True)
         raise SystemExit(2) from None
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, ProblemsError):
+        return str(error)
+    if isinstance(error, OSError):
+        return reason(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {reason(error)}"
+    return printable(str(error))

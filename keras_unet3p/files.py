@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,9 @@ import filelock
 
 _PREFIX = ".unfinished-"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_BLOCK = 2**20
+_LONGEST_NAME = 255  # bytes, of every common file system
 # Categories of characters that a terminal or a table does not show as themselves: control, format
 # (among them those that reverse the direction of writing), line and paragraph separators, and the
 # surrogates by which Python keeps bytes that are not UTF-8.
@@ -65,6 +69,29 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
         )
         named.names_space = True  # type: ignore[attr-defined]  # an outer call leaves it as it is
         raise named from error
+
+
+def reserve_space(path: str | os.PathLike[str], size: int) -> None:
+    """Have the file system keep room for all `size` bytes of a file, which grows to them.
+
+    A file that was only declared longer has holes, and writing into one through a memory map on a
+    full disk kills the process (SIGBUS). What the file holds stays.
+
+    Args:
+        path: an existing file, not longer than `size`.
+        size: bytes.
+
+    Raises:
+        OSError: ENOSPC or EDQUOT; the message names the file and the space that is left.
+    """
+    with naming_full_disk(path), open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except (AttributeError, OSError) as error:  # the system, or the file system, has it not
+            if getattr(error, "errno", errno.EOPNOTSUPP) not in _NOT_SUPPORTED:
+                raise
+            for start in range(file.seek(0, os.SEEK_END), size, _BLOCK):
+                file.write(bytes(min(_BLOCK, size - start)))
 
 
 def _existing_parent(path: str | os.PathLike[str]) -> Path:
@@ -125,6 +152,72 @@ def printable(name: str | os.PathLike[str]) -> str:
         else character
         for character in text
     )
+
+
+def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> Path:
+    """Make a folder for results and see that it takes files, before the work for them begins.
+
+    Raises:
+        ValueError: it cannot be made or written to; the message names the argument.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=path):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(
+            f"{argument}: {printable(path)} is a file, or in the place of one; expected a folder"
+        ) from error
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+        raise ValueError(
+            f"{argument}: {printable(path)} cannot be written to ({error.strerror}); expected a "
+            "folder that files can be made in"
+        ) from error
+    return path
+
+
+def ignores_case(folder: str | os.PathLike[str]) -> bool:
+    """Whether names that differ in upper and lower case alone are one file in this folder."""
+    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder) as probe:
+        path = Path(probe.name)
+        return path.with_name(path.name.upper()).exists()
+
+
+def fitting_name(
+    folder: str | os.PathLike[str], name: str, *, prefix: str = "", suffix: str = ""
+) -> str:
+    """`prefix + name + suffix`, with the name cut where the file system takes none as long.
+
+    Names that differ stay different: one that is cut ends with a digest of the whole.
+
+    Args:
+        folder: where the file will be; it exists.
+    """
+    try:
+        longest = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        longest = _LONGEST_NAME
+    room = longest - len(os.fsencode(prefix + suffix))
+    whole = os.fsencode(name)
+    if len(whole) > room:
+        mark = "~" + hashlib.sha256(whole).hexdigest()[:8]
+        while len(os.fsencode(name)) > room - len(mark):
+            name = name[:-1]
+        name += mark
+    return f"{prefix}{name}{suffix}"
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, as one printable line: libraries' errors run over many."""
+    if isinstance(error, OSError) and error.strerror:
+        named = isinstance(error.filename, (str, bytes, os.PathLike))
+        name = f"{os.fsdecode(error.filename)}: " if named else ""
+        return printable(f"{name}{error.strerror}")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[0]) if lines else type(error).__name__
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from keras_unet3p.files import replacing
+from keras_unet3p.files import printable, replacing
 
 TRUTH_COLOUR = (255, 176, 0)
 PREDICTION_COLOUR = (0, 190, 255)
@@ -143,10 +144,26 @@ def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
-    """Write an RGB picture or a grey image (uint8 or uint16) atomically; the suffix decides."""
+    """Write an RGB picture or a grey image (uint8 or uint16) atomically; the suffix decides.
+
+    OpenCV never sees the name: one whose bytes are not UTF-8 would end the process.
+
+    Raises:
+        ValueError: OpenCV has no format of this suffix, or the format does not hold the picture.
+        OSError: the file cannot be written.
+    """
     picture = np.asarray(picture)
     if picture.ndim == 3:
         picture = picture[..., ::-1]  # OpenCV writes BGR
+    suffix = Path(path).suffix
+    try:
+        encoded = suffix.isascii() and cv2.imencode(suffix, np.ascontiguousarray(picture))
+    except cv2.error:
+        encoded = None
+    if not encoded or not encoded[0]:
+        raise ValueError(
+            f"{printable(path)}: a picture of {picture.dtype} and shape {picture.shape} cannot be "
+            f"written as {printable(suffix) or 'a file without a suffix'}; PNG holds it"
+        )
     with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), picture):
-            raise ValueError(f"{path}: the picture could not be written")
+        temporary.write_bytes(encoded[1].tobytes())

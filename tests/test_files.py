@@ -1,10 +1,15 @@
 """Atomic writes."""
 
 import errno
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given, settings
 
 from keras_unet3p import files
 
@@ -92,3 +97,75 @@ def test_a_lock_is_refused_while_a_process_holds_it_and_gone_when_that_is_killed
 def test_foreign_names_are_printed_on_one_line_without_control_characters():
     assert files.printable("cells/ä – 細胞 [a].png") == "cells/ä – 細胞 [a].png"
     assert files.printable("a\x1b[31m\nb\u202egnp\udcff") == "a\\x1b[31m\\nb\\u202egnp\\udcff"
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_reserved_space_belongs_to_the_file_and_what_it_holds_stays(
+    tmp_path, monkeypatch, supported
+):
+    if not supported:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    path = tmp_path / "a"
+    path.write_bytes(b"head")
+    size = 3 * 2**20 + 5
+    files.reserve_space(path, size)
+    assert path.read_bytes() == b"head" + bytes(size - 4)
+    if hasattr(path.stat(), "st_blocks"):
+        assert path.stat().st_blocks * 512 >= size
+
+
+@settings(max_examples=25)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=300))
+def test_a_cut_name_fits_and_is_a_file(name):
+    with tempfile.TemporaryDirectory() as folder:
+        fitting = files.fitting_name(folder, name, prefix="0000_", suffix="_000.png")
+        (Path(folder) / fitting).write_bytes(b"")
+    assert fitting.startswith("0000_")
+    assert fitting.endswith("_000.png")
+    if len(name.encode()) <= 255 - len("0000__000.png"):
+        assert fitting == f"0000_{name}_000.png"
+
+
+def test_cut_names_differ_where_names_do(tmp_path):
+    names = ["n" * 248 + end for end in ("a", "b", "ab")] + ["ä" * 130, "ä" * 131, "\udcff" * 260]
+    cut = {files.fitting_name(tmp_path, name, suffix=".png") for name in names}
+    assert len(cut) == len(names)
+    for name in cut:
+        (tmp_path / name).write_bytes(b"")
+
+
+def test_an_output_folder_is_made_and_what_is_none_is_refused(tmp_path, monkeypatch):
+    made = files.make_output_folder(tmp_path / "a" / "b")
+    assert made.is_dir()
+    assert list(made.iterdir()) == []
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match=r"^out: \S*file\S* is a file, or in the place of one"):
+            files.make_output_folder(path)
+
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(ValueError, match=r"^out: \S*b cannot be written to \(Permission denied\)"):
+        files.make_output_folder(made)
+
+
+def test_a_folder_that_ignores_case_is_told_by_its_behaviour(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"")
+    assert files.ignores_case(tmp_path) == (tmp_path / "A").exists()
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert files.ignores_case(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("one\x1b[2J"), "one\\x1b[2J"),
+        (RuntimeError("\n  first\nsecond"), "first"),
+        (KeyError(), "KeyError"),
+        (PermissionError(errno.EACCES, "Permission denied", "a\nb"), "a\\nb: Permission denied"),
+    ],
+)
+def test_the_reason_of_an_error_is_one_line(error, expected):
+    assert files.reason(error) == expected

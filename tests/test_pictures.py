@@ -1,5 +1,10 @@
 """Overlays, contours and panels."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import cv2
 import numpy as np
 import pytest
@@ -61,3 +66,26 @@ def test_written_pictures_read_back(tmp_path):
     pictures.write_picture(tmp_path / "ids.png", ids)
     read = cv2.imread(str(tmp_path / "ids.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(read, ids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_whose_bytes_are_not_utf8_is_written(tmp_path):
+    """In a process of its own: what fails here ends it."""
+    script = textwrap.dedent(
+        """
+        import os
+        import numpy as np
+        from keras_unet3p import pictures
+        pictures.write_picture(os.fsdecode(b"a\\xff.png"), np.eye(4, dtype=np.uint8))
+        """
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"a\xff.png"]
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.p\udcff", "a.bmp"])
+def test_a_format_that_cannot_hold_the_picture_is_refused_by_name(tmp_path, name):
+    picture = np.zeros((4, 4, 5), np.uint8)
+    with pytest.raises(ValueError, match=r"^\S*a\S*: a picture of uint8 and shape"):
+        pictures.write_picture(tmp_path / name, picture)
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from keras_unet3p.data.border_weight_map import border_weight_map
 from keras_unet3p.data.generate_cells import generate_cells
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.label_instances import label_instances
-from keras_unet3p.data.list_images import list_images
+from keras_unet3p.data.list_images import list_images, name_images
 from keras_unet3p.data.normalization import Normalization
 from keras_unet3p.data.open_folder import open_folder
 from keras_unet3p.data.read_image import read_image
@@ -25,6 +25,7 @@ __all__ = [
     "generate_cells",
     "label_instances",
     "list_images",
+    "name_images",
     "open_folder",
     "read_image",
     "read_labels",

@@ -306,7 +306,9 @@ def _decode_tiff_with_pillow(path: Path, page_index: int, labels: bool) -> np.nd
                 image.load()
                 return _pillow_to_array(image, labels)
     # Pillow has no colour images of 16 bits.
-    readable, images = cv2.imreadmulti(str(path), page_index, 1, flags=cv2.IMREAD_UNCHANGED)
+    encoded = np.fromfile(path, np.uint8)  # OpenCV crashes on names that are not UTF-8
+    pages = (page_index, page_index + 1)
+    readable, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=pages)
     if not readable or len(images) != 1:
         raise ValueError(
             f"{path}: its compression is not supported; expected none, deflate, LZW or PackBits"

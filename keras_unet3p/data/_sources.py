@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +136,30 @@ def _pair_files(images, masks, left, right, problems) -> list[Pair]:
     for name, path in partners.items():
         if name not in by_stem and name not in doubled:
             problems.append(f"{path}: has no image; expected a file {name}.* among the images")
+    problems.extend(shared_names([(name, image.label) for name, image, _ in pairs]))
     return pairs
+
+
+def image_names(name: str, count: int) -> list[str]:
+    """What the images of a file are called: as it, and in a stack `NAME_000` and so on."""
+    if count == 1:
+        return [name]
+    digits = max(3, len(str(count - 1)))
+    return [f"{name}_{number:0{digits}d}" for number in range(count)]
+
+
+def shared_names(named: Iterable[tuple[str, str]]) -> list[str]:
+    """What is wrong with pairs of a name and where it comes from: names that two of them have."""
+    origins: dict[str, str] = {}
+    problems = []
+    for name, origin in named:
+        if name in origins:
+            problems.append(
+                f"{origins[name]}, {origin}: share the name {name!r}; rename a file, since the "
+                "results are named after it"
+            )
+        origins.setdefault(name, origin)
+    return problems
 
 
 def _image_stem(mask: Path, by_stem: dict[str, Path]) -> str:
@@ -176,13 +199,7 @@ def _expand_pair(name: str, image: Path, mask: Path, problems: list[str]) -> lis
             "expected as many"
         )
         return []
-    if len(expanded[0]) == 1:
-        return [(name, expanded[0][0], expanded[1][0])]
-    digits = max(3, len(str(len(expanded[0]) - 1)))
-    return [
-        (f"{name}_{number:0{digits}d}", left, right)
-        for number, (left, right) in enumerate(zip(*expanded, strict=True))
-    ]
+    return list(zip(image_names(name, len(expanded[0])), *expanded, strict=True))
 
 
 def _expand(path: Path) -> list[Source]:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from keras_unet3p.data._sources import list_files, stem
+from keras_unet3p.data._sources import image_names, list_files, shared_names, stem
 
 
 def list_images(images: str | os.PathLike) -> dict[str, Path]:
@@ -22,3 +23,21 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
             )
         found[name] = path
     return found
+
+
+def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """What the images of each file are called: as the file, and `NAME_000` and so on in a stack.
+
+    Args:
+        files: from `list_images`.
+        counts: how many images each of them holds, by the same names.
+
+    Raises:
+        ValueError: two images have one name: `a.tif`, a stack, gives `a_000`, and so does
+            `a_000.png`.
+    """
+    names = {name: image_names(name, counts[name]) for name in files}
+    problems = shared_names((own, str(files[name])) for name in files for own in names[name])
+    if problems:
+        raise ValueError(problems[0])
+    return names

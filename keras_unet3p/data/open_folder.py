@@ -18,6 +18,7 @@ from keras_unet3p.data.normalization import (
     scale_problem,
 )
 from keras_unet3p.data.read_labels import as_labels
+from keras_unet3p.errors import ProblemsError
 
 MASK_KINDS = ("auto", "binary", "classes", "instances")
 _MOST_PROBLEMS = 10
@@ -106,11 +107,10 @@ def open_folder(
 
 
 def _raise(problems: list[str]) -> None:
-    shown = "\n".join(f"  - {problem}" for problem in problems[:_MOST_PROBLEMS])
     more = len(problems) - _MOST_PROBLEMS
-    rest = f"\n  - and {more} more" if more > 0 else ""
+    rest = [f"and {more} more"] if more > 0 else []
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise ValueError(f"{count} with the images and masks:\n{shown}{rest}")
+    raise ProblemsError(f"{count} with the images and masks", [*problems[:_MOST_PROBLEMS], *rest])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -196,7 +196,8 @@ class Client:
             halo: pixels of context around a tile that are not kept; by default an eighth of the
                 tile, and for an unpadded network what it takes off.
             stride: a multiple of the network's largest pooling step.
-            kind: "classes" gives uint8 (H, W), "probabilities" float32 (H, W, K).
+            kind: "classes" gives (H, W), uint8 up to 256 classes and uint16 beyond; "probabilities"
+                float32 (H, W, K).
             threshold: with one class, a pixel is of class 1 from this probability on. The exported
                 model's own is in its model card, not in what an endpoint tells.
             concurrency: requests that are under way at the same time.
@@ -209,7 +210,9 @@ class Client:
             The output; for a path, a read-only memory map of it.
 
         Raises:
-            ValueError: when image, output, geometry or journal does not fit.
+            ValueError: when image, output, geometry or journal does not fit, or another process
+                writes to output or journal.
+            OSError: when the disk is full.
             EndpointError: as `predict`; what is finished stays in `output` and `journal`.
         """
         from keras_unet3p.endpoint.large_image import predict_large

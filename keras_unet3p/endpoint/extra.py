@@ -16,6 +16,10 @@ _PACKAGES = (
 )
 
 
+class MissingExtraError(ModuleNotFoundError):
+    """A package of an extra is not installed; the message names the extra."""
+
+
 @contextlib.contextmanager
 def serving_extra(name: str) -> Iterator[None]:
     """Within, an import that lacks a package of the extra "serving" says so.
@@ -29,7 +33,7 @@ def serving_extra(name: str) -> Iterator[None]:
         missing = (error.name or "").split(".")[0]
         if missing not in _PACKAGES:
             raise
-        raise ModuleNotFoundError(
+        raise MissingExtraError(
             f"keras_unet3p.endpoint.{name} needs the package {missing!r}, which comes with the "
             'extra "serving": pip install "keras_unet3p[serving]"',
             name=error.name,

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.files import printable, reason
+from keras_unet3p.tiling.geometry import TileGeometry
+
 CARD_FILE = "assets.extra/model_card.json"
 
 
@@ -19,6 +22,48 @@ def newest_version(path: Path) -> Path | None:
 
 
 def read_model_card(version: Path) -> dict[str, Any] | None:
-    """The card of a version folder; None where it has none (another's export)."""
-    card = version / CARD_FILE
-    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else None
+    """The card of a version folder; None where it has none (another's export).
+
+    Raises:
+        ValueError: the card is damaged.
+    """
+    path = version / CARD_FILE
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        TileGeometry.from_dict(card["geometry"])
+        _ = card["normalization"]["value_scale"], card["sha256"]["saved_model.pb"]
+        _ = card["input_channels"], card["threshold"], card["training"].get("mask_kind")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{printable(path)} is damaged ({type(error).__name__}: {reason(error)}); export the "
+            "model again, or copy the folder anew"
+        ) from error
+    return card
+
+
+def load_exported_model(version: Path, *signatures: str) -> Any:
+    """Load a version folder, which must have these signatures.
+
+    Raises:
+        ValueError: it is damaged, or lacks one of them.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded: Any = tf.saved_model.load(str(version))
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # of many kinds: each reader of its parts has its own
+        raise ValueError(
+            f"{printable(version)} cannot be loaded as a SavedModel ({reason(error)}): damaged or "
+            "copied in part; export the model again, or copy the folder anew"
+        ) from error
+    for name in signatures:
+        if name not in loaded.signatures:
+            raise ValueError(
+                f"{printable(version)} has no signature {name!r}, only {sorted(loaded.signatures)};"
+                " expected a model that export_savedmodel wrote"
+            )
+    return loaded

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,12 @@ from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import input_channels, model_geometry, network_function
 
-_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_COMPILED: weakref.WeakKeyDictionary[Any, collections.OrderedDict[tuple, Callable]] = (
+    weakref.WeakKeyDictionary()
+)
+_LOCK = threading.Lock()
+_MOST_COMPILED = 4
+"""Graphs that are kept of a model, those used last; one takes 10 to 25 MiB."""
 
 
 def predict_image(
@@ -60,12 +67,31 @@ def predict_image(
     if image.dtype not in (np.float32, np.uint8, np.uint16):
         raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
     key = (tile_size, halo, blend, geometry, tiles_per_step, symmetries, image.dtype.name)
-    compiled = _COMPILED.setdefault(model, {})
-    if key not in compiled:
+    run = _kept(model, key)
+    if run is None:
         chosen = geometry or model_geometry(model, tile_size, halo, blend=blend)
         options = {"tiles_per_step": tiles_per_step, "symmetries": symmetries}
-        compiled[key] = _compile(weakref.proxy(model), chosen, channels, image.dtype, options)
-    return compiled[key](tf.constant(image[np.newaxis])).numpy()[0]
+        run = _compile(weakref.proxy(model), chosen, channels, image.dtype, options)
+        _keep(model, key, run)
+    return run(tf.constant(image[np.newaxis])).numpy()[0]
+
+
+def _kept(model, key: tuple) -> Callable | None:
+    with _LOCK:
+        compiled = _COMPILED.get(model)
+        if compiled is None or key not in compiled:
+            return None
+        compiled.move_to_end(key)
+        return compiled[key]
+
+
+def _keep(model, key: tuple, run: Callable) -> None:
+    with _LOCK:
+        compiled = _COMPILED.setdefault(model, collections.OrderedDict())
+        compiled[key] = run
+        compiled.move_to_end(key)
+        while len(compiled) > _MOST_COMPILED:
+            compiled.popitem(last=False)
 
 
 def _compile(model, geometry: TileGeometry, channels: int, dtype, options: dict) -> Callable:

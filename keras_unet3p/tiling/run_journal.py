@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.files import naming_full_disk, printable
+
 
 class RunJournal:
     """An append-only file: the run's parameters, then one line for each state reached.
@@ -19,7 +21,8 @@ class RunJournal:
         parameters: JSON-serialisable description of the run; a journal of another run is refused.
 
     Raises:
-        ValueError: if the journal there is of another run.
+        ValueError: if the journal there is of another run, or damaged.
+        OSError: the disk is full.
     """
 
     def __init__(self, path: Path, parameters: dict[str, Any]) -> None:
@@ -29,20 +32,28 @@ class RunJournal:
         parameters = json.loads(json.dumps(parameters))
         lines = self._complete_lines()
         if lines:
-            self._check(lines[0], parameters)
-            if len(lines) > 1:
-                self.finished = int(lines[-1])
+            try:
+                found = dict(json.loads(lines[0]))
+                self.finished = int(lines[-1]) if len(lines) > 1 else 0
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"{printable(path)} is damaged, or no journal of a prediction ({error}); "
+                    "delete it to start anew"
+                ) from None
+            self._check(found, parameters)
         content = "".join(f"{line}\n" for line in (json.dumps(parameters), self.finished))
         temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(content)
+        with naming_full_disk(path):
+            temporary.write_text(content)
         os.replace(temporary, path)
         self._file = open(path, "a")  # noqa: SIM115 - closed by `close` or with the process
 
     def record(self, finished: int) -> None:
         """Note that the first `finished` tiles are done."""
-        self._file.write(f"{finished}\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming_full_disk(self.path):
+            self._file.write(f"{finished}\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; it stays."""
@@ -56,13 +67,12 @@ class RunJournal:
     def _complete_lines(self) -> list[str]:
         if not self.path.exists():
             return []
-        return self.path.read_text().split("\n")[:-1]
+        return self.path.read_text(errors="replace").split("\n")[:-1]
 
-    def _check(self, line: str, parameters: dict[str, Any]) -> None:
-        found = json.loads(line)
+    def _check(self, found: dict[str, Any], parameters: dict[str, Any]) -> None:
         for key in {**found, **parameters}:
             if found.get(key) != parameters.get(key):
                 raise ValueError(
-                    f"{self.path} is of a run with {key} = {found.get(key)!r}, this one has "
-                    f"{parameters.get(key)!r}; delete it to start anew"
+                    f"{printable(self.path)} is of a run with {key} = {found.get(key)!r}, this "
+                    f"one has {parameters.get(key)!r}; delete it to start anew"
                 )

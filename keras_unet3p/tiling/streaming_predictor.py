@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.tiling.geometry import Tile, TileGeometry, mirror_index
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
@@ -87,9 +88,10 @@ class StreamingPredictor:
                 exported with `value_scale="raw"`, the values that it was trained on. Or the path of
                 a .npy file.
             output: where the result goes: None makes a NumPy array; the path of a .npy file, which
-                is written under a temporary name and appears when it is complete; or anything of
-                the result's shape that windows can be assigned to.
-            kind: "classes" gives class ids (H, W) uint8, "probabilities" (H, W, K) float32.
+                is written under a temporary name, in space reserved at the start, and appears when
+                it is complete; or anything of the result's shape that windows can be assigned to.
+            kind: "classes" gives class ids (H, W), uint8 up to 256 classes and uint16 or uint32
+                beyond; "probabilities" (H, W, K) float32.
             journal: file that remembers what is finished, so that the same call continues where a
                 killed one stopped. For a path as output it is there by itself, named
                 OUTPUT.journal; with an array, which must be the one that holds what the killed call
@@ -100,7 +102,9 @@ class StreamingPredictor:
             The output; for a path, a read-only memory map of it.
 
         Raises:
-            ValueError: if image, output or journal does not fit.
+            ValueError: if image, output or journal does not fit, or another process writes to
+                output or journal.
+            OSError: the disk is full.
         """
         if kind not in ("classes", "probabilities"):
             raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
@@ -116,25 +120,33 @@ class StreamingPredictor:
         if target is not None and target.suffix != ".npy":
             raise ValueError(f"output must be a .npy file or an array, found {target}")
         if target is not None and journal is None:
-            journal = target.with_name(f"{target.name}.journal")
+            journal = _journal_of(target)
         tiles = list(self._order(height, width))
-        log = None
-        if journal is not None:
-            log = RunJournal(
-                Path(journal),
-                {
-                    "image": [height, width, channels],
-                    "dtype": str(image.dtype),
-                    "pixels": _fingerprint(image),
-                    "kind": kind,
-                    "threshold": self.threshold,
-                    "geometry": self.geometry.to_dict(),
-                    "model": self._run.identity,
-                },
-            )
+        with contextlib.ExitStack() as held:
+            for path in _written(target, journal):
+                lock = path.with_name(f"{path.name}.lock")
+                held.enter_context(locked(lock, f"output {printable(path)}"))
+            log = None
+            if journal is not None:
+                log = RunJournal(
+                    Path(journal),
+                    {
+                        "image": [height, width, channels],
+                        "dtype": str(image.dtype),
+                        "pixels": _fingerprint(image),
+                        "kind": kind,
+                        "threshold": self.threshold,
+                        "geometry": self.geometry.to_dict(),
+                        "model": self._run.identity,
+                    },
+                )
+                held.callback(log.close)
+            sink = _Sink(self, output, target, kind, (height, width))
+            return self._predict(image, tiles, sink, log, progress)
+
+    def _predict(self, image, tiles: list[Tile], sink: _Sink, log: RunJournal | None, progress):
         done = log.finished if log else 0
-        sink = _Sink(self, output, target, kind, (height, width))
-        if log and target is not None and not (done and sink.partial.exists()):
+        if log and sink.target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
             done = 0
             log.record(done)
@@ -237,44 +249,74 @@ class _Bands:
         return (y.write_start, stop_y, x.write_start, stop_x), values
 
 
+def _written(target: Path | None, journal: str | os.PathLike | None) -> list[Path]:
+    """What a run writes to and another one may not; the journal beside its output goes with it."""
+    paths = [] if target is None else [target]
+    if journal is not None and (target is None or Path(journal) != _journal_of(target)):
+        paths.append(Path(journal))
+    return paths
+
+
+def _journal_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.journal")
+
+
 class _Sink:
     """Where results are written."""
 
     def __init__(self, predictor: StreamingPredictor, output, target: Path | None, kind, size):
         self._threshold = predictor.threshold
         self._kind, self._size = kind, size
-        self._target = target
+        self.target = target
         self._array = None if target is not None else output
         self.partial = target.with_name(f"{target.name}.partial") if target else Path()
+        self._own_file: tuple[int, int] | None = None
+        if isinstance(output, np.memmap) and output.filename and output.mode in ("r+", "w+"):
+            reserve_space(output.filename, os.path.getsize(output.filename))
 
     def write(self, window: tuple[int, int, int, int], values: np.ndarray) -> None:
+        largest = None
         if self._kind == "classes":
-            if values.shape[-1] == 1:
-                values = (values[..., 0] >= self._threshold).astype(np.uint8)
-            else:
-                values = values.argmax(-1).astype(np.uint8)
-        array = self._open(values)
+            largest = max(values.shape[-1] - 1, 1)
+            single = values.shape[-1] == 1
+            ids = values[..., 0] >= self._threshold if single else values.argmax(-1)
+            values = ids.astype(np.min_scalar_type(largest))
+        array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values
 
-    def _open(self, values: np.ndarray):
+    def _open(self, values: np.ndarray, largest: int | None):
         shape = self._size + values.shape[2:]
         if self._array is None:
-            if self._target is None:
+            if self.target is None:
                 self._array = np.empty(shape, values.dtype)
-            elif self.partial.exists():
-                self._array = np.lib.format.open_memmap(self.partial, "r+")
             else:
-                temporary = self.partial.with_name(f"{self.partial.name}.tmp")
-                np.lib.format.open_memmap(temporary, "w+", values.dtype, shape)
-                os.replace(temporary, self.partial)
+                if not self.partial.exists():
+                    self._make_partial(values.dtype, shape)
                 self._array = np.lib.format.open_memmap(self.partial, "r+")
+                self._own_file = _file_identity(self.partial)
         if tuple(self._array.shape) != shape:
             raise ValueError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
-        if not np.can_cast(values.dtype, self._array.dtype, "same_kind"):
+        if not _can_hold(np.dtype(self._array.dtype), values.dtype, largest):
             raise ValueError(
                 f"output must be able to hold {values.dtype}, found {self._array.dtype}"
             )
         return self._array
+
+    def _make_partial(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        temporary = self.partial.with_name(f"{self.partial.name}.tmp")
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        try:
+            with naming_full_disk(temporary), open(temporary, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                size = file.tell() + math.prod(shape) * dtype.itemsize
+            reserve_space(temporary, size)
+            os.replace(temporary, self.partial)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def release(self) -> None:
         _release(self._array)
@@ -284,14 +326,36 @@ class _Sink:
             self._array.flush()
 
     def finish(self):
-        if self._target is None:
+        if self.target is None:
             self.flush()
             return self._array
         if self._array is not None:
             self._array.flush()
             self._array = None
-        os.replace(self.partial, self._target)
-        return np.load(self._target, mmap_mode="r")
+            # The lock sees to it; but a lock can be deleted, and not every network drive has them.
+            if _file_identity(self.partial) != self._own_file:
+                raise ValueError(
+                    f"{printable(self.partial)} is no longer the file that this run wrote: another "
+                    f"process has replaced it; run it again to make {printable(self.target)}"
+                )
+        os.replace(self.partial, self.target)
+        return np.load(self.target, mmap_mode="r")
+
+
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """Tells files apart that follow each other under one name; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
+    """Whether an array of type `own` takes values of type `given`, of class ids up to `largest`."""
+    if not np.can_cast(given, own, "same_kind"):
+        return False
+    return largest is None or own.kind not in "iu" or largest <= np.iinfo(own).max
 
 
 def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from keras_unet3p.tiling.exported_model import CARD_FILE, newest_version, read_model_card
+from keras_unet3p.files import printable
+from keras_unet3p.tiling.exported_model import (
+    CARD_FILE,
+    load_exported_model,
+    newest_version,
+    read_model_card,
+)
 from keras_unet3p.tiling.geometry import TileGeometry
 
 
@@ -120,8 +126,8 @@ class _SavedModelRunner:
         card = read_model_card(folder)
         if card is None:
             raise ValueError(
-                f"{folder} must be a folder that export_savedmodel wrote (SavedModel with "
-                f"{CARD_FILE}), found none there"
+                f"{printable(folder)} must be a folder that export_savedmodel wrote (SavedModel "
+                f"with {CARD_FILE}), found none there"
             )
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:
@@ -134,7 +140,7 @@ class _SavedModelRunner:
         self.is_raw = card["normalization"]["value_scale"] == "raw"
         self.identity = f"saved_model {card['sha256']['saved_model.pb']}"
         self._tensor = tf.constant
-        self._loaded = tf.saved_model.load(str(folder))  # must live as long as its signatures
+        self._loaded = load_exported_model(folder, "tile")  # must outlive its signatures
         self._run = self._loaded.signatures["tile"]
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:

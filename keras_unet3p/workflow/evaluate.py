@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p import data, metrics, pictures
-from keras_unet3p.files import replacing, write_json
+from keras_unet3p.files import (
+    fitting_name,
+    make_output_folder,
+    printable,
+    replacing,
+    write_json,
+)
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 Report = dict[str, Any]
@@ -58,6 +64,8 @@ def evaluate(
     """
     if out is not None and Path(images).resolve() == (Path(out) / _PICTURES).resolve():
         raise ValueError(f"out: the pictures would be written into the folder of images {images}")
+    if out is not None:
+        make_output_folder(out)
     predictor = load_predictor(model, tile_size=tile_size)
     several = (predictor.num_classes or 1) > 1
     if mask_kind == "auto":
@@ -84,8 +92,8 @@ def evaluate_folder(
 ) -> Report:
     """As `evaluate`, for a loaded predictor and an opened folder."""
     rows, evaluations = [], []
-    folder_of_pictures = Path(out) / _PICTURES if out is not None else None
-    for sample in folder:
+    folder_of_pictures = make_output_folder(Path(out) / _PICTURES) if out is not None else None
+    for number, sample in enumerate(folder):
         prediction = predictor.labels(sample.image)
         if folder.mask_kind == "instances":
             prediction = data.label_instances(prediction, predictor.separation)
@@ -99,8 +107,9 @@ def evaluate_folder(
         rows.append({"name": sample.name, **_shown(measures)})
         if folder_of_pictures is not None:
             panel = pictures.result_panel(sample.image, sample.labels, prediction)
-            pictures.write_picture(folder_of_pictures / _UNRANKED / f"{sample.name}.png", panel)
-    rows.sort(key=lambda row: row["dice"])
+            pictures.write_picture(_unranked(folder_of_pictures, number), panel)
+    order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
+    rows = [rows[number] for number in order]
     report: Report = {
         "mask_kind": folder.mask_kind,
         "columns": [name for name in _MAIN[folder.mask_kind] if name in rows[0]],
@@ -111,16 +120,20 @@ def evaluate_folder(
         _remove_earlier_pictures(folder_of_pictures)
         write_json(folder_of_pictures.parent / _REPORT, report)
         _write_csv(folder_of_pictures.parent / "metrics.csv", report)
-        for rank, row in enumerate(rows):
-            # Out of a folder of their own: an image's name may look like one with a rank.
-            unranked = folder_of_pictures / _UNRANKED / f"{row['name']}.png"
-            unranked.replace(_ranked(folder_of_pictures, rank, row["name"]))
+        for rank, (number, row) in enumerate(zip(order, rows, strict=True)):
+            picture = _unranked(folder_of_pictures, number)
+            picture.replace(_ranked(folder_of_pictures, rank, row["name"]))
         shutil.rmtree(folder_of_pictures / _UNRANKED)
     return report
 
 
+def _unranked(folder: Path, number: int) -> Path:
+    # In a folder of their own: an image's name may look like one with a rank.
+    return folder / _UNRANKED / f"{number}.png"
+
+
 def _ranked(folder: Path, rank: int, name: str) -> Path:
-    return folder / f"{rank:04d}_{name}.png"
+    return folder / fitting_name(folder, name, prefix=f"{rank:04d}_", suffix=".png")
 
 
 def _remove_earlier_pictures(folder: Path) -> None:
@@ -144,5 +157,5 @@ def _write_csv(path: Path, report: Report) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(report["images"][0]))
         writer.writeheader()
-        writer.writerows(report["images"])
+        writer.writerows({**row, "name": printable(row["name"])} for row in report["images"])
         writer.writerow({"name": "overall", **report["overall"]})

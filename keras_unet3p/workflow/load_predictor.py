@@ -14,7 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import data, models, tiling  # noqa: F401  (`models` lets Keras load its files)
-from keras_unet3p.tiling.exported_model import newest_version, read_model_card
+from keras_unet3p.files import printable, reason
+from keras_unet3p.tiling.exported_model import (
+    load_exported_model,
+    newest_version,
+    read_model_card,
+)
 from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
@@ -48,15 +53,34 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     """The best model of a run folder, and the run's configuration.
 
     Raises:
-        ValueError: no run folder, or one whose training has not finished its first epoch.
+        ValueError: no run folder, one whose training has not finished its first epoch, or a damaged
+            file.
     """
     run = Path(run)
     config = read_run_config(run)
     best = run / "best.keras"
     if not best.is_file():
         raise ValueError(f"{run} holds no best.keras yet: its training has not finished an epoch")
-    model: Any = keras.models.load_model(best, compile=False)
-    return model, config
+    return load_network(best), config
+
+
+def load_network(path: Path) -> Any:
+    """The model of a `.keras` file, not compiled.
+
+    Raises:
+        ValueError: the file is damaged, or no such file.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # of many kinds: each part of the archive has its own reader
+        others = sorted(other for other in path.parent.glob("last-epoch-*.keras") if other != path)
+        instead = f"take {printable(others[-1])} instead, or " if others else ""
+        raise ValueError(
+            f"{printable(path)} cannot be loaded as a Keras model ({reason(error)}): damaged, "
+            f"copied in part, or another program's; {instead}restore it from a copy"
+        ) from error
 
 
 def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
@@ -69,14 +93,14 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is none of these, or damaged.
     """
     name = str(model)
     if "://" in name:
         return _endpoint(name)
     path = Path(model)
     if path.suffix == ".keras" and path.is_file():
-        network = keras.models.load_model(path, compile=False)
+        network = load_network(path)
         of_a_run = (path.parent / "config.json").is_file()
         return _keras(network, tile_size, read_run_config(path.parent) if of_a_run else None)
     if (path / "config.json").is_file():
@@ -86,8 +110,8 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     if version is not None:
         return _saved_model(version)
     raise ValueError(
-        f"{name} is no run folder (config.json), .keras file, exported model (saved_model.pb) or "
-        "endpoint URL (http://..., grpc://...)"
+        f"{printable(name)} is no run folder (config.json), .keras file, exported model "
+        "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
     )
 
 
@@ -108,7 +132,7 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
 
 
 def _saved_model(version: Path) -> Predictor:
-    loaded = tf.saved_model.load(str(version))
+    loaded = load_exported_model(version, "classes", "probabilities")
     signature = loaded.signatures["classes"]
     spec = signature.structured_input_signature[1]["image"]
 

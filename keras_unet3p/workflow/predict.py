@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_unet3p import data, pictures
+from keras_unet3p.data._decode import count_images
+from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 
@@ -25,7 +27,9 @@ def predict(
     Args:
         model: run folder, `.keras` file, exported model, or endpoint URL; see `load_predictor`.
         images: an image file, a multi-page TIFF, or a folder of them.
-        out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class.
+        out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class;
+            `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
+            a digest of the whole.
         overlays: write `overlays/NAME.png` too.
         tile_size: side of the tiles, pixels.
 
@@ -33,28 +37,49 @@ def predict(
         The paths of the masks.
 
     Raises:
-        ValueError: a file cannot be read, its channels do not fit the model, or a mask would take
-            its place.
+        ValueError: a file cannot be read, its channels do not fit the model, a mask would take its
+            place, two masks would have one name, or `out` is no folder that files can be made in.
     """
-    out = Path(out)
     files = data.list_images(images)
-    _check_nothing_is_overwritten(files, out)
+    _check_nothing_is_overwritten(files, Path(out))
+    names = data.name_images(files, {name: count_images(file) for name, file in files.items()})
+    out = make_output_folder(out)
+    masks = _mask_names(files, names, out)
     predictor = load_predictor(model, tile_size=tile_size)
     written = []
     for stem, file in files.items():
         stack = data.read_image(file, value_scale=predictor.normalization.value_scale)
-        for number, image in enumerate(stack):
-            name = stem if len(stack) == 1 else f"{stem}_{number:03d}"
+        for name, image in zip(masks[stem], stack, strict=True):
             _check_channels(file, image, predictor.num_channels)
             labels = predictor.labels(image)
             # As 0 and 255, which viewers show and which `train` reads again.
             mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels
-            pictures.write_picture(out / f"{name}.png", mask)
+            pictures.write_picture(out / name, mask)
             if overlays:
                 overlay = pictures.overlay(image, labels)
-                pictures.write_picture(out / "overlays" / f"{name}.png", overlay)
-            written.append(out / f"{name}.png")
+                pictures.write_picture(out / "overlays" / name, overlay)
+            written.append(out / name)
     return written
+
+
+def _mask_names(
+    files: Mapping[str, Path], names: Mapping[str, list[str]], out: Path
+) -> dict[str, list[str]]:
+    """The file names of the masks, each of which is a file of its own in `out`."""
+    folds_case = ignores_case(out)
+    masks: dict[str, list[str]] = {}
+    origins: dict[str, Path] = {}
+    for stem, file in files.items():
+        endings = [name.removeprefix(stem) for name in names[stem]]
+        masks[stem] = [fitting_name(out, stem, suffix=f"{ending}.png") for ending in endings]
+        for name in masks[stem]:
+            first = origins.setdefault(name.casefold() if folds_case else name, file)
+            if first != file:
+                raise ValueError(
+                    f"{first}, {file}: their masks would be one file in {out}, {name}; rename a "
+                    "file, or give another out"
+                )
+    return masks
 
 
 def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from keras_unet3p import data, pictures
+from keras_unet3p.files import printable
 from keras_unet3p.workflow.evaluate import evaluate
 from keras_unet3p.workflow.export import export
 from keras_unet3p.workflow.train import train
@@ -82,7 +84,8 @@ def quickstart(
     console.rule("1  cells: images with instance masks")
     training = _make_cells(out / "data" / "training", images, first_seed=0)
     held_out = _make_cells(out / "data" / "held_out", images // 4, first_seed=_HELD_OUT_SEED)
-    console.print(f"{images} training and {images // 4} held-out images in {out / 'data'}")
+    where = printable(out / "data")
+    console.print(Text(f"{images} training and {images // 4} held-out images in {where}"))
 
     console.rule("2  training: UNet 3+, deep supervision, hybrid loss, border weights")
     run = out / "run"
@@ -111,7 +114,7 @@ def quickstart(
 
     console.rule("3  export: one SavedModel with decoding and tiling inside")
     version = export(run, out / "models" / "cells", tile_size=256)
-    console.print(f"{version}")
+    console.print(Text(printable(version)))
 
     console.rule("4  endpoint: a large image as PNG bytes in, its mask as PNG bytes out")
     height, width = large_size
@@ -133,19 +136,20 @@ def quickstart(
     )
 
     console.rule(f"done in {time.perf_counter() - began:.0f} s")
-    console.print(
-        f"pictures    {run / 'held_out' / 'pictures'}\n"
-        f"mask        {mask_path}\n"
-        f"overlay     {overlay_path}\n"
-        f"metrics     {run / 'history.csv'}\n"
-        "\ngo on with\n"
-        f"  unet3p serve {version.parent}\n"
-        f"  unet3p predict {run} {out / 'large.png'} --out {out / 'predictions'}\n"
-        f"  tensorboard --logdir {run / 'tensorboard'}\n"
+    lines = (
+        f"pictures    {run / 'held_out' / 'pictures'}",
+        f"mask        {mask_path}",
+        f"overlay     {overlay_path}",
+        f"metrics     {run / 'history.csv'}",
+        "",
+        "go on with",
+        f"  unet3p serve {version.parent}",
+        f"  unet3p predict {run} {out / 'large.png'} --out {out / 'predictions'}",
+        f"  tensorboard --logdir {run / 'tensorboard'}",
         "  unet3p train --images YOUR_IMAGES --masks YOUR_MASKS --out runs/yours",
-        highlight=False,
-        soft_wrap=True,
     )
+    for line in lines:
+        console.print(Text(printable(line)), soft_wrap=True)
     return QuickstartResult(run, version, dice, iou, large_dice, mask_path, overlay_path)
 
 

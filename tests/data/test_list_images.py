@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keras_unet3p import data
@@ -23,3 +25,18 @@ def test_what_cannot_be_listed(tmp_path):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match="share the stem 'a'; expected one of them"):
         data.list_images(tmp_path)
+
+
+def test_the_images_of_stacks_are_numbered():
+    files = {"film": Path("film.npy"), "long": Path("long.tif"), "one": Path("one.png")}
+    names = data.name_images(files, {"film": 2, "long": 1001, "one": 1})
+    assert names["film"] == ["film_000", "film_001"]
+    assert names["long"][::500] == ["long_0000", "long_0500", "long_1000"]
+    assert names["one"] == ["one"]
+
+
+def test_an_image_of_a_stack_and_a_file_of_one_name_are_refused():
+    files = {"a": Path("a.npy"), "a_001": Path("a_001.png")}
+    with pytest.raises(ValueError, match=r"a\.npy, a_001\.png: share the name 'a_001'"):
+        data.name_images(files, {"a": 2, "a_001": 1})
+    data.name_images(files, {"a": 1, "a_001": 1})

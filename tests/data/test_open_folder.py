@@ -419,3 +419,14 @@ def test_the_user_says_which(folder):
 def test_arguments_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         data.open_folder([IMAGE], [mask_of(0, 1)], **options)
+
+
+def test_an_image_of_a_stack_and_a_file_of_one_name_are_refused(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "a.npy", np.eye(20, dtype=np.uint8)[np.newaxis].repeat(2, 0))
+        np.save(tmp_path / folder / "a_001.npy", np.eye(20, dtype=np.uint8))
+    with pytest.raises(
+        ValueError, match=r"a\.npy \(image 1\), \S*a_001\.npy: share the name 'a_001'"
+    ):
+        data.open_folder(tmp_path / "images", tmp_path / "masks")

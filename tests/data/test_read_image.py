@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -153,11 +156,15 @@ def test_lzw_tiff(tmp_path, stored, expected):
     check(tmp_path / "image.tif", expected)
 
 
-def test_lzw_tiff_of_16_bit_colour(tmp_path):
+@pytest.mark.parametrize("name", [b"image.tif", b"image\xff.tif"])  # the second is not UTF-8
+def test_lzw_tiff_of_16_bit_colour(tmp_path, name):
+    if sys.platform != "linux" and not name.isascii():
+        pytest.skip("this system has no such names")
     bgr = np.ascontiguousarray(RGB16[..., ::-1])
     lzw = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
-    assert cv2.imwritemulti(str(tmp_path / "image.tif"), [bgr, bgr // 2], lzw)
-    first, second = data.read_image(tmp_path / "image.tif")
+    assert cv2.imwritemulti(str(tmp_path / "written.tif"), [bgr, bgr // 2], lzw)
+    path = (tmp_path / "written.tif").rename(tmp_path / os.fsdecode(name))
+    first, second = data.read_image(path)
     np.testing.assert_allclose(first, unit(RGB16), atol=1e-6)
     np.testing.assert_allclose(second, unit(RGB16 // 2), atol=1e-6)
 

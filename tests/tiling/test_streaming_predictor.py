@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
+import mmap
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,6 +291,125 @@ def test_a_journal_of_another_run_is_refused(tmp_path, monkeypatch):
             predictor.predict(image, out, progress=False)
     parameters = json.loads((tmp_path / "mask.npy.journal").read_text().split("\n")[0])
     assert parameters["geometry"]["blend"] == 0
+
+
+@pytest.mark.parametrize("text", ["{}[\n3\n", "[3]\n", "{}\nmany\n", "\udcff\n"])
+def test_a_damaged_journal_is_named_with_the_way_out(tmp_path, text):
+    (tmp_path / "mask.npy.journal").write_text(text, errors="surrogateescape")
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    with pytest.raises(ValueError, match=r"mask\.npy\.journal is damaged.*delete it"):
+        predictor.predict(random_image(50, 50), tmp_path / "mask.npy", progress=False)
+
+
+@pytest.mark.parametrize("shared", ["output", "journal"])
+def test_two_runs_to_one_file_are_refused_and_the_first_stays_whole(tmp_path, shared):
+    """The second starts while the first has noted nothing yet, and is killed."""
+    image = random_image(100, 90)
+    out = tmp_path / "mask.npy"
+    first = {"output": out, "kind": "probabilities"}
+    second = {"output": out} if shared == "output" else {"output": tmp_path / "other.npy"}
+    if shared == "journal":
+        first["journal"] = second["journal"] = tmp_path / "both"
+    refused = []
+
+    def start_another(done: int, total: int) -> None:
+        if done == 3:
+            another = StreamingPredictor(Echo(fail_at=2), geometry=GEOMETRIES[0])
+            with pytest.raises(ValueError, match="in use") as raised:
+                another.predict(image, kind="probabilities", progress=False, **second)
+            refused.append(str(raised.value))
+
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    found = predictor.predict(image, progress=start_another, **first)
+    np.testing.assert_allclose(found[..., 0], image, atol=1e-6)
+    assert f"in use by process {os.getpid()} on " in refused[0]
+    assert os.listdir(tmp_path) == ["mask.npy"]
+
+
+def test_a_file_that_another_process_put_in_the_place_of_ones_own_is_not_taken(tmp_path):
+    out = tmp_path / "mask.npy"
+
+    def replace(done: int, total: int) -> None:
+        if done == 3:
+            (tmp_path / "theirs").write_bytes(b"theirs")
+            os.replace(tmp_path / "theirs", tmp_path / "mask.npy.partial")
+
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    with pytest.raises(ValueError, match=r"mask\.npy\.partial is no longer the file"):
+        predictor.predict(random_image(100, 90), out, progress=replace)
+    assert not out.exists()
+    assert (tmp_path / "mask.npy.partial").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_full_disk_is_found_before_anything_is_segmented(tmp_path, monkeypatch, own):
+    def full(descriptor, start, size):
+        assert size >= 100 * 90 * 4
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    output = tmp_path / "mask.npy"
+    if own:
+        output = np.lib.format.open_memmap(output, "w+", np.float32, (100, 90, 1))
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    model = Echo()
+    predictor = StreamingPredictor(model, geometry=GEOMETRIES[0])
+    with pytest.raises(OSError, match=r"no space left to write .*mask\.npy.* MiB are free there"):
+        predictor.predict(random_image(100, 90), output, kind="probabilities", progress=False)
+    assert model.calls <= 1
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="mounts are Linux's here")
+def test_a_full_disk_does_not_kill_the_process(tmp_path):
+    """A small file system of memory, which the result does not fit into."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    script = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        from keras_unet3p.tiling import StreamingPredictor, TileGeometry
+        class Echo:
+            def predict_tiles(self, tiles): return tiles
+        StreamingPredictor(Echo(), geometry=TileGeometry((256, 256), 8)).predict(
+            np.zeros((1000, 1000), np.uint8), sys.argv[1], kind="probabilities", progress=False)
+        """
+    )
+    # In name spaces of their own, so that an ordinary user may mount, and nothing stays mounted.
+    write = [sys.executable, "-c", script, str(disk / "m.npy")]
+    inside = f"{shlex.join(mount)} && exec {shlex.join(write)}"
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    has_unshare = shutil.which("unshare") is not None
+    if not has_unshare or subprocess.run([*unshare, *mount], check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    found = subprocess.run(
+        [*unshare, "sh", "-c", inside], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1, found
+    assert re.search(r"OSError: .*no space left to write .*m\.npy", found.stderr), found.stderr
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype"), [(1, np.uint8), (2, np.uint8), (256, np.uint8), (257, np.uint16)]
+)
+def test_class_ids_have_a_type_that_holds_them(classes, dtype):
+    class Last:
+        def predict_tiles(self, tiles):
+            return np.broadcast_to(np.arange(1, classes + 1) / classes, (*tiles.shape[:3], classes))
+
+    predictor = StreamingPredictor(Last(), geometry=GEOMETRIES[0])
+    ids = predictor.predict(random_image(30, 30), progress=False)
+    assert ids.dtype == dtype
+    assert (ids == max(classes - 1, 1)).all()
+    for own in (np.uint16, np.int32, np.uint8):
+        output = np.zeros((30, 30), own)
+        if dtype == np.uint16 and own == np.uint8:
+            with pytest.raises(ValueError, match="hold uint16, found uint8"):
+                predictor.predict(random_image(30, 30), output, progress=False)
+        else:
+            predictor.predict(random_image(30, 30), output, progress=False)
+            assert (output == max(classes - 1, 1)).all()
 
 
 def test_reads_and_writes_anything_that_can_be_sliced():

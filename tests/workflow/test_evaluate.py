@@ -80,6 +80,29 @@ def test_names_that_look_ranked_keep_their_pictures(tmp_path):
         assert found == ["0000_a.png", "0001_0000_a.png", "0002_0001_b.png"]
 
 
+def test_long_equal_and_foreign_names_keep_their_pictures(tmp_path):
+    mask = np.array([[1, 0]], np.int32)
+    names = ["n" * 251, "same", "same", "line\nbreak \udcff"]
+    folder = _Folder("binary", 1, [_sample(name, mask) for name in names])
+    for _ in range(2):
+        evaluate_folder(_predictor([1 - mask, mask, mask, mask]), folder, tmp_path)
+        found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+        assert found[0].startswith("0000_nnn")
+        assert found[1:] == ["0001_same.png", "0002_same.png", "0003_line\nbreak \udcff.png"]
+    lines = (tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines[3:]] == ["same", "line\\nbreak \\udcff", "overall"]
+    report = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in report["images"]] == names
+
+
+def test_an_output_that_is_a_file_is_refused_before_the_model_is_loaded(tmp_path, cells):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"out: \S*file is a file"):
+        workflow.evaluate(
+            tmp_path / "no model", cells / "images", cells / "masks", out=tmp_path / "file"
+        )
+
+
 def test_pictures_that_others_made_stay(run, cells, tmp_path):
     mine = tmp_path / "pictures" / "0000_mine.png"
     pictures.write_picture(mine, np.zeros((4, 4), np.uint8))

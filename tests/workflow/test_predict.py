@@ -119,6 +119,60 @@ def test_channels_that_do_not_fit_are_refused_by_file(run, tmp_path):
         workflow.predict(run, tmp_path / "colour.png", out=tmp_path / "out")
 
 
+@pytest.fixture
+def bright(monkeypatch):
+    """In the place of every model: class 1 where an image is brighter than a half."""
+    predictor = Predictor(lambda image: (image[..., 0] > 0.5).astype(np.uint8), 1, 1)
+    module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
+    monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
+
+
+def _unreachable(*_, **__):
+    raise AssertionError("work began")
+
+
+def test_masks_of_one_name_are_refused_before_the_work_begins(tmp_path, monkeypatch):
+    module = sys.modules["keras_unet3p.workflow.predict"]
+    monkeypatch.setattr(module, "load_predictor", _unreachable)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.zeros((2, 40, 50), np.uint8), photometric="minisblack")
+    pictures.write_picture(folder / "a_000.png", np.zeros((40, 50), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.tif, \S*a_000\.png: share the name 'a_000'"):
+        workflow.predict("model", folder, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (folder / "a_000.png").rename(folder / "A_000.PNG")
+    monkeypatch.setattr(module, "ignores_case", lambda folder: True)
+    with pytest.raises(ValueError, match=r"A_000\.PNG, \S*a\.tif: their masks would be one file"):
+        workflow.predict("model", folder, out=tmp_path / "out")
+
+
+def test_an_output_that_is_a_file_is_refused_before_the_model_is_loaded(image, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"out: \S*file is a file"):
+        workflow.predict(tmp_path / "no model", image, out=tmp_path / "file")
+
+
+def test_names_at_the_limit_and_foreign_ones_keep_their_masks(bright, tmp_path):
+    frames = np.stack([np.full((40, 50), value, np.uint8) for value in (0, 255, 0)])
+    folder = tmp_path / "images"
+    folder.mkdir()
+    names = ["n" * 251, "n" * 250 + "m", "line\nbreak"]
+    if sys.platform == "linux":
+        names.append("\udcff")
+    for name in names:
+        tifffile.imwrite(folder / "t", frames, photometric="minisblack")
+        (folder / "t").rename(folder / f"{name}.tif")
+    written = workflow.predict("model", folder, out=tmp_path / "out")
+    assert len(set(written)) == 3 * len(names)
+    assert tmp_path / "out" / "line\nbreak_002.png" in written
+    for number, path in enumerate(written):
+        assert path.name.endswith(f"_{number % 3:03d}.png")
+        assert (tmp_path / "out" / "overlays" / path.name).is_file()
+        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert (mask == frames[number % 3]).all()
+
+
 def test_two_images_of_one_name_are_refused(run, tmp_path):
     for suffix in (".png", ".bmp"):
         pictures.write_picture(tmp_path / f"a{suffix}", np.zeros((40, 40), np.uint8))

@@ -1,0 +1,117 @@
+"""What a model that cannot be loaded is told to be."""
+
+import json
+import shutil
+import zipfile
+
+import pytest
+import tensorflow as tf
+
+from keras_unet3p import models
+from keras_unet3p.export import export_savedmodel
+from keras_unet3p.tiling import StreamingPredictor
+from keras_unet3p.tiling.exported_model import CARD_FILE
+from keras_unet3p.workflow.load_predictor import load_predictor
+
+
+@pytest.fixture(scope="module")
+def network():
+    return models.unet(input_shape=(None, None, 1), num_classes=1, filters=2, depth=1)
+
+
+@pytest.fixture(scope="module")
+def whole_file(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "whole.keras"
+    network.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole_export(network, tmp_path_factory):
+    return export_savedmodel(network, tmp_path_factory.mktemp("models") / "cells", tile_size=32)
+
+
+def _part_replaced(part, change):
+    """A `.keras` archive, one part of it changed, or left out where `change` gives None."""
+
+    def damage(source, target):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+            for name in old.namelist():
+                content = old.read(name)
+                content = change(content) if name == part else content
+                if content is not None:
+                    new.writestr(name, content)
+
+    return damage
+
+
+def _bytes_changed(change):
+    return lambda source, target: target.write_bytes(change(source.read_bytes()))
+
+
+ESCAPE = b"Unknown\\u001b[31m"
+DAMAGES = {
+    "empty": _bytes_changed(lambda data: b""),
+    "cut": _bytes_changed(lambda data: data[: len(data) // 2]),
+    "zeros": _bytes_changed(lambda data: bytes(len(data))),
+    "no JSON": _part_replaced("config.json", lambda part: b"{" + part),
+    "other JSON": _part_replaced("config.json", lambda part: b"[]"),
+    "unknown class": _part_replaced(
+        "config.json", lambda part: part.replace(b"SegmentationModel", ESCAPE)
+    ),
+    "no configuration": _part_replaced("config.json", lambda part: None),
+    "no weights": _part_replaced("model.weights.h5", lambda part: None),
+    "cut weights": _part_replaced("model.weights.h5", lambda part: part[: len(part) // 2]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_keras_file_is_named_in_one_line(whole_file, tmp_path, damage):
+    path = tmp_path / "cells.keras"
+    DAMAGES[damage](whole_file, path)
+    with pytest.raises(ValueError, match=r"cells\.keras cannot be loaded.*restore it") as raised:
+        load_predictor(path)
+    assert str(raised.value).isprintable()
+    assert "instead" not in str(raised.value)
+    shutil.copy(path, tmp_path / "last-epoch-0007.keras")
+    with pytest.raises(ValueError, match=r"take \S*last-epoch-0007\.keras instead"):
+        load_predictor(path)
+
+
+@pytest.mark.parametrize("card", ["", "{", "[]", "{}", '"text"', "\udcff", "without geometry"])
+def test_a_damaged_model_card_is_named_in_one_line(whole_export, tmp_path, card):
+    version = tmp_path / "cells" / "1"
+    shutil.copytree(whole_export, version)
+    path = version / CARD_FILE
+    if card == "without geometry":
+        card = json.loads(path.read_text())
+        card["geometry"].pop("tile")
+        card = json.dumps(card)
+    path.write_text(card, errors="surrogateescape")
+    expected = r"model_card\.json is damaged .*; export the model again, or copy the folder anew$"
+    for load in (load_predictor, StreamingPredictor):
+        with pytest.raises(ValueError, match=expected) as raised:
+            load(version.parent)
+        assert str(raised.value).isprintable()
+
+
+def test_a_damaged_export_is_named_in_one_line(whole_export, tmp_path):
+    version = tmp_path / "cells" / "1"
+    shutil.copytree(whole_export, version)
+    graph = (version / "saved_model.pb").read_bytes()
+    for damaged in (b"", graph[: len(graph) // 2], b"\xff" * 100):
+        (version / "saved_model.pb").write_bytes(damaged)
+        for load in (load_predictor, StreamingPredictor):
+            with pytest.raises(
+                ValueError, match=r"1 cannot be loaded as a SavedModel \("
+            ) as raised:
+                load(version.parent)
+            assert str(raised.value).isprintable()
+
+
+def test_an_export_of_another_program_is_refused_by_its_signatures(tmp_path):
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec((), tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "1"), {"other": module.double})
+    with pytest.raises(ValueError, match=r"no signature 'classes', only \['other'\]"):
+        load_predictor(tmp_path)
