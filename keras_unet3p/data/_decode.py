@@ -184,7 +184,20 @@ def _pillow_to_array(image: Image.Image, labels: bool) -> np.ndarray:
         return np.asarray(image)[..., :3]
     if image.mode in ("1", "L", "RGB", "F") or image.mode.startswith("I"):
         return np.asarray(image)
-    return np.asarray(image.convert("RGB"))  # CMYK, YCbCr, LAB
+    if image.mode == "CMYK" and image.format != "TIFF":
+        return _jpeg_of_inks_to_colour(image)
+    return np.asarray(image.convert("RGB"))  # YCbCr, LAB
+
+
+def _jpeg_of_inks_to_colour(image: Image.Image) -> np.ndarray:
+    """The colours of a CMYK or YCCK JPEG, bit for bit as TensorFlow's decoder gives them.
+
+    That decoder reads the same files in an exported model.
+    """
+    light = 255 - np.asarray(image).astype(np.uint16)
+    if "adobe" not in image.info:
+        light = 255 - light  # Pillow takes every such file to be inverted, as Adobe's are.
+    return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
 
 
 def _without_equal_channels(colour: np.ndarray) -> np.ndarray:

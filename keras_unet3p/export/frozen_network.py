@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_unet3p.layers import PresenceGate
 from keras_unet3p.layers.batch_norm_folding import foldable_pairs, folded_weights
+from keras_unet3p.models.non_finite_weights import non_finite_weights
 from keras_unet3p.tiling.network_geometry import (
     network_function,
     resolve_activation,
@@ -46,13 +47,19 @@ def frozen_network(
             for tiles in which the module finds something; the mask of the others is known without.
 
     Raises:
-        ValueError: if the weights exceed the 2 GB that a graph may hold.
+        ValueError: if the weights exceed the 2 GB that a graph may hold, or are not finite.
     """
     size_of_weights = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
     if size_of_weights > GRAPH_LIMIT:
         raise ValueError(
             f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
             f"{size_of_weights / 2**30:.2f} GiB"
+        )
+    not_finite = non_finite_weights(model)
+    if not_finite:
+        raise ValueError(
+            f"model must have weights that are finite numbers, found NaN or infinite ones in "
+            f"{not_finite}: its training diverged; train it again with a smaller learning rate"
         )
     activation = resolve_activation(model, activation)
     gate = _presence_gate(model) if skip_empty else None

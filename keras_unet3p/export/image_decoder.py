@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.export.graph_checks import provided
+
 _SHORTEST = 30  # bytes; every header that is read below ends before
 _PNG = b"\x89PNG\r\n\x1a\n"
+# Where a BMP of 32 bits says which of them are red, green and blue: the usual order.
+_BMP_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+_BMP_MASKS_END = 54 + len(_BMP_MASKS)
 
 
 class ImageDecoder:
@@ -47,24 +54,24 @@ class ImageDecoder:
         is_png = _starts_with(encoded, _PNG)
         is_jpeg = _starts_with(encoded, b"\xff\xd8\xff")
         is_bmp = _starts_with(encoded, b"BM")
-        encoded = _provided(
+        encoded = provided(
             encoded,
             (is_png | is_jpeg | is_bmp) & (tf.strings.length(encoded) >= _SHORTEST),
             "image_bytes must hold a PNG, JPEG or BMP image; found",
             tf.strings.length(encoded),
             "bytes of something else",
         )
-        encoded = _provided(
+        encoded = provided(
             encoded,
-            tf.cond(is_bmp, lambda: _is_without_palette(encoded), lambda: True),
-            "image_bytes holds a BMP with a palette of colours",
+            tf.cond(is_bmp, lambda: _is_plain_bmp(encoded), lambda: True),
+            "image_bytes holds a BMP with a palette of colours, packed pixels or an old header",
         )
         height, width = tf.cond(
             is_png,
             lambda: _png_size(encoded),
             lambda: tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _bmp_size(encoded)),
         )
-        encoded = _provided(
+        encoded = provided(
             encoded,
             (height > 0) & (width > 0) & (height <= self.max_pixels // tf.maximum(width, 1)),
             "image_bytes must hold 1 to",
@@ -81,7 +88,7 @@ class ImageDecoder:
                 * tf.cast(
                     tf.cond(
                         is_jpeg,
-                        lambda: tf.io.decode_jpeg(encoded, channels=0),
+                        lambda: _decode_jpeg(encoded),
                         lambda: tf.io.decode_bmp(encoded, channels=0),
                     ),
                     tf.uint16,
@@ -91,8 +98,8 @@ class ImageDecoder:
         image = self._match_channels(image)
         if self.value_scale == "unit":
             return image
-        factor = tf.cond(is_png & _has_16_bits(encoded), lambda: 1.0, lambda: 257.0)
-        return tf.cast(image, tf.float32) / factor
+        largest = tf.cond(is_png, lambda: _largest_of_png(encoded), lambda: 255.0)
+        return tf.cast(image, tf.float32) / (65535.0 / largest)
 
     def _match_channels(self, image: tf.Tensor) -> tf.Tensor:
         found = tf.shape(image)[2]
@@ -107,7 +114,7 @@ class ImageDecoder:
                 lambda: image[:, :, :3],
             )
         else:
-            matched = _provided(
+            matched = provided(
                 image,
                 tf.equal(found, self.channels),
                 f"image must have {self.channels} channels; found",
@@ -116,12 +123,10 @@ class ImageDecoder:
         return tf.ensure_shape(matched, (None, None, self.channels))
 
 
-def _provided(
-    tensor: tf.Tensor, condition: tf.Tensor, *message: str | int | tf.Tensor
-) -> tf.Tensor:
-    """`tensor` where the condition holds; else whatever reads it fails with the message."""
-    with tf.control_dependencies([tf.debugging.Assert(condition, list(message))]):
-        return tf.identity(tensor)
+def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    # The transform that every other decoder uses. TensorFlow's own default is a fast one that is
+    # several grey values off.
+    return tf.io.decode_jpeg(encoded, channels=0, dct_method="INTEGER_ACCURATE")
 
 
 def _starts_with(encoded: tf.Tensor, prefix: bytes) -> tf.Tensor:
@@ -140,9 +145,12 @@ def _png_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return _number(encoded, 20, False), _number(encoded, 16, False)
 
 
-def _has_16_bits(encoded: tf.Tensor) -> tf.Tensor:
-    padded = tf.strings.join([encoded, b"\0" * 25])
-    return tf.equal(tf.strings.substr(padded, 24, 1), b"\x10")
+def _largest_of_png(encoded: tf.Tensor) -> tf.Tensor:
+    """The value of white: of a bit 1, else 65535 or 255, to which fewer bits are spread."""
+    depth_and_colour = tf.strings.substr(encoded, 24, 2)
+    is_bit = tf.equal(depth_and_colour, b"\1\0")
+    is_deep = tf.equal(tf.strings.substr(encoded, 24, 1), b"\x10")
+    return tf.where(is_bit, 1.0, tf.where(is_deep, 65535.0, 255.0))
 
 
 def _jpeg_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -155,19 +163,36 @@ def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.abs(_number(encoded, 22, True)), _number(encoded, 18, True)
 
 
-def _is_without_palette(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether the values of a BMP are its pixels: it has no palette, or the one of greys."""
+def _is_plain_bmp(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether the bytes of a BMP are its pixels, as TensorFlow takes them to be.
+
+    They are not in a file of an old header, in a compressed one, in one of 1, 4 or 16 bits a pixel,
+    or where a palette holds other than the 256 greys.
+    """
+    header = _number(encoded, 14, True)
     bits = tf.io.decode_raw(tf.strings.substr(encoded, 28, 2), tf.uint16, little_endian=True)[0]
-    # substr fails beyond the end, with a message that holds the bytes.
+    # substr fails beyond the end, with a message that holds the bytes; hence the padding.
+    padded = tf.strings.join([encoded, b"\0" * _BMP_MASKS_END])
+    compression = _number(padded, 30, True)
+    is_plain = tf.equal(compression, 0)
+    has_usual_masks = tf.equal(compression, 3) & tf.equal(
+        tf.strings.substr(padded, 54, len(_BMP_MASKS)), _BMP_MASKS
+    )
+    is_colour = (tf.equal(bits, 24) & is_plain) | (
+        tf.equal(bits, 32) & (is_plain | has_usual_masks)
+    )
+    return (header >= 40) & tf.cond(
+        tf.equal(bits, 8) & is_plain, lambda: _has_palette_of_greys(encoded), lambda: is_colour
+    )
+
+
+def _has_palette_of_greys(encoded: tf.Tensor) -> tf.Tensor:
     end = tf.strings.length(encoded)
     start = tf.clip_by_value(14 + _number(encoded, 14, True), 0, tf.cast(end, tf.int64))
     greys = np.arange(256, dtype=np.uint8)
     ramp = np.stack([greys, greys, greys, np.zeros_like(greys)], axis=1).tobytes()
-    return tf.cond(
-        bits > 8,
-        lambda: True,
-        lambda: tf.equal(tf.strings.substr(encoded, start, tf.constant(len(ramp), tf.int64)), ramp),
-    )
+    length = tf.constant(len(ramp), tf.int64)
+    return tf.equal(tf.strings.substr(encoded, start, length), ramp)
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:

@@ -42,6 +42,7 @@ def export_litert(
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    working = export.working(export.path.name)
-    working.write_bytes(converter.convert())
-    return export.write({export.path.name: working})
+    with export.working() as folder:
+        working = folder / export.path.name
+        working.write_bytes(converter.convert())
+        return export.write(working)

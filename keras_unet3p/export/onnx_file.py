@@ -41,13 +41,14 @@ def export_onnx(
         raise needs("tf2onnx", "export_onnx") from error
     export = TileExport(model, path, ".onnx", tile_size, halo, activation)
     network = export.network
-    working = export.working(export.path.name)
-    tf2onnx.convert.from_graph_def(
-        network.graph_def,
-        input_names=[network.input_name],
-        output_names=[network.output_name],
-        tensors_to_rename={network.input_name: "tile", network.output_name: OUTPUT},
-        opset=opset,
-        output_path=str(working),
-    )
-    return export.write({export.path.name: working})
+    with export.working() as folder:
+        working = folder / export.path.name
+        tf2onnx.convert.from_graph_def(
+            network.graph_def,
+            input_names=[network.input_name],
+            output_names=[network.output_name],
+            tensors_to_rename={network.input_name: "tile", network.output_name: OUTPUT},
+            opset=opset,
+            output_path=str(working),
+        )
+        return export.write(working)

@@ -39,15 +39,11 @@ def export_openvino(
     except ImportError as error:
         raise needs("openvino", "export_openvino") from error
     export = TileExport(model, path, ".xml", tile_size, halo, activation)
-    graph = export.working(f"{export.path.stem}.pb")
-    working = export.working(export.path.name)
-    try:
+    with export.working() as folder:
+        graph, working = folder / "graph.pb", folder / export.path.name
         graph.write_bytes(export.network.graph_def.SerializeToString())
         converted = openvino.convert_model(str(graph))
         converted.inputs[0].get_tensor().set_names({"tile"})
         converted.outputs[0].get_tensor().set_names({OUTPUT})
         openvino.save_model(converted, str(working), compress_to_fp16=half)
-    finally:
-        graph.unlink(missing_ok=True)
-    weights = export.path.with_suffix(".bin").name
-    return export.write({weights: working.with_suffix(".bin"), export.path.name: working})
+        return export.write(working.with_suffix(".bin"), working)

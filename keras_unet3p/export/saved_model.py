@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.data.normalization import VALUE_SCALES
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
+from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
+from keras_unet3p.files import locked, printable, remove_unfinished, replacing
 from keras_unet3p.layers import IntensityNormalization
-from keras_unet3p.tiling.exported_model import CARD_FILE
+from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
@@ -43,6 +45,7 @@ def export_savedmodel(
     value_scale: str = "unit",
     pixels: str = "uint8",
     max_pixels: int = 2**28,
+    max_batch_pixels: int | None = None,
     tiles_per_step: int = 1,
     skip_empty: bool = True,
     symmetries: int = 1,
@@ -61,7 +64,11 @@ def export_savedmodel(
     | probabilities | image `pixels` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
 
-    Class ids are 0 to K-1, for a model of one class 0 and 1.
+    Class ids are 0 to K-1, for a model of one class 0 and 1. More than 256 classes need wider ids:
+    class_ids is int32 then (JSON has no uint16) and the PNG has 16 bits.
+
+    The graph refuses inputs of another shape than the declared one and images that are too large,
+    before it computes anything, with INVALID_ARGUMENT: a server passes them on.
 
     Args:
         model: a Keras model that takes (B, h, w, C) float32 in unit values.
@@ -72,7 +79,7 @@ def export_savedmodel(
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         border: pixels mirrored around the image beyond an unpadded network's margin; see
             `tiling.model_geometry`.
-        version: number of the version; None takes the next free one.
+        version: number of the version, 1 to 2^63 - 1; None takes the next free one.
         activation: "sigmoid" or "softmax" for a model that gives logits, None for one that gives
             probabilities; "auto" knows the project's own models and takes others to give
             probabilities.
@@ -84,7 +91,10 @@ def export_savedmodel(
             model card tells them to those who read files.
         pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the
             values that the model takes).
-        max_pixels: an encoded image of more pixels is refused before it is decoded.
+        max_pixels: an image of more pixels is refused; an encoded one before it is decoded.
+        max_batch_pixels: so are images or tiles of one request that have more pixels together,
+            where the server merges requests those of all merged ones; None as `max_pixels`.
+            Encoded images are segmented one after the other, so that this does not bound them.
         tiles_per_step: tiles that go through the network together.
         skip_empty: with a classification-guided module, the decoder is not run for a tile in which
             the module finds nothing. Its statement is about a tile, as it was about a patch in
@@ -98,7 +108,8 @@ def export_savedmodel(
         The version folder, `folder/VERSION`.
 
     Raises:
-        ValueError: if an argument does not fit the model, or the weights exceed 2 GB.
+        ValueError: if an argument does not fit the model, the weights exceed 2 GB or are not
+            finite, or another process exports to `folder`.
         FileExistsError: if that version exists.
     """
     if value_scale not in VALUE_SCALES:
@@ -110,6 +121,10 @@ def export_savedmodel(
         raise ValueError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
+    if max_batch_pixels is not None and max_batch_pixels < 1:
+        raise ValueError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
+    if version is not None:
+        _check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     channels = input_channels(model)
     frozen = frozen_network(
@@ -117,47 +132,65 @@ def export_savedmodel(
     )
     num_classes = frozen.num_classes
 
+    limits = PixelLimits(max_pixels, max_batch_pixels or max_pixels)
+    tiler = InGraphTiler(
+        frozen,
+        geometry,
+        num_classes,
+        tiles_per_step=tiles_per_step,
+        threshold=threshold,
+        symmetries=symmetries,
+    )
+    decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
+
     base = Path(folder)
-    base.mkdir(parents=True, exist_ok=True)
-    if version is None:
-        version = max((int(p.name) for p in base.iterdir() if p.name.isdigit()), default=0) + 1
-    final = base / str(version)
-    if final.exists():
-        raise FileExistsError(f"version folder {final} exists; choose another version")
-    working = base / f".{version}.{os.getpid()}"
-    shutil.rmtree(working, ignore_errors=True)
-    try:
-        tiler = InGraphTiler(
-            frozen,
-            geometry,
-            num_classes,
-            tiles_per_step=tiles_per_step,
-            threshold=threshold,
-            symmetries=symmetries,
-        )
-        decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
-        _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels))
-        extra = working / "assets.extra"
-        extra.mkdir()
-        _write_warmup(extra, base.name, geometry, channels, pixels)
-        card = model_card(
-            model,
-            geometry,
-            num_classes,
-            channels,
-            [working / "saved_model.pb"],
-            classes=classes,
-            training_figures=training_figures,
-            threshold=threshold if num_classes == 1 else None,
-            normalization={"value_scale": value_scale, "pixels": pixels, **_constants(model)},
-            max_pixels=max_pixels,
-            symmetries=symmetries,
-        )
-        (working / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n")
-        os.rename(working, final)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
+    with locked(base / ".lock", f"model folder {printable(base)}"):
+        remove_unfinished(base)
+        final = base / str(_new_version(base, version))
+        with replacing(final) as working:
+            _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            extra = working / "assets.extra"
+            extra.mkdir()
+            _write_warmup(extra, base.name, geometry, channels, pixels, limits)
+            card = model_card(
+                model,
+                geometry,
+                num_classes,
+                channels,
+                [working / "saved_model.pb"],
+                classes=classes,
+                training_figures=training_figures,
+                threshold=threshold if num_classes == 1 else None,
+                normalization={"value_scale": value_scale, "pixels": pixels, **_constants(model)},
+                max_pixels=limits.image,
+                max_batch_pixels=limits.batch,
+                symmetries=symmetries,
+            )
+            (working / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n")
     return final
+
+
+class PixelLimits(NamedTuple):
+    """Largest numbers of pixels of an image, and of the images of a request together."""
+
+    image: int
+    batch: int
+
+
+def _new_version(base: Path, version: int | None) -> int:
+    taken = version_folders(base)
+    if version is None:
+        version = max(taken, default=0) + 1
+        _check_version(version)
+    folder = taken.get(version, base / str(version))
+    if folder.exists():
+        raise FileExistsError(f"version folder {printable(folder)} exists; choose another version")
+    return version
+
+
+def _check_version(version: int) -> None:
+    if not 1 <= version <= LARGEST_VERSION:
+        raise ValueError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
 
 
 def _constants(model: Any) -> dict:
@@ -169,11 +202,18 @@ def _constants(model: Any) -> dict:
 
 
 def _write_graph(
-    folder: Path, tiler: InGraphTiler, decoder: ImageDecoder, channels: int, pixels: tf.DType
+    folder: Path,
+    tiler: InGraphTiler,
+    decoder: ImageDecoder,
+    channels: int,
+    pixels: tf.DType,
+    limits: PixelLimits,
 ) -> None:
+    ids_of_png = tf.uint8 if tiler.ids_dtype == tf.uint8 else tf.uint16
+
     def segment(encoded: tf.Tensor) -> tf.Tensor:
         ids = tiler.class_ids(decoder(encoded)[tf.newaxis])[0]
-        return tf.io.encode_png(ids[:, :, tf.newaxis])
+        return tf.io.encode_png(tf.cast(ids[:, :, tf.newaxis], ids_of_png))
 
     def serve(image_bytes: tf.Tensor) -> dict:
         masks = tf.map_fn(
@@ -182,14 +222,16 @@ def _write_graph(
         return {"mask_bytes": masks}
 
     def classes(image: tf.Tensor) -> dict:
-        return {"class_ids": tiler.class_ids(image)}
+        return {"class_ids": tiler.class_ids(checked_pixels(image, *limits))}
 
     def probabilities(image: tf.Tensor) -> dict:
-        return {"probabilities": tiler.probabilities(image)}
+        return {"probabilities": tiler.probabilities(checked_pixels(image, *limits))}
 
     def tile(tile: tf.Tensor) -> dict:
-        return {"probabilities": tiler.network(tile)}
+        return {"probabilities": tiler.network(checked_pixels(tile, *tile_limits))}
 
+    # One tile must pass whatever an image may be.
+    tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
     image_spec = {"image": ((None, None, None, channels), pixels)}
     tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
     table = {
@@ -201,13 +243,12 @@ def _write_graph(
     signatures = {}
     with tf.Graph().as_default() as graph:
         for name, (function, specs) in table.items():
-            inputs = {
-                key: tf.compat.v1.placeholder(dtype, shape, name=f"{name}_{key}")
-                for key, (shape, dtype) in specs.items()
-            }
+            inputs, checked = {}, {}
+            for key, (shape, dtype) in specs.items():
+                inputs[key], checked[key] = checked_input(dtype, shape, f"{name}_{key}")
             outputs = {
                 key: tf.identity(value, name=f"{name}_{key}_out")
-                for key, value in function(**inputs).items()
+                for key, value in function(**checked).items()
             }
             info = tf.compat.v1.saved_model.build_tensor_info
             signatures[name] = tf.compat.v1.saved_model.build_signature_def(
@@ -227,10 +268,16 @@ def _write_graph(
 
 
 def _write_warmup(
-    folder: Path, model_name: str, geometry: TileGeometry, channels: int, pixels: str
+    folder: Path,
+    model_name: str,
+    geometry: TileGeometry,
+    channels: int,
+    pixels: str,
+    limits: PixelLimits,
 ) -> None:
-    grey = np.full((32, 32, 1 if channels != 3 else 3), 128, np.uint8)
-    image = np.zeros((1, 32, 32, channels), pixels)
+    side = min(32, math.isqrt(min(limits)))  # a record that is refused would prevent the loading
+    grey = np.full((side, side, 1 if channels != 3 else 3), 128, np.uint8)
+    image = np.zeros((1, side, side, channels), pixels)
     records = [
         ("classes", {"image": image}),
         ("probabilities", {"image": image}),

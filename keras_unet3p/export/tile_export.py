@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.export.model_card import model_card
-from keras_unet3p.files import write_json
+from keras_unet3p.files import locked, naming_full_disk, printable, write_json
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.network_geometry import input_channels, model_geometry
 
@@ -42,24 +45,35 @@ class TileExport:
         )
         self.network.rename_output(OUTPUT)
 
-    def working(self, name: str) -> Path:
-        """A path beside the final one, for a file that is not complete yet."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.path.with_name(f".{os.getpid()}.{name}")
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Path]:
+        """A folder for files that are not complete yet, beside the final ones.
 
-    def write(self, files: dict[str, Path]) -> Path:
-        """Renames complete files (final name -> working path) and writes the card beside them."""
-        for name, working in files.items():
-            os.replace(working, self.path.with_name(name))
+        Gone at the end, and with the next export to the same path where a process was killed.
+
+        Raises:
+            ValueError: another process exports to the same path.
+        """
+        name = self.path.name
+        with locked(self.path.with_name(f".{name}.lock"), f"exported file {printable(self.path)}"):
+            folder = self.path.with_name(f".{name}.unfinished")
+            shutil.rmtree(folder, ignore_errors=True)
+            with naming_full_disk(self.path):
+                try:
+                    folder.mkdir()
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, *files: Path) -> Path:
+        """Puts complete files in place, in this order, and writes the card beside them."""
+        final = [self.path.with_name(working.name) for working in files]
+        for working, path in zip(files, final, strict=True):
+            os.replace(working, path)
         card = model_card(
-            self._model,
-            self.geometry,
-            self.network.num_classes,
-            self.channels,
-            [self.path.with_name(name) for name in files],
+            self._model, self.geometry, self.network.num_classes, self.channels, final
         )
-        card_path = self.path.with_suffix(".model_card.json")
-        write_json(card_path, card)
+        write_json(self.path.with_suffix(".model_card.json"), card)
         return self.path
 
 

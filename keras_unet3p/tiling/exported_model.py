@@ -12,13 +12,35 @@ from keras_unet3p.tiling.geometry import TileGeometry
 CARD_FILE = "assets.extra/model_card.json"
 
 
+LARGEST_VERSION = 2**63 - 1
+"""The largest number that a server reads as a version."""
+
+
+def version_number(name: str) -> int | None:
+    """The version that a folder of this name holds; None where it is no name of a version."""
+    if not (name.isascii() and name.isdigit()):
+        return None
+    number = int(name)
+    return number if 1 <= number <= LARGEST_VERSION else None
+
+
+def version_folders(base: Path) -> dict[int, Path]:
+    """The version folders of a served model by number; of `007` and `7` the second."""
+    found = {}
+    for entry in sorted(base.iterdir(), key=lambda entry: -len(entry.name)):
+        number = version_number(entry.name)
+        if number is not None and entry.is_dir():
+            found[number] = entry
+    return found
+
+
 def newest_version(path: Path) -> Path | None:
     """The folder with `saved_model.pb`: `path` or its largest version; None if there is none."""
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [entry for entry in path.glob("*/saved_model.pb") if entry.parent.name.isdigit()]
-    newest = max(versions, key=lambda entry: int(entry.parent.name), default=None)
-    return newest.parent if newest else None
+    folders = version_folders(path) if path.is_dir() else {}
+    written = [number for number, entry in folders.items() if (entry / "saved_model.pb").is_file()]
+    return folders[max(written)] if written else None
 
 
 def read_model_card(version: Path) -> dict[str, Any] | None:

@@ -28,6 +28,9 @@ class InGraphTiler:
             is averaged: 2 (left-right), 4 (and up-down), 8 (and transposed; square tiles only).
             Time grows by as much, memory does not.
 
+    Attributes:
+        ids_dtype: type of class ids: uint8 up to 256 classes, else int32.
+
     Raises:
         ValueError: if an argument is none of these.
     """
@@ -44,8 +47,8 @@ class InGraphTiler:
     ) -> None:
         if tiles_per_step < 1:
             raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
-        if not 1 <= num_classes <= 256:
-            raise ValueError(f"num_classes must be 1 to 256, found {num_classes}")
+        if not 1 <= num_classes <= 65536:  # the ids of a mask must fit into a PNG
+            raise ValueError(f"num_classes must be 1 to 65536, found {num_classes}")
         if symmetries not in (1, 2, 4, 8):
             raise ValueError(f"symmetries must be 1, 2, 4 or 8, found {symmetries}")
         if symmetries == 8 and geometry.tile[0] != geometry.tile[1]:
@@ -54,6 +57,7 @@ class InGraphTiler:
         self.network = network
         self.geometry = geometry
         self.num_classes = num_classes
+        self.ids_dtype = tf.uint8 if num_classes <= 256 else tf.int32
         self.tiles_per_step = tiles_per_step
         self.threshold = threshold
 
@@ -66,17 +70,17 @@ class InGraphTiler:
         return self._run(images, tf.identity, tf.float32, self.num_classes)
 
     def class_ids(self, images: tf.Tensor) -> tf.Tensor:
-        """Class ids (B, H, W) uint8 of images as for `probabilities`.
+        """Class ids (B, H, W) of images as for `probabilities`: uint8, beyond 256 classes int32.
 
         One class gives 0 and 1 by the threshold, several the index of the most probable class.
         """
-        return self._run(images, self._decide, tf.uint8, 1)[:, :, :, 0]
+        return self._run(images, self._decide, self.ids_dtype, 1)[:, :, :, 0]
 
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
         if self.num_classes == 1:
             return tf.cast(probabilities >= self.threshold, tf.uint8)
         ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        return tf.expand_dims(tf.cast(ids, tf.uint8), -1)
+        return tf.expand_dims(tf.cast(ids, self.ids_dtype), -1)
 
     def _run(self, images: tf.Tensor, decide: Callable, dtype: tf.DType, depth: int) -> tf.Tensor:
         """Row of tiles by row of tiles: probabilities are held for one row, what `decide` makes of

@@ -1,7 +1,8 @@
 """Loads a SavedModel with `TF_LoadSessionFromSavedModel` and runs its signatures.
 
 Arguments: the C library, the model's folder. Standard input: JSON with "image" (rows of 0..255),
-"tile" (rows of floats) and "png" (hexadecimal). Standard output: JSON of the answers. Nothing is
+"tile" (rows of floats) and "png" (hexadecimal); or with "shapes", a list of [input, output, type,
+shape], each of which is given a tensor of zeros. Standard output: JSON of the answers. Nothing is
 imported but the standard library: this is what a server written in C++ does.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import sys
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 
@@ -70,20 +72,21 @@ class Model:
             raise RuntimeError(self.tf.TF_Message(self.status).decode())
 
     def tensor(self, dtype, shape, content):
-        size = len(content) if dtype != STRING else ctypes.sizeof(String)
+        count = math.prod(shape)
+        size = len(content) if dtype != STRING else count * ctypes.sizeof(String)
         dims = (c_int64 * len(shape))(*shape)
         tensor = c_void_p(self.tf.TF_AllocateTensor(dtype, dims, len(shape), c_size_t(size)))
         data = self.tf.TF_TensorData(tensor)
         if dtype == STRING:
-            string = ctypes.cast(data, POINTER(String))
-            self.tf.TF_StringInit(string)
-            self.tf.TF_StringCopy(string, content, len(content))
-        else:
+            for string in (String * count).from_address(data) if count else ():
+                self.tf.TF_StringInit(ctypes.byref(string))
+                self.tf.TF_StringCopy(ctypes.byref(string), content, len(content))
+        elif content:
             ctypes.memmove(data, content, size)
         return tensor
 
     def run(self, given, wanted, tensor):
-        """The content of the tensor `wanted`, or the error's code."""
+        """The content of the tensor `wanted`, or the error."""
 
         def output(name):
             operation = self.tf.TF_GraphOperationByName(self.graph, name.encode())
@@ -96,7 +99,7 @@ class Model:
             self.session, None, inputs, values, 1, outputs, results, 1, None, 0, None, self.status
         )
         if self.tf.TF_GetCode(self.status) == INVALID_ARGUMENT:
-            return "INVALID_ARGUMENT"
+            return f"INVALID_ARGUMENT: {self.tf.TF_Message(self.status).decode()}"
         self.check()
         result = c_void_p(results[0])
         data = self.tf.TF_TensorData(result)
@@ -110,9 +113,24 @@ class Model:
         return list((kind * (len(content) // ctypes.sizeof(kind))).from_buffer_copy(content))
 
 
+def answer_to_shape(model, given, wanted, dtype, shape):
+    """The error, or whatever the model answers to zeros of this shape."""
+    width = {FLOAT: ctypes.sizeof(ctypes.c_float), UINT8: 1, STRING: 0}[dtype]
+    tensor = model.tensor(dtype, shape, bytes(width * math.prod(shape)))
+    try:
+        return str(model.run(given, wanted, tensor))[:300]
+    except RuntimeError as error:
+        return f"another error: {error}"
+    finally:
+        model.tf.TF_DeleteTensor(tensor)
+
+
 def main():
     model = Model(*sys.argv[1:])
     request = json.load(sys.stdin)
+    if "shapes" in request:
+        json.dump([answer_to_shape(model, *call) for call in request["shapes"]], sys.stdout)
+        return
     rows, tile = request["image"], request["tile"]
     shape = (1, len(rows), len(rows[0]), 1)
     pixels = bytes(value for row in rows for value in row)

@@ -10,9 +10,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from keras_unet3p.export import export_savedmodel
+from keras_unet3p import files
+from keras_unet3p.export import export_savedmodel, saved_model
+from keras_unet3p.export.model_card import model_card
 from keras_unet3p.models import unet
 from keras_unet3p.tiling import TileGeometry, predict_image
+from keras_unet3p.tiling.exported_model import newest_version
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network
 
@@ -136,7 +139,7 @@ def test_16_bit_grey_alpha_and_lossy_files_are_read(colour_model, served):
         (encode(clear), clear[..., :3]),
         (encode(picture(40, 50), ".bmp"), picture(40, 50)),
         (encode(grey, ".bmp"), np.repeat(grey, 3, axis=-1)),
-        (jpeg, tf.io.decode_jpeg(jpeg).numpy()),
+        (jpeg, tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE").numpy()),
         (encode(palette), np.repeat(palette, 3, axis=-1)),
     ]
     masks = served("serving_default", image_bytes=[data for data, _ in cases])["mask_bytes"]
@@ -241,17 +244,34 @@ def test_weights_are_stored_once(tmp_path):
     assert stored < 1.25 * weights
 
 
-def test_warmup_records_cover_every_signature_and_succeed(exported, served):
+def warmup_requests(folder):
+    """(signature, inputs) of each warm-up record."""
     logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    path = exported / "assets.extra" / "tf_serving_warmup_requests"
-    asked = []
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
     for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-        log = logs.PredictionLog.FromString(record)
-        request = log.predict_log.request
-        assert request.model_spec.name == "cells"
+        request = logs.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == folder.parent.name
         inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
-        served(request.model_spec.signature_name, **inputs)
-        asked.append(request.model_spec.signature_name)
+        yield request.model_spec.signature_name, inputs
+
+
+def wide_model(num_classes):
+    """One convolution whose classes win one after the other from dark to bright."""
+    model = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(num_classes, 1, activation="softmax")]
+    )
+    steps = np.arange(num_classes)
+    # The largest of 2 c x - c^2 is the c that is nearest to x.
+    places = steps / (num_classes - 1)
+    model.set_weights([2000 * places.reshape(1, 1, 1, -1), -1000 * places**2])
+    return model
+
+
+def test_warmup_records_cover_every_signature_and_succeed(exported, served):
+    asked = []
+    for signature, inputs in warmup_requests(exported):
+        served(signature, **inputs)
+        asked.append(signature)
     assert sorted(asked) == ["classes", "probabilities", "serving_default", "tile"]
 
 
@@ -331,6 +351,136 @@ def test_versions_count_up_and_are_not_overwritten(tmp_path):
     assert export_savedmodel(model, base, tile_size=32).name == "8"
     with pytest.raises(FileExistsError, match="version"):
         export_savedmodel(model, base, tile_size=32, version=7)
+
+
+def test_folders_that_no_server_takes_for_versions_are_ignored(tmp_path):
+    for name in ("1" + "0" * 23, str(2**63), "0", "-3", "+4", "٥", "1e3", ".9"):
+        (tmp_path / name).mkdir()
+    model = unet((None, None, 1), filters=2, depth=1)
+    assert export_savedmodel(model, tmp_path, tile_size=32).name == "1"
+    assert newest_version(tmp_path).name == "1"
+    (tmp_path / "007").mkdir()
+    with pytest.raises(FileExistsError, match="007"):
+        export_savedmodel(model, tmp_path, tile_size=32, version=7)
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ValueError, match=f"version must be 1 to {2**63 - 1}"):
+        export_savedmodel(model, tmp_path, tile_size=32)
+
+
+@pytest.mark.parametrize("version", [0, -3, 2**63, 10**23])
+def test_versions_that_no_server_reads_are_refused(tmp_path, version):
+    model = unet((None, None, 1), filters=2, depth=1)
+    with pytest.raises(ValueError, match=f"version must be 1 to .* found {version}"):
+        export_savedmodel(model, tmp_path / "m", tile_size=32, version=version)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_second_export_to_a_folder_is_refused_and_the_first_one_completes(tmp_path, monkeypatch):
+    model = unet((None, None, 1), filters=2, depth=1)
+    refusals = []
+
+    def card_while_another_exports(*arguments, **options):
+        if not refusals:
+            with pytest.raises(ValueError, match=f"{tmp_path}.* in use by process") as refused:
+                export_savedmodel(model, tmp_path, tile_size=32)
+            refusals.append(refused)
+        return model_card(*arguments, **options)
+
+    monkeypatch.setattr(saved_model, "model_card", card_while_another_exports)
+    assert export_savedmodel(model, tmp_path, tile_size=32).name == "1"
+    assert len(refusals) == 1
+    assert export_savedmodel(model, tmp_path, tile_size=32).name == "2"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"1", "2"}
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    model = unet((None, None, 1), filters=2, depth=1)
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saved_model, "model_card", killed)
+        patch.setattr(files.shutil, "rmtree", lambda *arguments, **options: None)
+        with pytest.raises(KeyboardInterrupt):
+            export_savedmodel(model, tmp_path, tile_size=32)
+    assert len(list(tmp_path.glob("*/*/saved_model.pb"))) == 1
+    assert export_savedmodel(model, tmp_path, tile_size=32).name == "1"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+
+
+def test_nothing_but_a_check_of_the_shape_reads_an_input(exported):
+    saved = SavedModel.FromString((exported / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    inputs = {node.name: node for node in graph.node if node.op == "Placeholder"}
+    declared = {
+        info.name.removesuffix(":0"): info.tensor_shape
+        for signature in saved.meta_graphs[0].signature_def.values()
+        for info in signature.inputs.values()
+    }
+    assert set(inputs) == set(declared)
+    for name in inputs:
+        readers = [node for node in graph.node if name in [i.split(":")[0] for i in node.input]]
+        assert [node.op for node in readers] == ["EnsureShape"]
+        assert readers[0].attr["shape"].shape == declared[name]
+
+
+@pytest.mark.parametrize("limits", [(1000, None), (1000, 2000)])
+def test_pixels_are_capped_before_anything_is_computed(tmp_path, colour_model, limits):
+    per_image, per_batch = limits
+    folder = export_savedmodel(
+        colour_model,
+        tmp_path / "m",
+        tile_size=TILE,
+        halo=HALO,
+        max_pixels=per_image,
+        max_batch_pixels=per_batch,
+    )
+    most = (per_batch or per_image) // 500
+    with SessionModel(folder) as served:
+        for signature in ("classes", "probabilities"):
+            served(signature, image=np.zeros((1, 20, 50, 3), np.uint8))
+            served(signature, image=np.zeros((most, 10, 50, 3), np.uint8))
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"1000.*\[20\] \[51\]"):
+                served(signature, image=np.zeros((1, 20, 51, 3), np.uint8))
+            with pytest.raises(
+                tf.errors.InvalidArgumentError, match=rf"{most * 500}.*\[{most + 1}\] \[10\] \[50\]"
+            ):
+                served(signature, image=np.zeros((most + 1, 10, 50, 3), np.uint8))
+        tiles = np.zeros((1, TILE, TILE, 3), np.float32)
+        served("tile", tile=tiles)  # one tile always passes
+        with pytest.raises(tf.errors.InvalidArgumentError, match="together"):
+            served("tile", tile=np.repeat(tiles, 2, axis=0))
+        for signature, inputs in warmup_requests(folder):
+            served(signature, **inputs)
+    card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
+    assert (card["max_pixels"], card["max_batch_pixels"]) == (per_image, per_batch or per_image)
+
+
+@pytest.mark.parametrize("num_classes", [256, 257])
+def test_class_ids_beyond_255_keep_their_number(tmp_path, num_classes):
+    model = wide_model(num_classes)
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8, pixels="float32")
+    image = np.linspace(0, 65535, num_classes).round().astype(np.uint16).reshape(1, -1, 1)
+    with SessionModel(folder) as served:
+        ids = served("classes", image=image[None] / np.float32(65535))["class_ids"][0]
+        data = served("serving_default", image_bytes=[encode(image)])["mask_bytes"][0]
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(ids, [range(num_classes)])
+    np.testing.assert_array_equal(mask, [range(num_classes)])
+    expected = (np.uint8, np.uint8) if num_classes <= 256 else (np.int32, np.uint16)
+    assert (ids.dtype, mask.dtype) == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, bad):
+    model = unet((None, None, 1), filters=2, depth=1, batch_norm=True)
+    value = model.weights[3].numpy()
+    value.flat[0] = bad
+    model.weights[3].assign(value)
+    with pytest.raises(ValueError, match=r"finite numbers, found NaN .* 1 of \d+"):
+        export_savedmodel(model, tmp_path / "m", tile_size=32)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, colour_model):

@@ -92,6 +92,48 @@ def test_agrees_with_the_original_on_tiles_and_on_whole_images(tmp_path, model, 
     np.testing.assert_allclose(found, predict_image(model, image, geometry=geometry), atol=1e-5)
 
 
+@pytest.mark.parametrize("export", [onnx, openvino, litert])
+def test_a_tile_of_another_shape_is_refused(tmp_path, export):
+    path, runtime = export(small_network("same", 3, depth=1, filters=2), tmp_path, tile_size=32)
+    exported = runtime(path)
+    answered = []
+    for shape in [
+        *((1,) * rank for rank in range(7)),
+        (32, 32),
+        (1, 32, 32),
+        (1, 31, 32, 3),
+        (1, 64, 16, 3),
+        (1, 32, 32, 1),
+        (1, 32, 32, 4),
+        (1, 1, 32, 32, 3),
+    ]:
+        try:
+            exported.predict_tiles(np.zeros(shape, np.float32))
+        except Exception:  # each runtime has its own kind
+            continue
+        answered.append(shape)
+    assert answered == []
+    assert exported.predict_tiles(np.zeros((1, 32, 32, 3), np.float32)).shape == (1, 32, 32, 1)
+
+
+@pytest.mark.parametrize("export", [onnx, openvino, litert])
+def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path, export):
+    name = {onnx: "m.onnx", openvino: "m.xml", litert: "m.tflite"}[export]
+    left = tmp_path / f".{name}.unfinished"
+    left.mkdir()
+    (left / "half").write_bytes(b"half")
+    path, _ = export(small_network("same", 1, depth=1, filters=2), tmp_path, tile_size=32)
+    assert path.is_file()
+    assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = small_network("same", 1, depth=1, filters=2)
+    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    with pytest.raises(ValueError, match="finite"):
+        litert(model, tmp_path, tile_size=32)
+
+
 def test_half_precision_halves_the_file(tmp_path):
     model = small_network("same", 3, filters=24)
     full, _ = litert(model, tmp_path, tile_size=64)
