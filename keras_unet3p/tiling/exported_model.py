@@ -9,6 +9,18 @@ from typing import Any
 CARD_FILE = "assets.extra/model_card.json"
 
 
+LARGEST_VERSION = 2**63 - 1
+"""The largest number that a server reads as a version."""
+
+
+def version_number(name: str) -> int | None:
+    """The version that a folder of this name holds; None where it is no name of a version."""
+    if not (name.isascii() and name.isdigit()):
+        return None
+    number = int(name)
+    return number if 1 <= number <= LARGEST_VERSION else None
+
+
 def newest_version(path: Path) -> Path | None:
     """The folder with `saved_model.pb`: `path` or its largest version; None if there is none."""
     if (path / "saved_model.pb").is_file():
