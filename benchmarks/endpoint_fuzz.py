@@ -154,7 +154,7 @@ class Malformed:
 
     def post(self, body: bytes, path: str = "/v1/models/cells:predict") -> str:
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         try:
@@ -194,7 +194,7 @@ class Malformed:
 
     def broken_http(self) -> str:
         request = (
-            b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: x\r\n"
+            b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: localhost\r\n"
             + self.random.choice(
                 [
                     b"Content-Length: 99999999999999999999\r\n",
@@ -207,6 +207,8 @@ class Malformed:
                     b"X: " + b"y" * 100_000 + b"\r\n",
                     b"Expect: 100-continue\r\nContent-Length: 5\r\n",
                     b"Upgrade: websocket\r\nConnection: upgrade\r\n",
+                    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                    b"Origin: http://elsewhere\r\nContent-Length: 5\r\n",
                 ]
             )
             + b"\r\n"
@@ -219,8 +221,8 @@ class Malformed:
     def cut_connection(self) -> str:
         body = json.dumps({"instances": [self.encoded(self.random.choice(self.images))]}).encode()
         head = (
-            b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-            % len(body)
+            b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
         )
         data = head + body
         return self.exchange(self.rest, data[: self.random.randrange(len(data) + 1)], cut=True)

@@ -216,6 +216,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="REST port; 0 takes a free one.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Further name by which it is reached; may be repeated."),
+    ] = None,
+    trust_model: Annotated[
+        bool, typer.Option("--trust-model", help="Serve a graph that uses files or Python.")
+    ] = False,
 ) -> None:
     """Serve an exported model on this machine (development; TensorFlow Serving in production)."""
     workflow = _workflow()
@@ -228,7 +235,15 @@ def serve(
             "for development, not for production; stop with Ctrl-C"
         )
 
-    workflow.serve(model, host=host, port=port, grpc_port=grpc_port, on_ready=ready)
+    workflow.serve(
+        model,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        allowed_hosts=allow_host or (),
+        trust_models=trust_model,
+        on_ready=ready,
+    )
 
 
 @app.callback(invoke_without_command=True)

@@ -101,7 +101,8 @@ class Client:
                 (H, W) or (H, W, C) in RGB order, of integers over their type's whole range,
                 booleans, or floats in [0, 1].
             signature: "serving_default" (the image travels as PNG, losslessly up to 16 bit) or
-                "classes" (as numbers); by default the first where PNG can hold the image.
+                "classes" (as numbers, where PNG cannot hold the image: signed integers, 2 channels
+                or more than 4); by default the one that fits.
 
         Returns:
             Class ids, uint8 (H, W); 0 and 1 for a model with one class.
@@ -116,9 +117,8 @@ class Client:
                 f"signature: expected 'serving_default' or 'classes', found {signature!r}."
             )
         if signature is None:
-            pixels = image if isinstance(image, np.ndarray) else None
-            odd = pixels is not None and pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)
-            signature = "classes" if odd else "serving_default"
+            image = _opened(image)
+            signature = "serving_default" if _fits_png(image) else "classes"
         if signature == "serving_default":
             return _decode_mask(self.predict_bytes(_encoded(image)))
         return self._predict_pixels(signature, image).astype(np.uint8, copy=False)
@@ -358,17 +358,32 @@ def _decode_mask(png: bytes) -> np.ndarray:
     return mask
 
 
-def _encoded(image: Image) -> bytes:
+def _opened(image: Image) -> bytes | np.ndarray:
+    """Gives encoded bytes that travel as they are, and the array of anything else."""
+    name = "image"
     if isinstance(image, (str, Path)):
-        path, data = Path(image), Path(image).read_bytes()
-        if data.startswith(_ENCODED):
-            return data
-        image = _read_array(path, data)
-    elif isinstance(image, (bytes, bytearray, memoryview)):
-        data = bytes(image)
-        if data.startswith(_ENCODED):
-            return data
-        image = _decode_array(data, "image")
+        name, path = str(image), Path(image)
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False)
+        image = path.read_bytes()
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        return image
+    data = bytes(image)
+    return data if data.startswith(_ENCODED) else _decode_array(data, name)
+
+
+def _fits_png(image: bytes | np.ndarray) -> bool:
+    if isinstance(image, bytes):
+        return True
+    pixels = _check(image)
+    fits = pixels.dtype.kind in "bf" or pixels.dtype in (np.uint8, np.uint16)
+    return fits and pixels.shape[2] in (1, 3, 4)
+
+
+def _encoded(image: Image) -> bytes:
+    image = _opened(image)
+    if isinstance(image, bytes):
+        return image
     pixels = _check(image)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
@@ -384,12 +399,6 @@ def _encoded(image: Image) -> bytes:
         raise ValueError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
     # Level 1: on the way to a server, time matters more than the last bytes.
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-
-
-def _read_array(path: Path, data: bytes) -> np.ndarray:
-    if path.suffix.lower() == ".npy":
-        return np.load(path, allow_pickle=False)
-    return _decode_array(data, str(path))
 
 
 def _decode_array(data: bytes, name: str) -> np.ndarray:
@@ -434,11 +443,9 @@ def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
 
 def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
     """Brings an image to the model's type and channels."""
-    if isinstance(image, (str, Path)):
-        image = _read_array(Path(image), Path(image).read_bytes())
-    elif isinstance(image, (bytes, bytearray, memoryview)):
-        image = _decode_array(bytes(image), "image")
-    pixels = _check(image)
+    name = str(image) if isinstance(image, (str, Path)) else "image"
+    image = _opened(image)
+    pixels = _check(_decode_array(image, name) if isinstance(image, bytes) else image)
     if dtype not in ("uint8", "float32"):
         raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
     if pixels.dtype != dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -19,6 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
@@ -51,7 +51,7 @@ def grpc_server(
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=1024,
-        interceptors=[_ParseMessages()],
+        interceptors=[_ParseMessages(service.held)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server
@@ -102,7 +102,12 @@ class _ParseMessages(grpc.ServerInterceptor):
     """Parses requests in their handlers; what does not parse is the client's fault.
 
     gRPC's own server answers INTERNAL to such a message, and never frees what it held for it.
+    Messages count as held while they are handled; gRPC has read them by then, no more at a time
+    than it has threads.
     """
+
+    def __init__(self, held: ByteBudget):
+        self._held = held
 
     def intercept_service(self, continuation, handler_call_details):
         handler = continuation(handler_call_details)
@@ -111,14 +116,20 @@ class _ParseMessages(grpc.ServerInterceptor):
         parse, run = handler.request_deserializer, handler.unary_unary
 
         def parse_and_run(data: bytes, context: grpc.ServicerContext):
+            refusal = outcome(lambda: self._held.take(len(data)))
+            if refusal is not None:
+                return _abort(context, refusal)
             try:
                 request = parse(data)
             except DecodeError:
                 request = None
-            if request is None:
+            try:
+                if request is not None:
+                    return run(request, context)
                 error = EndpointError("INVALID_ARGUMENT", "The request message does not parse.")
                 return _abort(context, error)
-            return run(request, context)
+            finally:
+                self._held.give_back(len(data))
 
         return grpc.unary_unary_rpc_method_handler(
             parse_and_run, response_serializer=handler.response_serializer
@@ -139,15 +150,14 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         except EndpointError as error:
             return _abort(context, error)
-        # A request that waits in the queue is taken out of it when its client has gone.
-        context.add_callback(future.cancel)
+        # A request that waits leaves the queue when its client has gone.
+        gone = EndpointError("CANCELLED", "The client has gone.")
+        context.add_callback(lambda: service.work.withdraw(future, gone))
         try:
             answer = future.result(max(0.0, deadline - time.monotonic()))
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            future.cancel()
+        except (TimeoutError, futures.TimeoutError):
             answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
-        except concurrent.futures.CancelledError:
-            answer = EndpointError("CANCELLED", "The client has gone.")
+            service.work.withdraw(future, answer)
         return _abort(context, answer) if isinstance(answer, EndpointError) else answer
 
     def GetModelMetadata(self, request, context):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
 
+from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.grpc_services import grpc_server
+from keras_unet3p.endpoint.http_connection import MOST_UNFINISHED, HttpConnection
 from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.predict_service import PredictService
 from keras_unet3p.endpoint.rest_app import rest_app
@@ -38,17 +42,30 @@ class LocalServer:
         host: address to listen on. The default is reachable from this machine only.
         port: REST port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one.
+        allowed_hosts: names by which the REST API and the page are reached, besides `host`, this
+            machine's own name, localhost and addresses in numbers. Requests for other names, and
+            those of foreign web pages, are refused (403).
         labels: name -> label -> version number; such versions are loaded besides the newest.
         num_versions: how many of the newest versions of a model to serve.
         workers: requests that run at the same time; by default half as many as the machine has
             processors, at least two, as TensorFlow uses several itself.
         max_waiting: requests that may wait besides; more are refused (429, RESOURCE_EXHAUSTED).
         max_request_bytes: largest request body, and largest input tensor in it.
+        max_held_bytes: most bytes of request bodies in memory at the same time; what exceeds it is
+            refused (429, RESOURCE_EXHAUSTED). By default four of the largest bodies.
+        max_json_values: most numbers and lists in a JSON body (413), as nothing else runs while one
+            is parsed. The default lets through a grey image of 1440 x 1440 pixels as numbers.
         max_pixels: largest height x width of an encoded image, read from its header.
         timeout: seconds for a request, waiting included (504, DEADLINE_EXCEEDED); a gRPC client's
             own deadline counts too.
-        grace: seconds that `close` waits for requests under way.
+        receive_timeout: seconds in which the headers of a request must have arrived (or the
+            connection is closed), and then its body (504). A request takes a place in the queue
+            when it has arrived.
+        grace: seconds that `close` waits for requests that run; those that wait are refused (503,
+            UNAVAILABLE) at once.
         poll_seconds: time between two looks at the base folders.
+        trust_models: whether to serve a model whose graph can use files, the network or Python.
+            Such a model can do whatever this process can.
 
     Attributes:
         url: "http://host:port" of the REST API and the page.
@@ -56,7 +73,7 @@ class LocalServer:
 
     Raises:
         ValueError: by `start`, when a model's folder holds no version that loads.
-        OSError: by `start`, when a port is taken.
+        OSError: by `start`, when a port cannot be had.
     """
 
     def __init__(
@@ -66,15 +83,20 @@ class LocalServer:
         port: int = 0,
         grpc_port: int = 0,
         *,
+        allowed_hosts: Iterable[str] = (),
         labels: Mapping[str, Mapping[str, int]] | None = None,
         num_versions: int = 1,
         workers: int | None = None,
         max_waiting: int = 64,
         max_request_bytes: int = 64 * 2**20,
+        max_held_bytes: int | None = None,
+        max_json_values: int = 2**22,
         max_pixels: int = 2**27,
         timeout: float = 300.0,
+        receive_timeout: int = 30,
         grace: float = 30.0,
         poll_seconds: float = 1.0,
+        trust_models: bool = False,
     ):
         labels = labels or {}
         if not models:
@@ -91,24 +113,37 @@ class LocalServer:
             ("num_versions", num_versions),
             ("workers", 1 if workers is None else workers),
             ("max_request_bytes", max_request_bytes),
+            ("max_held_bytes", 1 if max_held_bytes is None else max_held_bytes),
+            ("max_json_values", max_json_values),
             ("max_pixels", max_pixels),
+            ("receive_timeout", receive_timeout),
         ):
             if value < 1:
                 raise ValueError(f"{argument} must be at least 1, found {value}.")
         if max_waiting < 0:
             raise ValueError(f"max_waiting must be at least 0, found {max_waiting}.")
+        for argument, value in (("port", port), ("grpc_port", grpc_port)):
+            if not 0 <= value <= 65535:
+                raise ValueError(f"{argument} must lie in 0 to 65535, found {value}.")
+        if port and port == grpc_port:
+            raise ValueError(f"port and grpc_port must differ, both are {port}.")
         self._models = dict(models)
         self._host = host
+        self._hosts = {host, socket.gethostname(), *allowed_hosts}
         self._ports = (port, grpc_port)
         self._labels = labels
         self._num_versions = num_versions
         self._workers = workers or max(2, (os.cpu_count() or 2) // 2)
         self._max_waiting = max_waiting
         self._max_request_bytes = max_request_bytes
+        self._max_held_bytes = max_held_bytes or 4 * max_request_bytes
+        self._max_json_values = max_json_values
         self._max_pixels = max_pixels
         self._timeout = timeout
+        self._receive_timeout = receive_timeout
         self._grace = grace
         self._poll_seconds = poll_seconds
+        self._trust_models = trust_models
         self._service: PredictService | None = None
         self.url = ""
         self.grpc_address = ""
@@ -120,6 +155,8 @@ class LocalServer:
         rest_socket = _bind(self._host, self._ports[0])
         repository = work = None
         try:
+            # gRPC says of a port only that it cannot be bound, and says it on stderr.
+            _bind(self._host, self._ports[1]).close()
             repository = ModelRepository(
                 self._models,
                 labels=self._labels,
@@ -127,9 +164,18 @@ class LocalServer:
                 max_pixels=self._max_pixels,
                 max_bytes=self._max_request_bytes,
                 poll_seconds=self._poll_seconds,
+                trusted=self._trust_models,
             )
             work = WorkQueue(self._workers, self._max_waiting)
-            service = PredictService(repository, work, self._max_request_bytes, self._timeout)
+            service = PredictService(
+                repository,
+                work,
+                ByteBudget(self._max_held_bytes),
+                max_request_bytes=self._max_request_bytes,
+                max_json_values=self._max_json_values,
+                timeout=self._timeout,
+                receive_timeout=self._receive_timeout,
+            )
             self._grpc_threads = ThreadPoolExecutor(
                 self._workers + self._max_waiting + 16, thread_name_prefix="endpoint-grpc"
             )
@@ -146,17 +192,17 @@ class LocalServer:
         self._service = service
         self._rest = uvicorn.Server(
             uvicorn.Config(
-                rest_app(service),
+                rest_app(service, self._hosts),
+                http=HttpConnection,
                 log_config=None,
                 log_level="critical",
                 access_log=False,
                 server_header=False,
                 lifespan="off",
                 ws="none",
-                timeout_keep_alive=75,
-                # Beyond, connections are answered 503 at once: what is open stays bounded.
-                limit_concurrency=self._workers + self._max_waiting + 512,
-                timeout_graceful_shutdown=max(1, round(self._grace)),
+                timeout_keep_alive=self._receive_timeout,
+                # Beyond, requests are answered 503 at once: what is open stays bounded.
+                limit_concurrency=self._workers + self._max_waiting + 2 * MOST_UNFINISHED,
             )
         )
         self._rest_thread = threading.Thread(
@@ -184,19 +230,24 @@ class LocalServer:
             self._health.set(name, status)
 
     def close(self) -> None:
-        """Refuses new requests, finishes those under way (for up to `grace` seconds), and stops."""
+        """Refuses what is new and what waits, finishes what runs (for up to `grace` seconds)."""
         service, self._service = self._service, None
         if service is None:
             return
         end = time.monotonic() + self._grace
-        service.draining = True
+
+        def left() -> int:
+            return max(1, math.ceil(end - time.monotonic()))
+
         self._set_health(False)
-        service.work.wait_until_idle(max(0.0, end - time.monotonic()))
-        # What is finished is still being written; both servers wait for that.
+        service.drain(self._grace)
+        # What is finished is still being written; both servers wait for that, and uvicorn lets the
+        # requests that still run then be answered 503.
+        self._rest.config.timeout_graceful_shutdown = left()
         self._rest.should_exit = True
-        stopped = self._grpc.stop(max(0.1, end - time.monotonic()))
-        self._rest_thread.join(max(1.0, end - time.monotonic() + 1.0))
-        stopped.wait(max(1.0, end - time.monotonic() + 1.0))
+        stopped = self._grpc.stop(left())
+        self._rest_thread.join(left() + 1)
+        stopped.wait(left() + 1)
         self._grpc_threads.shutdown(wait=False)
         service.work.close()
         service.repository.close()
@@ -220,7 +271,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(
-            error.errno, f"Cannot bind {_address(host, port)}: {error.strerror}"
-        ) from error
+        address = _address(host, port)
+        if error.errno == errno.EADDRINUSE:
+            problem = f"{address} is in use by another program; port 0 takes a free one"
+        else:
+            problem = f"Cannot listen on {address}: {error.strerror}"
+        raise OSError(error.errno, problem) from error
     return listener

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_model import ServedModel
@@ -17,10 +18,8 @@ class ModelRepository:
     Args:
         models: name -> base folder.
         labels: name -> label -> version number.
-        num_versions: see `ServedModel`.
-        max_pixels: see `ServedVersion`.
-        max_bytes: see `ServedVersion`.
         poll_seconds: time between two looks at the folders.
+        **options: further arguments of `ServedModel`.
 
     Raises:
         ValueError: when a folder holds no versions, or none that loads.
@@ -31,20 +30,11 @@ class ModelRepository:
         models: Mapping[str, str | Path],
         *,
         labels: Mapping[str, Mapping[str, int]],
-        num_versions: int,
-        max_pixels: int,
-        max_bytes: int,
         poll_seconds: float,
+        **options: Any,
     ):
         self._models = {
-            name: ServedModel(
-                name,
-                folder,
-                labels=labels.get(name),
-                num_versions=num_versions,
-                max_pixels=max_pixels,
-                max_bytes=max_bytes,
-            )
+            name: ServedModel(name, folder, labels=labels.get(name), **options)
             for name, folder in models.items()
         }
         self._stop = threading.Event()

@@ -8,10 +8,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.served_version import ServedVersion
-from keras_unet3p.endpoint.work_queue import Place, WorkQueue
+from keras_unet3p.endpoint.work_queue import WorkQueue
 
 
 @dataclass
@@ -21,57 +22,66 @@ class PredictService:
     Attributes:
         repository: the models.
         work: the queue that runs requests.
+        held: counts the bytes of all request bodies in memory.
         max_request_bytes: largest request body and largest input tensor.
+        max_json_values: most numbers and lists in a JSON body.
         timeout: seconds that a request may take, waiting included.
+        receive_timeout: seconds in which a request's body must have arrived.
         draining: whether the endpoint is shutting down and takes no new requests.
     """
 
     repository: ModelRepository
     work: WorkQueue
+    held: ByteBudget
     max_request_bytes: int
+    max_json_values: int
     timeout: float
+    receive_timeout: float
     draining: bool = False
-
-    def admit(self) -> Place:
-        """Gives a place to a new request.
-
-        Raises:
-            EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED when full.
-        """
-        if self.draining:
-            raise EndpointError("UNAVAILABLE", "The server is shutting down.")
-        return self.work.take_place()
 
     def deadline(self, remaining: float | None = None) -> float:
         """Returns the deadline of a request that begins now, in `time.monotonic()` seconds."""
         seconds = self.timeout if remaining is None else min(remaining, self.timeout)
         return time.monotonic() + seconds
 
-    def submit(
-        self,
-        served: ServedVersion,
-        call: Callable[[], Any],
-        deadline: float,
-        place: Place | None = None,
-    ) -> Future:
+    def submit(self, served: ServedVersion, call: Callable[[], Any], deadline: float) -> Future:
         """Queues a request that was counted in at `served`, and counts it out at its end.
 
         Args:
             served: the version, acquired; released here also when this fails.
             call: what to run.
             deadline: in seconds of `time.monotonic()`.
-            place: a place from `admit`; taken here when None.
 
         Returns:
             A future of what `call` returned, or of an EndpointError; see `outcome`.
+
+        Raises:
+            EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED when full.
         """
         try:
-            future = (place or self.admit()).submit(lambda: outcome(call), deadline)
+            if self.draining:
+                raise shutting_down()
+            future = self.work.submit(lambda: outcome(call), deadline)
         except BaseException:
             served.release()
             raise
         future.add_done_callback(lambda _: served.release())
         return future
+
+    def drain(self, timeout: float) -> None:
+        """Takes no more requests, refuses those that wait, and waits for those that run.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        self.draining = True
+        self.work.withdraw_all(shutting_down())
+        self.work.wait_until_idle(timeout)
+
+
+def shutting_down() -> EndpointError:
+    """What a request gets that a closing endpoint does not run any more."""
+    return EndpointError("UNAVAILABLE", "The server is shutting down; try again later.")
 
 
 def outcome(call: Callable[[], Any]) -> Any:

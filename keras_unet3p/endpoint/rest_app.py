@@ -7,11 +7,13 @@ import contextlib
 import inspect
 import re
 import time
+from collections.abc import Iterable
 from importlib import resources
 from urllib.parse import unquote
 
 from google.protobuf import json_format
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -19,9 +21,10 @@ from starlette.routing import Route
 from keras_unet3p.endpoint import json_tensors
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.grpc_services import metadata_messages
-from keras_unet3p.endpoint.predict_service import PredictService
+from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
+from keras_unet3p.endpoint.request_guard import RequestGuard
 
-_CHOICE = r"(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
+_CHOICE = r"(?:/versions/(\d{1,19})|/labels/([^/:]+))?"
 _PREDICT = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
 _STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
 # A refused body is read and thrown away up to this many times the accepted size, so that the
@@ -30,15 +33,20 @@ _DISCARD = 8
 _DISCARD_SECONDS = 10.0
 
 
-def rest_app(service: PredictService) -> Starlette:
-    """Builds the application: /v1/models/..., /health, and the page at /."""
+def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> Starlette:
+    """Builds the application: /v1/models/..., /health, and the page at /.
+
+    Args:
+        service: the endpoint's state.
+        hosts: names by which the server may be reached; see `RequestGuard`.
+    """
 
     async def v1(request: Request) -> Response:
         path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
         path = path.split("?")[0]
         if not path.lower().startswith("/v1/"):
             return JSONResponse({"error": "Not Found"}, 404)
-        body = _Body(request, service.max_request_bytes)
+        body = _Body(request, service)
         try:
             if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
                 return await _predict(service, body, request, match)
@@ -48,8 +56,13 @@ def rest_app(service: PredictService) -> Starlette:
                 "INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}"
             )
         except EndpointError as error:
+            body.release()
             await body.discard()
             return _refusal(error)
+        except asyncio.CancelledError:
+            # The server has waited for its requests as long as it could, and now ends.
+            body.release()
+            return _refusal(shutting_down())
 
     async def health(request: Request) -> Response:
         models = {
@@ -68,7 +81,8 @@ def rest_app(service: PredictService) -> Starlette:
             text,
             headers={
                 "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
-                "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'",
+                "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
                 "X-Content-Type-Options": "nosniff",
             },
         )
@@ -83,6 +97,7 @@ def rest_app(service: PredictService) -> Starlette:
             Route("/health", health, methods=["GET"]),
             Route("/{path:path}", v1, methods=methods),
         ],
+        middleware=[Middleware(RequestGuard, hosts=hosts)],
         exception_handlers={405: not_allowed},
     )
 
@@ -90,9 +105,11 @@ def rest_app(service: PredictService) -> Starlette:
 class _Body:
     """The body of a request, which is read, or thrown away, or some of both."""
 
-    def __init__(self, request: Request, limit: int):
+    def __init__(self, request: Request, service: PredictService):
         self._request = request
-        self._limit = limit
+        self._limit = service.max_request_bytes
+        self._budget = service.held
+        self._held = bytearray()
         self._size = 0
         self._finished = request.method in ("GET", "HEAD")
         length = request.headers.get("content-length", "")
@@ -104,6 +121,7 @@ class _Body:
                 self._request.receive(), max(0.0, deadline - time.monotonic())
             )
         except asyncio.TimeoutError:
+            self._finished = True
             raise EndpointError(
                 "DEADLINE_EXCEEDED", "The deadline passed before the whole request had arrived."
             ) from None
@@ -115,21 +133,27 @@ class _Body:
         self._size += len(chunk)
         return chunk
 
-    async def read(self, deadline: float) -> bytes:
-        """Returns the whole body.
+    async def read(self, deadline: float) -> bytearray:
+        """Returns the whole body, which counts as held until `release`.
 
         Raises:
-            EndpointError: INVALID_ARGUMENT (413) when it is too large, DEADLINE_EXCEEDED,
-                CANCELLED when the client goes.
+            EndpointError: INVALID_ARGUMENT (413) when it is too large, RESOURCE_EXHAUSTED when
+                all bodies together are, DEADLINE_EXCEEDED, CANCELLED when the client goes.
         """
-        chunks = []
         while not self._finished and max(self._size, self._length) <= self._limit:
-            chunks.append(await self._next(deadline))
+            chunk = await self._next(deadline)
+            self._budget.take(len(chunk))
+            self._held += chunk
         if max(self._size, self._length) > self._limit:
             raise EndpointError(
                 "INVALID_ARGUMENT", f"The request body is larger than {self._limit} bytes.", 413
             )
-        return b"".join(chunks)
+        return self._held
+
+    def release(self) -> None:
+        """Gives up what is held; more than once does nothing."""
+        held, self._held = self._held, bytearray()
+        self._budget.give_back(len(held))
 
     async def discard(self) -> None:
         """Throws away what is left, within bounds: a client that sends sees its answer after."""
@@ -145,24 +169,19 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
             "UNIMPLEMENTED", f"This endpoint serves :predict only, not :{match[4].lower()}."
         )
     deadline = service.deadline()
-    place = service.admit()
-    try:
-        served = service.repository.acquire(*_choice(match))
-        try:
-            text = await body.read(deadline)
-        except BaseException:
-            served.release()
-            raise
+    # Only a request that has arrived counts in at a version and takes a place in the queue.
+    text = await body.read(min(deadline, time.monotonic() + service.receive_timeout))
+    served = service.repository.acquire(*_choice(match))
 
-        def call() -> bytes:
-            signature_name, inputs, rows = json_tensors.parse_request(text, served.input_types)
-            outputs = served.run(signature_name, inputs, deadline=deadline)
-            return json_tensors.format_answer(outputs, rows)
+    def call() -> bytes:
+        signature_name, inputs, rows = json_tensors.parse_request(
+            text, served.input_types, service.max_json_values
+        )
+        outputs = served.run(signature_name, inputs, deadline=deadline)
+        return json_tensors.format_answer(outputs, rows)
 
-        future = service.submit(served, call, deadline, place)
-    except BaseException:
-        place.release()
-        raise
+    future = service.submit(served, call, deadline)
+    future.add_done_callback(lambda _: body.release())
     work = asyncio.wrap_future(future)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
@@ -179,8 +198,8 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
             answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
     finally:
         gone.cancel()
-        # A request that waits in the queue is taken out of it; one that runs ends by its deadline.
-        future.cancel()
+        # A request that waits leaves the queue; one that runs ends by its deadline.
+        service.work.withdraw(future, EndpointError("CANCELLED", "Nobody waits for it any more."))
     if isinstance(answer, EndpointError):
         return _refusal(answer)
     return Response(answer, media_type="application/json")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_version import ServedVersion
+from keras_unet3p.tiling.exported_model import version_number
 
 
 class ServedModel:
@@ -20,11 +22,10 @@ class ServedModel:
 
     Args:
         name: the model's name.
-        folder: the base folder; its subfolders with integer names are the versions.
+        folder: the base folder; its subfolders named 1 to 2^63 - 1 are the versions.
         labels: label -> version number.
         num_versions: how many of the newest versions to serve.
-        max_pixels: see `ServedVersion`.
-        max_bytes: see `ServedVersion`.
+        **options: `max_pixels`, `max_bytes` and `trusted` of `ServedVersion`.
 
     Raises:
         ValueError: when `folder` is no base folder of versions.
@@ -37,14 +38,13 @@ class ServedModel:
         *,
         labels: Mapping[str, int] | None = None,
         num_versions: int = 1,
-        max_pixels: int,
-        max_bytes: int,
+        **options: Any,
     ):
         self.name = name
         self._folder = Path(folder)
         self._labels = dict(labels or {})
         self._num_versions = num_versions
-        self._limits = (max_pixels, max_bytes)
+        self._options = options
         self._lock = threading.Lock()
         self._loaded: dict[int, ServedVersion] = {}
         self._states: dict[int, tuple[str, str, str]] = {}
@@ -61,15 +61,16 @@ class ServedModel:
                 "named 1, 2, ... with a saved_model.pb in each."
             )
 
-    def _version_folders(self) -> dict[int, Path]:
+    def _version_folders(self) -> dict[int, list[Path]]:
+        folders: dict[int, list[Path]] = {}
         try:
-            return {
-                int(entry.name): entry
-                for entry in self._folder.iterdir()
-                if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
-            }
+            for entry in sorted(self._folder.iterdir()):
+                version = version_number(entry.name)
+                if version is not None and entry.is_dir():
+                    folders.setdefault(version, []).append(entry)
         except OSError:
             return {}
+        return folders
 
     def poll(self) -> None:
         """Looks at the base folder once; loads and retires versions. One thread calls this."""
@@ -84,13 +85,13 @@ class ServedModel:
         wanted = set(sorted(folders, reverse=True)[: self._num_versions])
         wanted |= set(self._labels.values()) & set(folders)
         for version in sorted(wanted - set(self._loaded)):
-            mark = _fingerprint(folders[version])
+            mark = [_fingerprint(folder) for folder in folders[version]]
             if version in self._failed and self._failed[version] == mark:
                 continue
             with self._lock:
                 self._states[version] = ("LOADING", "OK", "")
             try:
-                served = ServedVersion(folders[version], self.name, version, *self._limits)
+                served = ServedVersion(_only(folders[version]), self.name, version, **self._options)
             except EndpointError as error:
                 self._failed[version] = mark
                 with self._lock:
@@ -174,6 +175,16 @@ class ServedModel:
                 for number in sorted(self._states, reverse=True)
                 if version is None or number == version
             ]
+
+
+def _only(folders: list[Path]) -> Path:
+    if len(folders) > 1:
+        names = " and ".join(repr(folder.name) for folder in folders)
+        raise EndpointError(
+            "FAILED_PRECONDITION",
+            f"{folders[0].parent} holds one version twice, in the folders {names}; remove one.",
+        )
+    return folders[0]
 
 
 def _fingerprint(folder: Path) -> object:

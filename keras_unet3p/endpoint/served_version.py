@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
 from keras_unet3p.endpoint.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
+from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _DEFAULT_SIGNATURE = "serving_default"
@@ -33,13 +34,23 @@ class ServedVersion:
         version: the version's number.
         max_pixels: largest height x width of an encoded image in a string input.
         max_bytes: largest input tensor, in bytes.
+        trusted: whether a graph is served that can use files, the network or Python.
 
     Raises:
-        EndpointError: FAILED_PRECONDITION when the folder holds no SavedModel that loads, or a
-            warm-up record fails.
+        EndpointError: FAILED_PRECONDITION when the folder holds no SavedModel that loads, its graph
+            is not to be trusted, or a warm-up record fails.
     """
 
-    def __init__(self, folder: Path, name: str, version: int, max_pixels: int, max_bytes: int):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        version: int,
+        *,
+        max_pixels: int,
+        max_bytes: int,
+        trusted: bool = False,
+    ):
         self.name = name
         self.version = version
         self._max_pixels = max_pixels
@@ -52,10 +63,17 @@ class ServedVersion:
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
-            with graph.as_default(), _quiet():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+            loader = SavedModelLoader(str(folder))
+            meta_graph: Any = loader.get_meta_graph_def_from_tags(["serve"])
+            # Before it is loaded, as loading runs what initialises it.
+            if not trusted and (unsafe := unsafe_operations(meta_graph)):
+                raise ValueError(
+                    f"its graph can use files, the network or Python: {', '.join(sorted(unsafe))}. "
+                    "trust_models (--trust-model) serves it all the same"
+                )
+            loader.load(self._session, ["serve"])
             self.signatures = {
-                key: signature
+                key: _copied(signature)
                 for key, signature in meta_graph.signature_def.items()
                 if not key.startswith("__")
             }
@@ -268,18 +286,14 @@ def _dtype(value) -> type | None:
     return object if isinstance(value, bytes) else None
 
 
+def _copied(message):
+    # A part of a message keeps all of it in memory, which here is the graph with its weights.
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
 def _shorten(text: str, length: int = _MESSAGE_LENGTH) -> str:
+    # Errors of Python code in a graph bring their traceback along.
+    text = text.split("Traceback (most recent call last)")[0].rstrip()
     return text if len(text) <= length else text[: length - 3] + "..."
-
-
-@contextlib.contextmanager
-def _quiet():
-    # TensorFlow announces that loading in session mode is deprecated, every time; it is how the
-    # production server loads.
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

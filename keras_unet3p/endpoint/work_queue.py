@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -15,111 +14,97 @@ from keras_unet3p.endpoint.endpoint_error import EndpointError
 class WorkQueue:
     """Runs calls in `workers` threads and refuses more than `max_waiting` that wait.
 
-    A caller first takes a place and then submits, so that a request is refused before its body
-    has been read into memory; what is in memory is bounded by the number of places.
-
     Args:
         workers: number of threads.
-        max_waiting: number of places beyond the running calls.
+        max_waiting: number of calls that may wait besides those that run.
     """
 
     def __init__(self, workers: int, max_waiting: int):
         self._places = workers + max_waiting
-        self._taken = 0
         self._changed = threading.Condition()
-        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"endpoint-worker-{number}", daemon=True)
-            for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._waiting: dict[Future, tuple[Callable[[], Any], float]] = {}
+        self._running = 0
+        self._closed = False
+        for number in range(workers):
+            name = f"endpoint-worker-{number}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
 
     @property
     def taken(self) -> int:
-        """Number of places in use."""
-        return self._taken
-
-    def take_place(self) -> Place:
-        """Returns a place to submit one call with.
-
-        Raises:
-            EndpointError: RESOURCE_EXHAUSTED when no place is free.
-        """
-        with self._changed:
-            if self._taken >= self._places:
-                raise EndpointError(
-                    "RESOURCE_EXHAUSTED",
-                    f"The server is busy: all its {self._places} places are taken; "
-                    "try again later.",
-                )
-            self._taken += 1
-        return Place(self)
-
-    def _give_back(self) -> None:
-        with self._changed:
-            self._taken -= 1
-            self._changed.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            place, call, deadline, future = job
-            try:
-                if not future.set_running_or_notify_cancel():
-                    continue
-                if time.monotonic() < deadline:
-                    result = call()
-                else:
-                    result = EndpointError(
-                        "DEADLINE_EXCEEDED", "The deadline passed before the request could run."
-                    )
-                # Whoever sees the answer finds the place free.
-                place.release()
-                future.set_result(result)
-            except BaseException as error:
-                future.set_exception(error)
-            finally:
-                place.release()
-                # The thread now waits for long, and must not keep the last request alive.
-                del job, place, call, future
-                result = None
-
-    def wait_until_idle(self, timeout: float) -> bool:
-        """Waits until no place is taken; returns whether that came true in `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._taken == 0, timeout)
-
-    def close(self) -> None:
-        """Stops the threads once what is submitted has run."""
-        for _ in self._threads:
-            self._jobs.put(None)
-
-
-class Place:
-    """A place in a `WorkQueue`; release it, or submit one call, which releases it at its end."""
-
-    def __init__(self, work_queue: WorkQueue):
-        self._queue: WorkQueue | None = work_queue
+        """Number of calls that run or wait."""
+        return self._running + len(self._waiting)
 
     def submit(self, call: Callable[[], Any], deadline: float) -> Future:
         """Queues `call`.
 
         Args:
-            call: what to run; to return its errors, as the future is for results.
+            call: what to run; it returns its errors and raises none, as a future that raises one
+                keeps the frames that it went through.
             deadline: in seconds of `time.monotonic()`; a call that has not begun by then is
                 dropped, and the future's result is an EndpointError.
+
+        Returns:
+            A future that always gets a result; `withdraw` ends it early, `cancel` does nothing.
+
+        Raises:
+            EndpointError: RESOURCE_EXHAUSTED when no place is free.
         """
-        if self._queue is None:
-            raise RuntimeError("This place has been released.")
         future: Future = Future()
-        self._queue._jobs.put((self, call, deadline, future))
+        future.set_running_or_notify_cancel()
+        with self._changed:
+            if self.taken >= self._places:
+                raise EndpointError(
+                    "RESOURCE_EXHAUSTED",
+                    f"The server is busy: all its {self._places} places are taken; "
+                    "try again later.",
+                )
+            self._waiting[future] = (call, deadline)
+            self._changed.notify_all()
         return future
 
-    def release(self) -> None:
-        """Gives the place back; more than once does nothing."""
-        work_queue, self._queue = self._queue, None
-        if work_queue is not None:
-            work_queue._give_back()
+    def withdraw(self, future: Future, error: EndpointError) -> None:
+        """Takes a call out that still waits, and makes `error` its result; else does nothing."""
+        with self._changed:
+            waited = self._waiting.pop(future, None)
+            self._changed.notify_all()
+        if waited:
+            future.set_result(error)
+
+    def withdraw_all(self, error: EndpointError) -> None:
+        """Takes out every call that waits, and makes `error` its result."""
+        for future in list(self._waiting):
+            self.withdraw(future, error)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                future = next(iter(self._waiting))
+                call, deadline = self._waiting.pop(future)
+                self._running += 1
+            if time.monotonic() < deadline:
+                result = call()
+            else:
+                result = EndpointError(
+                    "DEADLINE_EXCEEDED", "The deadline passed before the request could run."
+                )
+            # Whoever sees the answer finds the place free.
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+            future.set_result(result)
+            # The thread now waits for long, and must not keep the last request alive.
+            del future, call, result
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Waits `timeout` seconds at most; returns whether nothing runs or waits any more."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.taken, timeout)
+
+    def close(self) -> None:
+        """Stops the threads once what is submitted has run."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

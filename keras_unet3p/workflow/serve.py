@@ -18,9 +18,12 @@ def serve(model: str | os.PathLike[str], **options: Any) -> None:
         **options: arguments of `keras_unet3p.endpoint.serve`: host, ports, limits.
 
     Raises:
-        ValueError: the folder holds no version folder.
+        ValueError: the folder holds no version that may be served, or a port cannot be had.
     """
     from keras_unet3p import endpoint
 
     folder = Path(model).resolve()
-    endpoint.serve({folder.name: folder}, **options)
+    try:
+        endpoint.serve({folder.name: folder}, **options)
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error

@@ -180,6 +180,22 @@ def test_the_only_model_of_a_local_endpoint_needs_no_name(server, image):
         np.testing.assert_array_equal(client.predict(image), image >= 128)
 
 
+def test_what_png_cannot_hold_travels_as_numbers(server, tmp_path):
+    image = np.random.default_rng(0).integers(0, 2**15, (9, 11), np.int16)
+    np.save(tmp_path / "signed.npy", image)
+    np.save(tmp_path / "channels.npy", np.zeros((9, 11, 5), np.uint8))
+    tiff = cv2.imencode(".tiff", image)[1].tobytes()
+    with Client(server.url, "cells") as client:
+        # As uint8, what the model takes: those from 128 are marked.
+        expected = np.round(image / np.float32(2**15 - 1) * 255) >= 128
+        for given in (image, tmp_path / "signed.npy", tiff):
+            np.testing.assert_array_equal(client.predict(given), expected)
+        with pytest.raises(ValueError, match="the model takes 1 channels"):
+            client.predict(tmp_path / "channels.npy")
+        with pytest.raises(ValueError, match="PNG holds uint8 and uint16, found int16"):
+            client.predict(image, "serving_default")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -187,7 +203,7 @@ def test_the_only_model_of_a_local_endpoint_needs_no_name(server, image):
         (np.zeros((0, 3)), "expected numbers of shape"),
         (np.full((4, 4), 255.0), r"floats must lie in \[0, 1\], found 255"),
         (np.full((4, 4), np.nan), r"floats must lie in \[0, 1\]"),
-        (np.zeros((4, 4), np.int64), "PNG holds uint8 and uint16, found int64"),
+        (np.zeros((4, 4), np.int64), "must have 8 or 16 bits .* found int64"),
         (3, "expected bytes, a path or an array"),
         (b"no image", "not an image that can be read"),
         (b"", "not an image that can be read"),

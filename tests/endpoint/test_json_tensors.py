@@ -36,7 +36,7 @@ def test_arrays_survive_both_forms(data, dtype):
     )
     for key, rows in (("instances", True), ("inputs", False)):
         body = json.dumps({key: array.tolist()}).encode()
-        name, inputs, is_rows = parse_request(body, lambda _: {"x": dtype})
+        name, inputs, is_rows = parse_request(body, lambda _: {"x": dtype}, 10**6)
         assert (name, is_rows) == ("", rows)
         assert inputs["x"].dtype == array.dtype
         np.testing.assert_array_equal(inputs["x"], array)
@@ -45,30 +45,52 @@ def test_arrays_survive_both_forms(data, dtype):
         np.testing.assert_array_equal(back, array)
 
 
-@settings(deadline=None, max_examples=150)
-@given(
-    st.binary(max_size=60)
-    | st.recursive(
+def json_values(max_leaves: int):
+    keys = st.sampled_from(["inputs", "instances", "b64", "x", "y"])
+    return st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-        lambda inner: (
-            st.lists(inner, max_size=4)
-            | st.dictionaries(
-                st.sampled_from(["inputs", "instances", "b64", "x", "y"]), inner, max_size=3
-            )
-        ),
-        max_leaves=12,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=3),
+        max_leaves=max_leaves,
     )
-)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=60) | json_values(12))
 def test_whatever_comes_is_read_or_refused(value):
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     for types in ({"x": "string"}, {"x": "float32", "y": "uint8"}, {"x": "uint8"}):
         refusal = None
         try:
-            parse_request(body, lambda _, types=types: types)
+            parse_request(body, lambda _, types=types: types, 10**6)
         except EndpointError as error:
             refusal = error
         assert refusal is None or refusal.code == "INVALID_ARGUMENT"
         assert refusal is None or len(refusal.message) < 1000
+
+
+def count(value) -> int:
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(json_values(20), st.integers(0, 12))
+def test_a_document_of_too_many_values_is_refused_before_it_is_parsed(value, most):
+    body = json.dumps(value)
+    if count(value) > most + 1:
+        # A broken one too: nobody has parsed it.
+        for text in (body, body[:-1]):
+            with pytest.raises(EndpointError, match="numbers and lists in JSON") as caught:
+                parse_request(text.encode(), lambda _: {"x": "float32"}, most)
+            assert caught.value.http_status == 413
+
+
+def test_as_many_values_as_allowed_are_read():
+    body = json.dumps({"inputs": [[1, 2], [3, 4]]}).encode()
+    assert parse_request(body, lambda _: {"x": "uint8"}, 6)[1]["x"].shape == (2, 2)
+    with pytest.raises(EndpointError, match="more than 5 numbers and lists"):
+        parse_request(body, lambda _: {"x": "uint8"}, 5)
 
 
 def test_outputs_that_json_cannot_hold_are_an_error():

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,6 +94,22 @@ def test_a_new_version_is_taken_up_without_losing_a_request(base, model_versions
         assert gone.status_code == 404
 
 
+def test_of_a_version_that_has_gone_nothing_stays(base, model_versions):
+    with LocalServer({"cells": base}, poll_seconds=0.05) as server, Client(server.url) as client:
+        client.predict(IMAGE)
+        (served,) = server._service.repository._models["cells"]._loaded.values()
+        held = [
+            weakref.ref(served),
+            weakref.ref(served._session),
+            weakref.ref(served._session.graph),
+        ]
+        del served
+        publish(model_versions[1], base, 2)
+        wait_for(lambda: states(server).get("1") == "END")
+        gc.collect()
+        assert [reference() for reference in held] == [None, None, None]
+
+
 def test_the_old_version_stays_while_the_new_one_does_not_load(base, model_versions):
     with LocalServer({"cells": base}, poll_seconds=0.05) as server:
         (base / "2").mkdir()
@@ -137,6 +154,23 @@ def test_versions_and_labels(base, model_versions):
                     assert client.predict(IMAGE).max() == expected
     with LocalServer({"cells": base}, num_versions=2) as server:
         assert states(server) == {"3": "AVAILABLE", "2": "AVAILABLE"}
+
+
+def test_folders_of_one_version_or_of_none(base, model_versions):
+    largest = 2**63 - 1
+    for name in ("0", "00", str(largest + 1), str(10**23), "-3", "\u0663"):
+        (base / name).mkdir()
+    (base / "007").symlink_to(model_versions[1])
+    with LocalServer({"cells": base}, poll_seconds=0.05) as server:
+        assert states(server) == {"7": "AVAILABLE"}
+        os.rename(base / "1", base / str(largest))
+        wait_for(lambda: states(server).get(str(largest)) == "AVAILABLE")
+        for address in (server.url, f"grpc://{server.grpc_address}"):
+            with Client(address, "cells", version=largest) as client:
+                assert client.predict(IMAGE).max() == 0
+    os.rename(base / str(largest), base / "7")
+    with pytest.raises(ValueError, match="one version twice, in the folders '007' and '7'"):
+        LocalServer({"cells": base}).start()
 
 
 def warm_up(folder, signature: str, **inputs) -> None:
@@ -203,14 +237,6 @@ def test_deadline(model_folder):
         assert "deadline" in running.json()["error"].lower()
         wait_for(lambda: server._service.work.taken == 0)
         assert post(server, spin(0.0)).status_code == 200
-        # A body that never comes to an end.
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(
-                b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
-            )
-            wait_for(lambda: server._service.work.taken == 1)
-            wait_for(lambda: server._service.work.taken == 0)
 
 
 def test_a_client_that_goes_away_leaves_the_queue(model_folder):
@@ -220,6 +246,8 @@ def test_a_client_that_goes_away_leaves_the_queue(model_folder):
             wait_for(lambda: server._service.work.taken == 1)
             with contextlib.suppress(requests.Timeout):
                 requests.post(f"{server.url}/v1/models/cells:predict", json=spin(20.0), timeout=0.2)
+            # It does not wait for the one that runs.
+            wait_for(lambda: server._service.work.taken == 1)
             assert running.result().status_code == 200
         wait_for(lambda: server._service.work.taken == 0, 5)
 
@@ -246,6 +274,43 @@ def test_large_requests_are_refused(model_folder):
             assert client.predict(IMAGE).shape == IMAGE.shape
 
 
+def test_all_bodies_together_are_bounded(model_folder):
+    limits = {"max_request_bytes": 100_000, "max_held_bytes": 150_000}
+    with LocalServer({"cells": model_folder}, **limits) as server:
+        held, url = server._service.held, f"{server.url}/v1/models/cells:predict"
+        host, port = server.url.removeprefix("http://").split(":")
+        head = b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: localhost\r\n"
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head + b"Content-Length: 90001\r\n\r\n" + b"x" * 90_000)
+            wait_for(lambda: held.used == 90_000)
+            full = requests.post(url, data=b"x" * 90_000, timeout=30)
+            assert full.status_code == 429
+            assert "may hold 150000 bytes" in full.json()["error"]
+            wait_for(lambda: held.used == 90_000)
+            noise = np.random.default_rng(0).integers(0, 256, (290, 290), np.uint8)
+            with Client(f"grpc://{server.grpc_address}", "cells", retries=0) as client:
+                with pytest.raises(EndpointError, match="may hold 150000 bytes") as caught:
+                    client.predict(noise)
+                assert caught.value.code == "RESOURCE_EXHAUSTED"
+        # Whoever goes away gives back what they held.
+        wait_for(lambda: held.used == 0)
+        for address in (server.url, f"grpc://{server.grpc_address}"):
+            with Client(address, "cells") as client:
+                assert client.predict(IMAGE).shape == IMAGE.shape
+        assert requests.post(url, data=b"not JSON", timeout=30).status_code == 400
+        wait_for(lambda: held.used == 0)
+
+
+def test_a_document_of_many_numbers_is_refused(model_folder):
+    with LocalServer({"cells": model_folder}, max_json_values=100) as server:
+        body = {"signature_name": "classes", "inputs": np.zeros((1, 10, 10, 1)).tolist()}
+        answer = post(server, body)
+        assert answer.status_code == 413
+        assert "more than 100 numbers and lists in JSON; send the image encoded" in answer.text
+        with Client(server.url) as client:
+            assert client.predict(np.zeros((100, 100), np.uint8)).shape == (100, 100)
+
+
 def bomb(height: int, width: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = zlib.crc32(kind + data)
@@ -270,18 +335,26 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(model_folder):
             assert client.predict(image).shape == image.shape
 
 
-def test_closing_finishes_what_is_under_way_and_refuses_the_rest(model_folder):
-    server = LocalServer({"cells": model_folder}).start()
+def test_closing_finishes_what_runs_and_refuses_the_rest(model_folder):
+    server = LocalServer({"cells": model_folder}, workers=2).start()
     url, channel = server.url, f"grpc://{server.grpc_address}"
-    with ThreadPoolExecutor(3) as threads, Client(channel, "cells") as client:
-        running = [
-            threads.submit(post, server, spin(1.0)),
-            threads.submit(client._run, "spin", {"seconds": np.array([1.0])}),
-        ]
-        wait_for(lambda: server._service.work.taken == 2)
-        service = server._service
+    with ThreadPoolExecutor(5) as threads, Client(channel, "cells", retries=0) as client:
+
+        def over_grpc(seconds: float):
+            return client._run("spin", {"seconds": np.array([seconds])})
+
+        running = [threads.submit(post, server, spin(1.5)), threads.submit(over_grpc, 1.5)]
+        work = server._service.work
+        wait_for(lambda: work._running == 2)
+        waiting = [threads.submit(post, server, spin(0.0)), threads.submit(over_grpc, 0.0)]
+        wait_for(lambda: work.taken == 4)
         closing = threads.submit(server.close)
-        wait_for(lambda: service.draining)
+        # What waits is told at once, so that it can go elsewhere.
+        assert waiting[0].result().status_code == 503
+        assert waiting[0].result().json() == {
+            "error": "The server is shutting down; try again later."
+        }
+        assert waiting[1].exception().code == "UNAVAILABLE"
         refusal = requests.post(f"{url}/v1/models/cells:predict", json=spin(0.0), timeout=10)
         assert refusal.status_code == 503
         assert requests.get(f"{url}/health", timeout=10).status_code == 503
@@ -293,6 +366,15 @@ def test_closing_finishes_what_is_under_way_and_refuses_the_rest(model_folder):
     with Client(channel, "cells", retries=0) as client, pytest.raises(EndpointError):
         client.status()
     server.close()
+
+
+def test_what_runs_longer_than_the_grace_is_refused_and_not_cut_off(model_folder):
+    server = LocalServer({"cells": model_folder}, grace=0.2).start()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(post, server, spin(4.0))
+        wait_for(lambda: server._service.work.taken == 1)
+        server.close()
+        assert running.result().status_code == 503
 
 
 def test_closing_gives_everything_back(model_folder):
@@ -372,6 +454,14 @@ def test_wrong_arguments(model_folder, tmp_path):
         LocalServer({"cells": model_folder}, labels={"x": {}})
     with pytest.raises(ValueError, match="num_versions must be at least 1"):
         LocalServer({"cells": model_folder}, num_versions=0)
+    for ports, message in (
+        ({"port": 99999}, "^port must lie in 0 to 65535, found 99999"),
+        ({"grpc_port": 99999}, "^grpc_port must lie in 0 to 65535, found 99999"),
+        ({"grpc_port": -1}, "^grpc_port must lie in 0 to 65535, found -1"),
+        ({"port": 8500, "grpc_port": 8500}, "port and grpc_port must differ, both are 8500"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LocalServer({"cells": model_folder}, **ports)
     (tmp_path / "1").mkdir()
     with pytest.raises(ValueError, match="does not load"):
         LocalServer({"cells": tmp_path}).start()
@@ -381,9 +471,9 @@ def test_a_taken_port_is_an_error(model_folder):
     with LocalServer({"cells": model_folder}) as server:
         port = int(server.url.rsplit(":", 1)[1])
         grpc_port = int(server.grpc_address.rsplit(":", 1)[1])
-        with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+        with pytest.raises(OSError, match=f"127.0.0.1:{port} is in use by another program"):
             LocalServer({"cells": model_folder}, port=port).start()
-        with pytest.raises(OSError, match=f"127.0.0.1:{grpc_port}"):
+        with pytest.raises(OSError, match=f"127.0.0.1:{grpc_port} is in use by another program"):
             LocalServer({"cells": model_folder}, grpc_port=grpc_port).start()
     # Closed, it gives both back.
     with LocalServer({"cells": model_folder}, port=port, grpc_port=grpc_port) as server:

@@ -209,7 +209,9 @@ def raw(server, data: bytes, wait: bool = True) -> bytes:
 
 def test_what_is_not_http_gets_400_and_a_cut_connection_hurts_nobody(server, model_url):
     assert raw(server, b"\x16\x03\x01\x00\xa5\r\n\r\n").startswith(b"HTTP/1.1 400")
-    head = b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    )
     for _ in range(20):
         raw(server, head + b'{"instances"', wait=False)
     assert requests.get(model_url).status_code == 200
