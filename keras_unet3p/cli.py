@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,18 @@ Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TI
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
 Kind = Annotated[MaskKind, typer.Option(help="What the masks hold; auto looks at them.")]
 Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
+# The defaults are those of `keras_unet3p.data`, whose import would take seconds.
+MaxPixels = Annotated[
+    int, typer.Option(help="Refuse images of more pixels, before they are decoded.")
+]
+MaxPages = Annotated[int, typer.Option(help="Refuse files of more images.")]
+AcceptValues = Annotated[
+    bool,
+    typer.Option(
+        "--accept-values", help="Go on with images whose stored values are not the training's."
+    ),
+]
+_MAX_PIXELS, _MAX_PAGES = 2**28, 10_000
 
 
 @app.command()
@@ -80,6 +93,8 @@ def train(
     validation_masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
     validation: Annotated[float, typer.Option(help="Share held out without such a folder.")] = 0.2,
     mask_kind: Kind = MaskKind.auto,
+    max_pixels: MaxPixels = _MAX_PIXELS,
+    max_pages: MaxPages = _MAX_PAGES,
     architecture: Annotated[Architecture, typer.Option()] = Architecture.unet3plus,
     encoder: Annotated[str, typer.Option(help="A keras.applications encoder, or plain.")] = "plain",
     encoder_weights: Annotated[
@@ -132,6 +147,8 @@ def train(
         validation_images=validation_images,
         validation_masks=validation_masks,
         mask_kind=mask_kind.value,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
         console=_console,
         validation=validation,
         architecture=architecture.value,
@@ -170,11 +187,22 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
     mask_kind: Kind = MaskKind.auto,
     tile_size: Tile = 512,
+    max_pixels: MaxPixels = _MAX_PIXELS,
+    max_pages: MaxPages = _MAX_PAGES,
+    accept_values: AcceptValues = False,
 ) -> None:
     """Compare a model's masks with the truth, image by image and overall."""
     workflow = _workflow()
     report = workflow.evaluate(
-        model, images, masks, out=out, mask_kind=mask_kind.value, tile_size=tile_size
+        model,
+        images,
+        masks,
+        out=out,
+        mask_kind=mask_kind.value,
+        tile_size=tile_size,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        accept_values=accept_values,
     )
     _print_report(report)
     if out is not None:
@@ -190,10 +218,22 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
     tile_size: Tile = 512,
+    max_pixels: MaxPixels = _MAX_PIXELS,
+    max_pages: MaxPages = _MAX_PAGES,
+    accept_values: AcceptValues = False,
 ) -> None:
     """Segment images of any size."""
     workflow = _workflow()
-    written = workflow.predict(model, images, out=out, overlays=overlays, tile_size=tile_size)
+    written = workflow.predict(
+        model,
+        images,
+        out=out,
+        overlays=overlays,
+        tile_size=tile_size,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        accept_values=accept_values,
+    )
     _say(f"{len(written)} masks in {printable(out)}")
 
 
@@ -301,6 +341,7 @@ def _number(value: float | None) -> str:
 
 def main() -> None:
     """Run the command; a refused input is a line on the standard error stream, not a traceback."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except _REFUSALS as error:

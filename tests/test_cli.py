@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 from rich.console import Console
@@ -36,6 +37,23 @@ def test_train_has_an_option_for_every_choice():
 def test_every_command_is_a_function_of_the_workflow(name):
     assert callable(getattr(workflow, name))
     assert _options(name)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "train"])
+def test_defaults_of_the_limits_are_the_workflow_s(name):
+    limits = {"max_pixels", "max_pages"} | ({"accept_values"} if name != "train" else set())
+    function = inspect.signature(getattr(workflow, name)).parameters
+    (command,) = [c.callback for c in cli.app.registered_commands if c.callback.__name__ == name]
+    for limit in limits:
+        given = inspect.signature(command).parameters[limit].default
+        assert given == function[limit].default
+
+
+def test_a_warning_is_one_line(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored afterwards
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    assert warnings.formatwarning("a drift", UserWarning, "file.py", 7) == "warning: a drift\n"
 
 
 def test_version():

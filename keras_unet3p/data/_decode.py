@@ -6,59 +6,88 @@ checked for completeness here, and palettes are read with Pillow.
 
 from __future__ import annotations
 
-import functools
+import mmap
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, BinaryIO, cast
 
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+
+from keras_unet3p.data._tiff_plan import TiffImage, counts, tiff_images
+from keras_unet3p.data.limits import Limits
+from keras_unet3p.files import printable
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy")
 MOST_NPY_CHANNELS = 16
 
 _PNG_GREY, _PNG_PALETTE, _PNG_GREY_ALPHA = 0, 3, 4
 _ALPHA_EXTRA_SAMPLES = (1, 2)  # TIFF: associated and unassociated alpha
+_BIG_TIFF = 43
+_PILLOW_OPENERS = {
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+}
+
+# One image of a file: its plane in an NPY stack, 0 where the file holds one, or where in a TIFF.
+Place = int | TiffImage
 
 
-def count_images(path: str | os.PathLike) -> int:
-    """How many images the file holds: the pages of a TIFF, the planes of an NPY stack, else 1."""
-    path = _checked_path(path)
-    suffix = path.suffix.lower()
-    with _errors_name(path):
-        if suffix in (".tif", ".tiff"):
-            return len(_tiff_plan(str(path), *_identity(path)))
-        if suffix == ".npy":
-            array, stacked = _open_npy(path)
-            return array.shape[0] if stacked else 1
-        return 1
+def images_of(path: str | os.PathLike, limits: Limits) -> Sequence[Place]:
+    """Where the images of a file are: the pages of a TIFF, the planes of an NPY stack, else one.
 
-
-def decode(path: str | os.PathLike, index: int = 0, *, labels: bool = False) -> np.ndarray:
-    """One image of a file as (height, width, channels) of the stored type, without alpha.
-
-    With `labels=True` palettes give their indices, and grey values of fewer than eight bits as well
-    as inverted ("min is white") TIFF pages give the stored numbers; without it what they show.
+    Raises:
+        ValueError: the file is missing, of another type or damaged, or beyond the limits.
     """
     path = _checked_path(path)
     suffix = path.suffix.lower()
     with _errors_name(path):
         if suffix in (".tif", ".tiff"):
-            array = _decode_tiff(path, index, labels)
-        elif suffix == ".npy":
+            return tiff_images(path, limits)
+        if suffix == ".npy":
+            array, stacked = _open_npy(path)
+            count = array.shape[0] if stacked else 1
+            limits.check_pages(path, count)
+            limits.check_pixels(path, *(array.shape[1:] if stacked else array.shape))
+            return range(count)
+        return range(1)
+
+
+def decode(
+    path: str | os.PathLike, place: Place, limits: Limits, *, labels: bool = False
+) -> np.ndarray:
+    """One image of a file as (height, width, channels) of the stored type, without alpha.
+
+    With `labels=True` palettes give their indices, and grey values of fewer than eight bits as well
+    as inverted ("min is white") TIFF pages give the stored numbers; without it what they show.
+
+    Args:
+        path: the file.
+        place: one of `images_of`.
+        limits: as those of `images_of`.
+        labels: see above.
+    """
+    path = _checked_path(path)
+    with _errors_name(path):
+        if isinstance(place, TiffImage):
+            array = _decode_tiff(path, place, labels)
+        elif path.suffix.lower() == ".npy":
             stack, stacked = _open_npy(path)
-            array = np.array(stack[index] if stacked else stack)
-        elif suffix == ".png":
-            array = _decode_png(path, labels)
+            array = np.array(stack[place] if stacked else stack)
+        elif path.suffix.lower() == ".png":
+            array = _decode_png(path, limits, labels)
         else:
-            array = _decode_with_pillow(path, labels)
+            array = _decode_with_pillow(path, limits, labels)
     if array.ndim == 2:
         array = array[..., np.newaxis]
     if 0 in array.shape:
-        raise ValueError(f"{path}: holds no pixels (shape {array.shape})")
+        raise ValueError(f"{printable(path)}: holds no pixels (shape {array.shape})")
     if array.dtype.byteorder not in ("=", "|"):
         array = array.astype(array.dtype.newbyteorder("="))
     return np.ascontiguousarray(array)
@@ -76,11 +105,14 @@ class _errors_name:
     def __exit__(self, kind, error, traceback) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        if isinstance(error, ValueError) and str(error).startswith(str(self.path)):
-            return
+        raw, shown = f"{self.path}: ", f"{printable(self.path)}: "
+        if isinstance(error, ValueError) and str(error).startswith((raw, shown)):
+            if raw == shown or str(error).startswith(shown):
+                return
+            raise ValueError(shown + str(error)[len(raw) :]) from error
         text = str(error).strip().splitlines()[0] if str(error).strip() else kind.__name__
         raise ValueError(
-            f"{self.path}: cannot be read ({text}); expected a complete, undamaged file"
+            f"{shown}cannot be read ({printable(text)}); expected a complete, undamaged file"
         ) from error
 
 
@@ -88,17 +120,12 @@ def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
         raise ValueError(
-            f"{path}: files of type {path.suffix or '(none)'} are not read; "
+            f"{printable(path)}: files of type {printable(path.suffix) or '(none)'} are not read; "
             f"accepted are {', '.join(EXTENSIONS)}"
         )
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+        raise ValueError(f"{printable(path)}: there is no such file")
     return path
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def _open_npy(path: Path) -> tuple[np.ndarray, bool]:
@@ -121,11 +148,12 @@ def is_stack(shape: tuple[int, ...], name: str) -> bool:
     )
 
 
-def _decode_png(path: Path, labels: bool) -> np.ndarray:
+def _decode_png(path: Path, limits: Limits, labels: bool) -> np.ndarray:
     data = path.read_bytes()
-    bit_depth, colour_type = _check_png(data, path)
+    width, height, bit_depth, colour_type = _check_png(data, path)
+    limits.check_pixels(path, height, width)
     if colour_type == _PNG_PALETTE or bit_depth < 8:
-        array = _decode_with_pillow(path, labels)
+        array = _decode_with_pillow(path, limits, labels)
         if labels and colour_type == _PNG_GREY and array.dtype != np.bool_:
             array = array // (255 // (2**bit_depth - 1))  # Pillow spreads them over 0..255
         return array
@@ -139,8 +167,8 @@ def _decode_png(path: Path, labels: bool) -> np.ndarray:
     return array
 
 
-def _check_png(data: bytes, path: Path) -> tuple[int, int]:
-    """Bit depth and colour type of a PNG whose every chunk is there and undamaged."""
+def _check_png(data: bytes, path: Path) -> tuple[int, int, int, int]:
+    """Width, height, bit depth and colour type of a PNG whose chunks are all there, undamaged."""
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError(f"{path}: not a PNG file; expected one by its name")
     position, header = 8, None
@@ -158,7 +186,7 @@ def _check_png(data: bytes, path: Path) -> tuple[int, int]:
             )
         kind = bytes(body[:4])
         if kind == b"IHDR":
-            header = (body[12], body[13])
+            header = struct.unpack_from(">IIBB", body, 4)
         if kind == b"IEND":
             break
         position = end
@@ -167,10 +195,17 @@ def _check_png(data: bytes, path: Path) -> tuple[int, int]:
     return header
 
 
-def _decode_with_pillow(path: Path, labels: bool) -> np.ndarray:
-    with Image.open(path) as image:
-        image.load()  # raises for a truncated file
-        return _pillow_to_array(image, labels)
+def _decode_with_pillow(path: Path, limits: Limits, labels: bool) -> np.ndarray:
+    with open(path, "rb") as file:
+        start = file.read(8)
+    for signature, opener in _PILLOW_OPENERS.items():
+        if start.startswith(signature):
+            # The format's own class: `Image.open` has a limit of its own, which is the process's.
+            with opener(path) as image:
+                limits.check_pixels(path, image.height, image.width, len(image.getbands()))
+                image.load()  # raises for a truncated file
+                return _pillow_to_array(image, labels)
+    raise ValueError(f"{path}: not a JPEG, BMP or PNG file; expected one by its name")
 
 
 def _pillow_to_array(image: Image.Image, labels: bool) -> np.ndarray:
@@ -206,71 +241,27 @@ def _without_equal_channels(colour: np.ndarray) -> np.ndarray:
     return grey if (colour == grey).all() else colour
 
 
-@functools.lru_cache(maxsize=256)
-def _tiff_plan(path: str, size: int, _modified: int) -> tuple[tuple[int, int, int], ...]:
-    """Where each image of a TIFF is: (page, -1, -1), or (-1, series, position) if not in one page.
-
-    Every axis but height, width, samples and channels counts images.
-    """
+def _decode_tiff(path: Path, image: TiffImage, labels: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
-        _check_tiff(tiff, path, size)
-        plan: list[tuple[int, int, int]] = []
-        for number, series in enumerate(tiff.series):
-            axes = series.axes
-            if "Y" not in axes or "X" not in axes:
-                raise ValueError(f"{path}: a TIFF with axes {axes}; expected height and width")
-            count = 1
-            for axis, length in zip(axes, series.shape, strict=True):
-                count *= 1 if axis in "YXSC" else length
-            pages = [page for page in series.pages if page is not None]
-            if "C" not in axes and len(pages) == count:
-                plan.extend((page.index, -1, -1) for page in pages)
-            else:
-                plan.extend((-1, number, position) for position in range(count))
-    if not plan:
-        raise ValueError(f"{path}: a TIFF without images")
-    return tuple(plan)
-
-
-def _check_tiff(tiff: tifffile.TiffFile, path: str, size: int) -> None:
-    """Raise unless every page's data and the chain of pages lie within the file."""
-    last = None
-    for page in tiff.pages:
-        ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
-        if max(ends, default=0) > size or not page.dataoffsets:
-            raise ValueError(f"{path}: truncated ({size} bytes); expected a complete TIFF file")
-        last = page
-    if last is None:
-        raise ValueError(f"{path}: a TIFF without pages; expected a complete TIFF file")
-    form, handle = tiff.tiff, tiff.filehandle
-    handle.seek(last.offset)
-    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
-    handle.seek(last.offset + form.tagnosize + tags * form.tagsize)
-    pointer = handle.read(form.offsetsize)
-    if len(pointer) < form.offsetsize or struct.unpack(form.offsetformat, pointer)[0] != 0:
-        raise ValueError(
-            f"{path}: truncated (its list of pages goes on beyond its {size} bytes); "
-            "expected a complete TIFF file"
-        )
-
-
-def _decode_tiff(path: Path, index: int, labels: bool) -> np.ndarray:
-    page_index, series_index, position = _tiff_plan(str(path), *_identity(path))[index]
-    with tifffile.TiffFile(path) as tiff:
-        if page_index >= 0:
-            page = tiff.pages[page_index]
-            axes = page.axes
+        if image.directories:
+            page = _tiff_page(tiff, image.directories[0])
             try:
                 array = page.asarray()
             except (ValueError, ImportError) as error:
                 if "imagecodecs" not in str(error):
                     raise
                 # tifffile reads LZW and JPEG compression only with a further package.
-                return _decode_tiff_with_pillow(path, page_index, labels)
+                pages = [_decode_foreign_tiff(path, at, labels) for at in image.directories]
+                return pages[0] if len(pages) == 1 else np.concatenate(pages, axis=-1)
+            if len(image.directories) > 1:
+                others = [_tiff_page(tiff, at).asarray() for at in image.directories[1:]]
+                array = np.stack([array, *others])
+            axes = image.axes
         else:
-            series = tiff.series[series_index]
+            series = tiff.series[image.series]
             page = series.keyframe
-            array, axes = _take_image(series.asarray(), series.axes, position)
+            array, axes = _take_image(_series_array(tiff, series), image.axes, image.position)
+            array = np.array(array)  # not a view of the file
         order = [axes.index(axis) for axis in "YXSC" if axis in axes]
         array = array.transpose(order)
         array = array.reshape(*array.shape[:2], -1)
@@ -291,14 +282,29 @@ def _decode_tiff(path: Path, index: int, labels: bool) -> np.ndarray:
         return array
 
 
+def _tiff_page(tiff: tifffile.TiffFile, directory: int) -> tifffile.TiffPage:
+    """The page whose directory lies there, without a walk along those before it."""
+    index = int(directory != tiff.pages.first.offset)  # whether it is the first is all that counts
+    tiff.filehandle.seek(directory)
+    return tifffile.TiffPage(tiff, index=index)
+
+
+def _series_array(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> np.ndarray:
+    """A series as an array, mapped into memory where its values lie side by side in the file."""
+    if series.dataoffset is None:
+        return series.asarray()
+    kind = series.dtype.newbyteorder(tiff.byteorder)
+    return tiff.filehandle.memmap_array(kind, series.shape, series.dataoffset)
+
+
 def _take_image(stack: np.ndarray, axes: str, position: int) -> tuple[np.ndarray, str]:
     """The image at a position along all axes that count images, and the axes it has left."""
-    counted = [place for place, axis in enumerate(axes) if axis not in "YXSC"]
+    counted = [place for place, axis in enumerate(axes) if counts(axis)]
     where = np.unravel_index(position, [stack.shape[place] for place in counted]) if counted else ()
     selection: list = [slice(None)] * stack.ndim
     for place, number in zip(counted, where, strict=True):
         selection[place] = int(number)
-    kept = "".join(axis for axis in axes if axis in "YXSC")
+    kept = "".join(axis for axis in axes if not counts(axis))
     return stack[tuple(selection)], kept
 
 
@@ -310,21 +316,38 @@ def _inverted(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _decode_tiff_with_pillow(path: Path, page_index: int, labels: bool) -> np.ndarray:
-    with Image.open(path) as image:
-        image.seek(page_index)
-        if image.mode in ("P", "1", "L", "LA", "RGB", "RGBA", "I;16", "I", "F", "CMYK"):
-            bits = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-            if image.mode not in ("RGB", "RGBA") or max(bits) <= 8:
-                image.load()
-                return _pillow_to_array(image, labels)
-    # Pillow has no colour images of 16 bits.
-    encoded = np.fromfile(path, np.uint8)  # OpenCV crashes on names that are not UTF-8
-    pages = (page_index, page_index + 1)
-    readable, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=pages)
-    if not readable or len(images) != 1:
+def _decode_foreign_tiff(path: Path, directory: int, labels: bool) -> np.ndarray:
+    """The page whose directory lies there, of a compression that tifffile does not read itself."""
+    with open(path, "rb") as file, _file_from_page(file, directory) as mapped:
+        with TiffImagePlugin.TiffImageFile(cast("IO[bytes]", mapped)) as image:
+            if image.mode in ("P", "1", "L", "LA", "RGB", "RGBA", "I;16", "I", "F", "CMYK"):
+                bits = image.tag_v2.get(258, (1,))
+                if image.mode not in ("RGB", "RGBA") or max(bits) <= 8:
+                    image.load()
+                    return _pillow_to_array(image, labels)
+        # Pillow has no colour images of 16 bits.
+        array = cv2.imdecode(np.frombuffer(mapped, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
         raise ValueError(
             f"{path}: its compression is not supported; expected none, deflate, LZW or PackBits"
         )
-    array = images[0]
     return array[..., 2::-1] if array.ndim == 3 and array.shape[2] >= 3 else array
+
+
+class _MappedFile(mmap.mmap):
+    """A file as it is, but for what was written to the map; libtiff may read the file itself."""
+
+    descriptor: int
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+
+def _file_from_page(file: BinaryIO, directory: int) -> _MappedFile:
+    """A TIFF whose list of pages begins with the one whose directory lies there."""
+    mapped = _MappedFile(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    mapped.descriptor = file.fileno()
+    order = "<" if mapped[:2] == b"II" else ">"
+    big = struct.unpack(f"{order}H", mapped[2:4])[0] == _BIG_TIFF
+    struct.pack_into(f"{order}{'Q' if big else 'I'}", mapped, 8 if big else 4, directory)
+    return mapped

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_unet3p.data._decode import EXTENSIONS, count_images, decode, is_stack
+from keras_unet3p.data._decode import EXTENSIONS, Place, decode, images_of, is_stack
+from keras_unet3p.data.limits import Limits
+from keras_unet3p.files import printable
 
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
 
@@ -17,15 +20,17 @@ MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label
 @dataclasses.dataclass(frozen=True)
 class FileSource:
     path: Path
-    index: int
-    of_many: bool
+    place: Place
+    limits: Limits
+    number: int | None = None  # among the images of the file, where it holds several
 
     @property
     def label(self) -> str:
-        return f"{self.path} (image {self.index})" if self.of_many else str(self.path)
+        name = printable(self.path)
+        return name if self.number is None else f"{name} (image {self.number})"
 
     def read(self, *, labels: bool) -> np.ndarray:
-        return decode(self.path, self.index, labels=labels)
+        return decode(self.path, self.place, self.limits, labels=labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +48,14 @@ Source = FileSource | ArraySource
 Pair = tuple[str, Source, Source]
 
 
-def pair_sources(images, masks) -> tuple[list[Pair], list[str]]:
+def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
     """Named pairs of image and mask, and what is wrong with those that make no pair."""
     left, right = _collect(images, "images"), _collect(masks, "masks")
     problems: list[str] = []
     if isinstance(left, list) and isinstance(right, list):
-        return _pair_files(images, masks, left, right, problems), problems
-    left_sources = left if isinstance(left, tuple) else _expand_all(left, problems)
-    right_sources = right if isinstance(right, tuple) else _expand_all(right, problems)
+        return _pair_files(images, masks, left, right, limits, problems), problems
+    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, problems)
+    right_sources = right if isinstance(right, tuple) else _expand_all(right, limits, problems)
     if not problems and len(left_sources) != len(right_sources):
         problems.append(
             f"images: {len(left_sources)} and masks: {len(right_sources)}; "
@@ -98,31 +103,34 @@ def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
-        raise ValueError(f"{argument}: there is no folder or file {folder}")
+        raise ValueError(f"{argument}: there is no folder or file {printable(folder)}")
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     entries = [entry for entry in entries if not entry.name.startswith(".")]
     files = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS]
     if not files:
-        found = sorted({entry.suffix or entry.name for entry in entries})
+        found = sorted({printable(entry.suffix or entry.name) for entry in entries})
         raise ValueError(
-            f"{argument}: {folder} holds no image ({', '.join(found[:5]) or 'it is empty'}); "
-            f"accepted are {', '.join(EXTENSIONS)}"
+            f"{argument}: {printable(folder)} holds no image "
+            f"({', '.join(found[:5]) or 'it is empty'}); accepted are {', '.join(EXTENSIONS)}"
         )
     return files
 
 
 def stem(path: Path) -> str:
-    """The name without its image extension; `cell.ome.tif` and `cell.png` are both `cell`."""
-    name = path.name
+    """The name without its image extension; `cell.ome.tif` and `cell.png` are both `cell`.
+
+    Composed (NFC): systems differ in whether they write an umlaut as one character or as two.
+    """
+    name = unicodedata.normalize("NFC", path.name)
     if path.suffix.lower() in EXTENSIONS:
         name = name[: -len(path.suffix)]
     return name[:-4] if name.lower().endswith(".ome") else name
 
 
-def _pair_files(images, masks, left, right, problems) -> list[Pair]:
+def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
     single = isinstance(images, str | os.PathLike) and isinstance(masks, str | os.PathLike)
     if single and len(left) == len(right) == 1 and Path(images).is_file() and Path(masks).is_file():
-        return _expand_pair(stem(left[0]), left[0], right[0], problems)
+        return _expand_pair(stem(left[0]), left[0], right[0], limits, problems)
     by_stem = _unique(left, stem, problems)
     partners = _unique(right, lambda path: _image_stem(path, by_stem), problems)
     doubled = {stem(path) for path in left} - set(by_stem)
@@ -130,12 +138,18 @@ def _pair_files(images, masks, left, right, problems) -> list[Pair]:
     pairs: list[Pair] = []
     for name, path in by_stem.items():
         if name in partners:
-            pairs.extend(_expand_pair(name, path, partners[name], problems))
+            pairs.extend(_expand_pair(name, path, partners[name], limits, problems))
         elif name not in doubled:
-            problems.append(f"{path}: has no mask; expected a file {name}.* among the masks")
+            problems.append(
+                f"{printable(path)}: has no mask; "
+                f"expected a file {printable(name)}.* among the masks"
+            )
     for name, path in partners.items():
         if name not in by_stem and name not in doubled:
-            problems.append(f"{path}: has no image; expected a file {name}.* among the images")
+            problems.append(
+                f"{printable(path)}: has no image; "
+                f"expected a file {printable(name)}.* among the images"
+            )
     problems.extend(shared_names([(name, image.label) for name, image, _ in pairs]))
     return pairs
 
@@ -179,39 +193,47 @@ def _unique(files: list[Path], key, problems: list[str]) -> dict[str, Path]:
         groups.setdefault(key(path), []).append(path)
     for name, members in groups.items():
         if len(members) > 1:
-            listed = ", ".join(member.name for member in members)
-            problems.append(f"{members[0]}: {listed} share the stem {name}; expected one of them")
+            listed = ", ".join(printable(member.name) for member in members)
+            problems.append(
+                f"{printable(members[0])}: {listed} share the stem {printable(name)}; "
+                "expected one of them"
+            )
     return {name: members[0] for name, members in groups.items() if len(members) == 1}
 
 
-def _expand_pair(name: str, image: Path, mask: Path, problems: list[str]) -> list[Pair]:
+def _expand_pair(
+    name: str, image: Path, mask: Path, limits: Limits, problems: list[str]
+) -> list[Pair]:
     expanded: list[list[Source]] = []
     for path in (image, mask):
         try:
-            expanded.append(_expand(path))
+            expanded.append(expand(path, limits))
         except ValueError as error:
             problems.append(str(error))
     if len(expanded) < 2:
         return []
     if len(expanded[0]) != len(expanded[1]):
         problems.append(
-            f"{mask}: holds {len(expanded[1])} masks, {image.name} {len(expanded[0])} images; "
-            "expected as many"
+            f"{printable(mask)}: holds {len(expanded[1])} masks, {printable(image.name)} "
+            f"{len(expanded[0])} images; expected as many"
         )
         return []
     return list(zip(image_names(name, len(expanded[0])), *expanded, strict=True))
 
 
-def _expand(path: Path) -> list[Source]:
-    count = count_images(path)
-    return [FileSource(path, index, count > 1) for index in range(count)]
+def expand(path: Path, limits: Limits) -> list[Source]:
+    """The images of a file, opened once to find them all."""
+    places = images_of(path, limits)
+    if len(places) == 1:
+        return [FileSource(path, places[0], limits)]
+    return [FileSource(path, place, limits, number) for number, place in enumerate(places)]
 
 
-def _expand_all(files: list[Path], problems: list[str]) -> tuple[Source, ...]:
+def _expand_all(files: list[Path], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
     sources: list[Source] = []
     for path in files:
         try:
-            sources.extend(_expand(path))
+            sources.extend(expand(path, limits))
         except ValueError as error:
             problems.append(str(error))
     return tuple(sources)

@@ -10,9 +10,11 @@ from typing import overload
 import numpy as np
 
 from keras_unet3p.data._sources import Source
+from keras_unet3p.data.image_values import ImageValues
 from keras_unet3p.data.normalization import Normalization, divisor, to_unit
 from keras_unet3p.data.read_labels import as_labels
 from keras_unet3p.data.sample import Sample
+from keras_unet3p.data.stored_values import StoredValues
 
 _SMALLEST_STD = 1e-6  # of the largest value; below it a channel counts as constant
 
@@ -25,10 +27,7 @@ class Record:
     image: Source
     mask: Source
     shape: tuple[int, int, int]
-    dtype: np.dtype
-    smallest: float
-    largest: float
-    typical: tuple[float, float]
+    values: ImageValues
     channel_mean: np.ndarray
     channel_variance: np.ndarray
     class_pixels: np.ndarray
@@ -75,6 +74,8 @@ class ImageFolder(Sequence):
         mask_kind: `"binary"`, `"classes"` or `"instances"`.
         num_classes: how many the network predicts: 1 for binary masks and instances (cell or not),
             else the number of classes with the background.
+        label_values: the mask values that stand for the classes, rising, where they are not 0 to
+            K-1; else None.
         class_names: one name a class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
@@ -98,7 +99,7 @@ class ImageFolder(Sequence):
         self.class_names = class_names
         self.num_channels = self._records[0].shape[2]
         self.value_scale = value_scale
-        self._label_values = label_values
+        self.label_values = label_values
         self._saved_normalization = saved_normalization
         self._cache = cache
 
@@ -123,7 +124,7 @@ class ImageFolder(Sequence):
         sizes = "x".join(map(str, shapes[0]))
         if len(shapes) > 1:
             sizes += " to " + "x".join(map(str, max(shapes, key=lambda shape: shape[0] * shape[1])))
-        types = ", ".join(sorted({str(record.dtype) for record in self._records}))
+        types = ", ".join(self.stored_types)
         return (
             f"ImageFolder({len(self)} images, {sizes}, {self.num_channels} channel"
             f"{'s' * (self.num_channels > 1)}, {types}, values {self.value_scale}, "
@@ -142,7 +143,12 @@ class ImageFolder(Sequence):
     @property
     def stored_types(self) -> list[str]:
         """The types of the stored values, `["uint8"]` say."""
-        return sorted({str(record.dtype) for record in self._records})
+        return sorted({str(record.values.dtype) for record in self._records})
+
+    @property
+    def stored_values(self) -> tuple[StoredValues, ...]:
+        """What the stored values are like, for each type."""
+        return StoredValues.of([record.values for record in self._records])
 
     @property
     def class_frequencies(self) -> np.ndarray:
@@ -153,11 +159,18 @@ class ImageFolder(Sequence):
     @property
     def value_range(self) -> tuple[float, float]:
         """Smallest and largest unit value of the images."""
-        scaled = [(record, divisor(record.dtype, self.value_scale)) for record in self._records]
+        scaled = self._scaled_values()
         return (
-            min(record.smallest / scale for record, scale in scaled),
-            max(record.largest / scale for record, scale in scaled),
+            min(values.smallest / scale for values, scale in scaled),
+            max(values.largest / scale for values, scale in scaled),
         )
+
+    def _scaled_values(self) -> list[tuple[ImageValues, float]]:
+        """The stored values of each image, and what makes unit values of them."""
+        return [
+            (record.values, divisor(record.values.dtype, self.value_scale))
+            for record in self._records
+        ]
 
     @property
     def typical_range(self) -> tuple[float, float]:
@@ -166,8 +179,7 @@ class ImageFolder(Sequence):
         The means over the images of their 0.5 and 99.5 percentiles; (0, 1) for constant images.
         """
         ends = [
-            np.divide(record.typical, divisor(record.dtype, self.value_scale))
-            for record in self._records
+            (values.black / scale, values.white / scale) for values, scale in self._scaled_values()
         ]
         low, high = np.mean(ends, axis=0).tolist()
         return (low, high) if high > low else (0.0, 1.0)
@@ -195,31 +207,33 @@ class ImageFolder(Sequence):
         return found
 
     def _to_labels(self, mask: np.ndarray) -> np.ndarray:
-        if self.mask_kind == "binary":
-            return mask > 0
-        if self._label_values is not None:
-            return np.searchsorted(np.sort(self._label_values), mask).astype(np.int32)
-        return mask
+        if self.label_values is not None:
+            return np.searchsorted(self.label_values, mask).astype(np.int32)
+        return mask > 0 if self.mask_kind == "binary" else mask
 
     def normalization(self) -> Normalization:
         """Value rule, and mean and standard deviation a channel over all pixels of these images.
 
-        A channel that is constant gets the standard deviation 1. Where the folder was opened with a
+        A channel that is constant gets the standard deviation 1. Floats more than three ranges away
+        from nearly all of their image count as at that distance. Where the folder was opened with a
         saved normalisation, that one.
         """
         if self._saved_normalization is not None:
             return self._saved_normalization
         pixels = np.array([math.prod(record.shape[:2]) for record in self._records], np.float64)
-        scales = [divisor(record.dtype, self.value_scale) for record in self._records]
-        pairs = list(zip(self._records, scales, strict=True))
+        scaled = self._scaled_values()
+        pairs = [(record, scale) for record, (_, scale) in zip(self._records, scaled, strict=True)]
         means = np.stack([record.channel_mean / scale for record, scale in pairs])
         variances = np.stack([record.channel_variance / scale**2 for record, scale in pairs])
         share = (pixels / pixels.sum())[:, np.newaxis]
         mean = np.sum(share * means, axis=0)
         variance = np.sum(share * (variances + (means - mean) ** 2), axis=0)
         std = np.sqrt(np.maximum(variance, 0.0))
-        std = np.where(std > _SMALLEST_STD * max(map(abs, self.value_range)), std, 1.0)
-        return Normalization(tuple(mean.tolist()), tuple(std.tolist()), self.value_scale)
+        largest = max(max(abs(each.low), abs(each.high)) / scale for each, scale in scaled)
+        std = np.where(std > _SMALLEST_STD * largest, std, 1.0)
+        return Normalization(
+            tuple(mean.tolist()), tuple(std.tolist()), self.value_scale, self.stored_values
+        )
 
     def subset(self, indices: Sequence[int]) -> ImageFolder:
         """The images at these places, in this order; decoded images are shared."""
@@ -229,7 +243,7 @@ class ImageFolder(Sequence):
             [self._records[index] for index in indices],
             mask_kind=self.mask_kind,
             num_classes=self.num_classes,
-            label_values=self._label_values,
+            label_values=self.label_values,
             class_names=self.class_names,
             value_scale=self.value_scale,
             saved_normalization=self._saved_normalization,

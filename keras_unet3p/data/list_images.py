@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_unet3p.data._sources import image_names, list_files, shared_names, stem
+from keras_unet3p.files import printable
 
 
 def list_images(images: str | os.PathLike) -> dict[str, Path]:
@@ -18,7 +19,8 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
         name = stem(path)
         if name in found:
             raise ValueError(
-                f"{found[name]}, {path}: share the stem {name!r}; expected one of them, since the "
+                f"{printable(found[name])}, {printable(path)}: share the stem "
+                f"{printable(name)!r}; expected one of them, since the "
                 "results are named after it"
             )
         found[name] = path

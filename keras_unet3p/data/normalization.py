@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_unet3p.data.image_values import ImageValues, measure_values
+from keras_unet3p.data.stored_values import StoredValues
+
 VALUE_SCALES = ("dtype", "unit", "255", "65535", "raw")
 _DIVISORS = {"dtype": 1.0, "unit": 1.0, "255": 255.0, "65535": 65535.0, "raw": 1.0}
+_LEAST_GREY = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,20 +26,27 @@ class Normalization:
     - `"dtype"`: bool and integers of 8 or 16 bits, divided by their type's maximum;
     - `"unit"`: values within [0, 1], taken as they are;
     - `"255"`, `"65535"`: values within [0, 255] or [0, 65535], divided by that number;
-    - `"raw"`: anything else (negative or larger values), taken as it is.
+    - `"raw"`: anything else (negative or larger values, fractions of which most lie between 1 and
+      16), taken as it is.
+
+    Values are within a range where at most one in a thousand is above it, and one below.
 
     All but the first describe floats and integers of 32 or 64 bits; 8 and 16 bit integers are
     divided by their type's maximum under every rule but `"raw"`. `mean` and `std` hold one number a
     channel, in unit values; the model subtracts and divides by them, in a layer of its own.
+    `stored_values` tells what the training images were like, where that is known, so that images
+    of another depth or range are noticed.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     value_scale: str = "dtype"
+    stored_values: tuple[StoredValues, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        object.__setattr__(self, "stored_values", tuple(self.stored_values))
         if self.value_scale not in VALUE_SCALES:
             raise ValueError(
                 f"value_scale is {self.value_scale!r}; accepted are {', '.join(VALUE_SCALES)}"
@@ -61,11 +72,18 @@ class Normalization:
         return to_unit(image, self.value_scale, name)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"mean": list(self.mean), "std": list(self.std), "value_scale": self.value_scale}
+        return {
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "value_scale": self.value_scale,
+            "stored_values": [values.to_dict() for values in self.stored_values],
+        }
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Normalization:
-        return cls(tuple(config["mean"]), tuple(config["std"]), config["value_scale"])
+        # Files of earlier versions do not tell the stored values.
+        stored = map(StoredValues.from_dict, config.get("stored_values", ()))
+        return cls(config["mean"], config["std"], config["value_scale"], tuple(stored))
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
@@ -89,40 +107,44 @@ def divisor(dtype: np.dtype, value_scale: str) -> float:
     return _DIVISORS[value_scale]
 
 
-def choose_value_scale(dtypes: Sequence[np.dtype], smallest: float, largest: float) -> str:
-    """The rule for images of these types whose stored values lie within [smallest, largest]."""
-    if all(is_narrow(dtype) for dtype in dtypes):
+def choose_value_scale(values: Sequence[ImageValues]) -> str:
+    """The rule for images of such stored values. Single extreme pixels do not decide it.
+
+    Above 1, floats that are not whole numbers and stay below 16 are no grey values of 8 bits, but
+    of a scale of their own.
+    """
+    if all(is_narrow(each.dtype) for each in values):
         return "dtype"
-    if smallest >= 0:
-        for scale, limit in (("unit", 1.0), ("255", 255.0), ("65535", 65535.0)):
-            if largest <= limit:
-                return scale
-    return "raw"
+    low, high = min(each.low for each in values), max(each.high for each in values)
+    if low < 0 or high > _DIVISORS["65535"]:
+        return "raw"
+    if high <= 1:
+        return "unit"
+    if high < _LEAST_GREY and not all(each.whole for each in values):
+        return "raw"
+    return "255" if high <= _DIVISORS["255"] else "65535"
 
 
 def to_unit(image: np.ndarray, value_scale: str, name: str) -> np.ndarray:
     image = np.asarray(image)
-    if image.dtype.kind not in "biuf":
-        raise ValueError(f"{name}: values of type {image.dtype}; expected integers, floats or bool")
-    problem = scale_problem(image.dtype, float(image.min()), float(image.max()), value_scale)
-    if problem:
-        raise ValueError(f"{name}: {problem}")
+    if not is_narrow(image.dtype):  # else every value is possible
+        problem = scale_problem(measure_values(image, name), value_scale)
+        if problem:
+            raise ValueError(f"{name}: {problem}")
     scale = divisor(image.dtype, value_scale)
     unit = image.astype(np.float32)
     return unit if scale == 1.0 else unit * np.float32(1.0 / scale)
 
 
-def scale_problem(dtype: np.dtype, smallest: float, largest: float, value_scale: str) -> str | None:
+def scale_problem(values: ImageValues, value_scale: str) -> str | None:
     """Why stored values do not fit a rule that was decided before, or None where they do."""
-    if not np.isfinite([smallest, largest]).all():
-        return "values that are not finite; expected finite numbers"
-    if is_narrow(dtype) or value_scale == "raw":
+    if is_narrow(values.dtype) or value_scale == "raw":
         return None
     limit = _DIVISORS[value_scale]
     # Interpolation overshoots by a little; a different scale is off by far more.
-    if smallest < -0.5 * limit or largest > 1.5 * limit:
+    if values.low < -0.5 * limit or values.high > 1.5 * limit:
         return (
-            f"{dtype} values from {smallest:g} to {largest:g}; expected values within "
+            f"{values.dtype} values from {values.low:g} to {values.high:g}; expected values within "
             f"[0, {limit:g}], the scale of the images that the normalisation was made for"
         )
     return None

@@ -11,6 +11,13 @@ import numpy as np
 
 from keras_unet3p.data._sources import Pair, Source, pair_sources
 from keras_unet3p.data.image_folder import Cache, ImageFolder, Record
+from keras_unet3p.data.image_values import (
+    ImageValues,
+    clipped_to_most,
+    measure_values,
+    warn_of_guess,
+)
+from keras_unet3p.data.limits import MAX_PAGES, MAX_PIXELS, Limits
 from keras_unet3p.data.normalization import (
     Normalization,
     choose_value_scale,
@@ -18,6 +25,7 @@ from keras_unet3p.data.normalization import (
     scale_problem,
 )
 from keras_unet3p.data.read_labels import as_labels
+from keras_unet3p.data.value_check import check_values
 from keras_unet3p.errors import ProblemsError
 
 MASK_KINDS = ("auto", "binary", "classes", "instances")
@@ -25,7 +33,7 @@ _MOST_PROBLEMS = 10
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
 _NUMEROUS = 16
-_PERCENTILE_SAMPLE = 50_000
+_FEW = 12
 
 ImagesOrMasks = str | os.PathLike | np.ndarray | Sequence
 
@@ -38,12 +46,16 @@ def open_folder(
     mask_kind: str = "auto",
     normalization: Normalization | None = None,
     cache_bytes: int = 400_000_000,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
+    accept_values: bool = False,
 ) -> ImageFolder:
     """Open images with their masks, after looking at every one of them.
 
     Files are PNG, JPEG, BMP, TIFF or NPY (see `read_image` and `read_labels`). An image and its
-    mask have the same stem; the mask's may end in `_mask`, `_masks`, `_label`, `_labels` or `_seg`
-    besides. A stack in one file pairs with a stack of as many masks.
+    mask have the same stem, however their systems spell an umlaut; the mask's may end in `_mask`,
+    `_masks`, `_label`, `_labels` or `_seg` besides. A stack in one file pairs with a stack of as
+    many masks.
 
     `mask_kind="auto"` decides over all masks together:
 
@@ -61,21 +73,29 @@ def open_folder(
         masks: likewise. Files pair by stem, a file with a file and arrays by their order.
         classes: number of classes K with the background, their names, or the mask values that
             stand for them (`[0, 128, 255]`). By default found in the masks. 2 takes 0/255 as well.
+            With `mask_kind="binary"` the values of background and foreground.
         mask_kind: `"binary"` (0 and one other value), `"classes"`, `"instances"` or `"auto"`.
         normalization: a saved one, for evaluation and prediction: its value rule is applied, and
-            images that do not fit it are errors.
+            images that do not fit it are errors; so are images whose stored type or range clearly
+            is not that of the images it was made of (see `check_values`).
         cache_bytes: how much of what was decoded is kept.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `Limits`.
+        max_pages: so is a file of more images.
+        accept_values: warn of another stored type or range instead of refusing it.
+
+    Where the types of the images do not decide the value rule, a warning tells the evidence.
 
     Raises:
         ValueError: an argument is wrong, or files are: no or more than one partner, sizes that
-            differ, unreadable or truncated files, values that are not finite, unexpected mask
-            values, numbers of channels that differ, integer mixed with float images. The message
-            names the first ten with what was expected.
+            differ, unreadable or truncated files, files beyond the limits, values that are not
+            finite or a few defects (a million times farther out than the range of the others),
+            unexpected mask values, numbers of channels that differ, integer mixed with float
+            images. The message names the first ten with what was expected.
     """
     if mask_kind not in MASK_KINDS:
         raise ValueError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
     wanted = _WantedClasses.parse(classes, mask_kind)
-    pairs, problems = pair_sources(images, masks)
+    pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages))
     need_pieces = wanted.kind == "auto"
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = list(pool.map(lambda pair: _inspect(pair, need_pieces), pairs))
@@ -88,19 +108,20 @@ def open_folder(
     if problems or not good:
         _raise(problems or ["no image was found"])
 
-    saved_scale = None if normalization is None else normalization.value_scale
+    found_values = [finding.image_values for finding in good]
+    if normalization is None:
+        value_scale = choose_value_scale(found_values)
+        warn_of_guess(value_scale, found_values, "images")
+    else:
+        value_scale = normalization.value_scale
+        check_values(found_values, normalization, accept_values=accept_values)
     return ImageFolder(
         [finding.record(kind, num_classes, values) for finding in good],
         mask_kind=kind,
         num_classes=num_classes,
         label_values=values,
         class_names=wanted.names,
-        value_scale=saved_scale
-        or choose_value_scale(
-            [finding.dtype for finding in good],
-            min(finding.smallest for finding in good),
-            max(finding.largest for finding in good),
-        ),
+        value_scale=value_scale,
         saved_normalization=normalization,
         cache=Cache(cache_bytes),
     )
@@ -137,8 +158,10 @@ class _WantedClasses:
                 f"classes is {classes!r}; expected a number of at least 1, a sequence of names, or "
                 "a sequence of mask values"
             )
-        if values is not None and list(values) != sorted(set(values)):
-            raise ValueError(f"classes is {classes!r}; expected mask values in rising order")
+        if values is not None and (list(values) != sorted(set(values)) or values == (0,)):
+            raise ValueError(
+                f"classes is {classes!r}; expected mask values in rising order, with one besides 0"
+            )
         automatic = "binary" if count == 1 else "classes"
         kind = automatic if mask_kind == "auto" else mask_kind
         if kind == "classes" and count < 2:
@@ -147,6 +170,11 @@ class _WantedClasses:
             )
         if kind in ("binary", "instances") and count > 2:
             raise ValueError(f"classes is {classes!r}; expected at most 2 with mask_kind {kind!r}")
+        if kind == "instances" and values is not None:
+            raise ValueError(
+                f"classes is {classes!r}; expected no mask values with mask_kind 'instances', "
+                "where every value is one object"
+            )
         return cls(kind, count, values, names)
 
 
@@ -157,16 +185,18 @@ class _Finding:
     mask: Source
     problems: list[str] = dataclasses.field(default_factory=list)
     shape: tuple[int, int, int] = (0, 0, 0)
-    dtype: np.dtype = dataclasses.field(default_factory=lambda: np.dtype(np.uint8))
-    smallest: float = 0.0
-    largest: float = 0.0
-    typical: tuple[float, float] = (0.0, 0.0)
+    values: ImageValues | None = None
     channel_mean: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     channel_variance: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     mask_dtype: np.dtype = dataclasses.field(default_factory=lambda: np.dtype(np.uint8))
     ids: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     id_pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     ids_in_one_piece: int = 0
+
+    @property
+    def image_values(self) -> ImageValues:
+        assert self.values is not None, "a finding without problems has them"
+        return self.values
 
     @property
     def cells(self) -> np.ndarray:
@@ -177,17 +207,14 @@ class _Finding:
             places = self.ids if values is None else np.searchsorted(values, self.ids)
             pixels = np.bincount(places, self.id_pixels, minlength=num_classes)
         else:
-            background = self.id_pixels[self.ids == 0].sum()
+            background = self.id_pixels[self.ids == (values[0] if values else 0)].sum()
             pixels = np.array([background, self.id_pixels.sum() - background])
         return Record(
             self.name,
             self.image,
             self.mask,
             self.shape,
-            self.dtype,
-            self.smallest,
-            self.largest,
-            self.typical,
+            self.image_values,
             self.channel_mean,
             self.channel_variance,
             pixels,
@@ -222,17 +249,9 @@ def _inspect(pair: Pair, need_pieces: bool) -> _Finding:
 
 
 def _inspect_image(image: np.ndarray, finding: _Finding) -> None:
-    label = finding.image.label
-    if image.dtype.kind not in "biuf":
-        raise ValueError(f"{label}: values of type {image.dtype}; expected integers or floats")
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise ValueError(f"{label}: NaN or infinite values; expected finite numbers")
+    finding.values = measure_values(image, finding.image.label)
     finding.shape = image.shape  # type: ignore[assignment]
-    finding.dtype = image.dtype
-    finding.smallest, finding.largest = float(image.min()), float(image.max())
-    sample = image.ravel()[:: max(1, image.size // _PERCENTILE_SAMPLE)]
-    low, high = np.percentile(sample, (0.5, 99.5)).tolist()
-    finding.typical = (low, high)
+    image = clipped_to_most(image, finding.values)
     if image.dtype in (np.uint8, np.uint16, np.int16, np.float32) and image.shape[2] <= 4:
         mean, deviation = cv2.meanStdDev(image)
         finding.channel_mean = mean[:, 0]
@@ -277,18 +296,17 @@ def _image_problems(good: list[_Finding], normalization: Normalization | None) -
         for finding in good
         if finding.shape[2] != expected
     ]
-    integers = Counter(is_narrow(finding.dtype) for finding in good).most_common(1)[0][0]
+    narrow = [is_narrow(finding.image_values.dtype) for finding in good]
+    integers = Counter(narrow).most_common(1)[0][0]
     problems += [
-        f"{finding.image.label}: {finding.dtype} values; expected "
+        f"{finding.image.label}: {finding.image_values.dtype} values; expected "
         f"{'integers of 8 or 16 bits' if integers else 'floats'}, as the other images hold"
-        for finding in good
-        if is_narrow(finding.dtype) != integers
+        for finding, is_integer in zip(good, narrow, strict=True)
+        if is_integer != integers
     ]
     if normalization is not None:
         for finding in good:
-            problem = scale_problem(
-                finding.dtype, finding.smallest, finding.largest, normalization.value_scale
-            )
+            problem = scale_problem(finding.image_values, normalization.value_scale)
             if problem:
                 problems.append(f"{finding.image.label}: {problem}")
     return problems
@@ -301,16 +319,18 @@ def _decide_masks(
     kind = wanted.kind if wanted.kind != "auto" else _guess_kind(good)
     if kind == "instances":
         return kind, 1, None
-    if kind == "binary":
+    if kind == "binary" and wanted.values is None:
         foreground = _foreground_value(good)
         for finding in good:
             if not set(finding.cells.tolist()) <= {foreground}:
                 problems.append(
                     f"{finding.mask.label}: mask values {_some(finding.ids)}; expected 0 and "
-                    f"{foreground}, as in the other masks" + _hint(finding)
+                    f"{foreground}, as in the other masks" + _hint(finding, good)
                 )
         return kind, 1, None
     values = wanted.values
+    if values is not None and len(values) == 1:
+        values = (0, *values)
     if (
         values is None
         and wanted.count == 2
@@ -327,17 +347,21 @@ def _decide_masks(
         if not set(finding.ids.tolist()) <= allowed:
             problems.append(
                 f"{finding.mask.label}: mask values {_some(finding.ids)}; expected {text}"
-                + (_hint(finding) if wanted.values is None else "")
+                + (_hint(finding, good) if wanted.values is None else "")
             )
-    return kind, count, values
+    return kind, 1 if kind == "binary" else count, values
 
 
-def _hint(finding: _Finding) -> str:
+def _hint(finding: _Finding, good: list[_Finding]) -> str:
     if finding.mask.label.lower().endswith((".jpg", ".jpeg")):
         return " (JPEG changes values: save masks as PNG or TIFF)"
+    everything = np.unique(np.concatenate([finding.ids for finding in good])).tolist()
+    values = everything if 1 < len(everything) <= _FEW else [0, 128, 255]
+    listed = [str(value) for value in values]
     return (
-        " (classes=[0, 128, 255], for instance, says which values stand for the classes, "
-        "mask_kind='instances' that every value is one object)"
+        f" (classes=[{', '.join(listed)}], on the command line --classes {','.join(listed)}, says "
+        "which values stand for the classes; mask_kind='instances', --mask-kind instances, that "
+        "every value is one object)"
     )
 
 

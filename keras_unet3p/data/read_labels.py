@@ -4,25 +4,35 @@ import os
 
 import numpy as np
 
-from keras_unet3p.data._decode import count_images, decode
+from keras_unet3p.data._decode import decode, images_of
+from keras_unet3p.data.limits import MAX_PAGES, MAX_PIXELS, Limits
 
 
-def read_labels(path: str | os.PathLike) -> list[np.ndarray]:
+def read_labels(
+    path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES
+) -> list[np.ndarray]:
     """Read every mask of a PNG, JPEG, BMP, TIFF or NPY file as it is stored.
 
     Palette images give their indices, colour images whose channels are equal one of them, alpha is
     dropped, and floats must hold whole numbers.
 
+    Args:
+        path: the file.
+        max_pixels: as `read_image`.
+        max_pages: as `read_image`.
+
     Returns:
         One (height, width) int32 array a mask.
 
     Raises:
-        ValueError: the file is missing, of another type, unreadable or truncated, has channels
-            that differ, or holds values that are not whole numbers from 0 to 2**31 - 1.
+        ValueError: the file is missing, of another type, unreadable or truncated, beyond the
+            limits, has channels that differ, or holds values that are not whole numbers from 0 to
+            2**31 - 1.
     """
+    limits = Limits(max_pixels, max_pages)
     return [
-        as_labels(decode(path, index, labels=True), str(path))
-        for index in range(count_images(path))
+        as_labels(decode(path, place, limits, labels=True), str(path))
+        for place in images_of(path, limits)
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p._version import __version__
+from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.geometry import TileGeometry
 
 
@@ -35,7 +36,8 @@ def model_card(
         channels: channels of its input.
         files: exported files, whose SHA-256 goes into the card.
         classes: a name for each class; for a model of one output channel the background's first.
-        training_figures: figures about the training.
+        training_figures: figures about the training. Where they do not tell the `stored_values` of
+            the training images, the model's normalisation does if it knows them.
         **more: further entries.
 
     Raises:
@@ -62,7 +64,7 @@ def model_card(
         "core": list(geometry.core),
         **more,
         "parameters": int(sum(np.prod(w.shape) for w in model.trainable_weights)),
-        "training": training_figures or {},
+        "training": {**_stored_values(model), **(training_figures or {})},
         "versions": {
             "keras_unet3p": __version__,
             "tensorflow": tf.__version__,
@@ -70,6 +72,13 @@ def model_card(
         },
         "sha256": {path.name: _sha256(path) for path in files},
     }
+
+
+def _stored_values(model: Any) -> dict[str, Any]:
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, IntensityNormalization) and layer.stored_values:
+            return {"stored_values": layer.stored_values}
+    return {}
 
 
 def _sha256(path: Path) -> str:

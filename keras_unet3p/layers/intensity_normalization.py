@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,19 +21,36 @@ class IntensityNormalization(keras.layers.Layer):
     Args:
         mean: a number, or one for each channel.
         std: a positive number, or one for each channel.
+        value_scale: the rule by which stored values became the intensities in training (see
+            `data.Normalization`), kept for those who read files; None where it is unknown.
+        stored_values: what the stored values of the training images were like, as
+            `data.StoredValues.to_dict` gives them; kept likewise.
 
     Input: (B, H, W, C) of any numeric type. Output: the same shape in the layer's compute type.
     """
 
-    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float], **kwargs):
+    def __init__(
+        self,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        value_scale: str | None = None,
+        stored_values: Sequence[dict[str, Any]] = (),
+        **kwargs,
+    ):
         kwargs.setdefault("autocast", False)  # images may be finer than half precision
         super().__init__(**kwargs)
         self.mean = _numbers(mean)
         self.std = _numbers(std)
+        self.value_scale = value_scale
+        self._stored_values = json.dumps(list(stored_values))  # a text: Keras wraps lists and dicts
         if not all(value > 0 for value in self.std):
             raise ValueError(
                 f"IntensityNormalization: std must be positive, found {list(self.std)}"
             )
+
+    @property
+    def stored_values(self) -> list[dict[str, Any]]:
+        return json.loads(self._stored_values)
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -54,7 +73,13 @@ class IntensityNormalization(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         config.pop("autocast", None)
-        return {**config, "mean": list(self.mean), "std": list(self.std)}
+        return {
+            **config,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "value_scale": self.value_scale,
+            "stored_values": self.stored_values,
+        }
 
 
 def _numbers(values) -> tuple[float, ...]:

@@ -45,14 +45,21 @@ def resolve_activation(classifier_activation: str | None, num_classes: int) -> s
     return classifier_activation
 
 
-def resolve_normalization(normalization: Any) -> tuple[Any, Any] | None:
-    """(mean, std) from such a pair, a mapping, or an object that has both; None stays None."""
+def resolve_normalization(normalization: Any) -> dict[str, Any] | None:
+    """The arguments of `layers.IntensityNormalization`; None stays None.
+
+    From (mean, std), from a mapping or an object that has both, or from a `data.Normalization`,
+    which tells the training images' stored values too.
+    """
     if normalization is None:
         return None
+    if hasattr(normalization, "to_dict"):
+        normalization = normalization.to_dict()
     if isinstance(normalization, Mapping):
-        return normalization["mean"], normalization["std"]
+        names = ("mean", "std", "value_scale", "stored_values")
+        return {name: normalization[name] for name in names if name in normalization}
     if hasattr(normalization, "mean") and hasattr(normalization, "std"):
-        return normalization.mean, normalization.std
+        return {"mean": normalization.mean, "std": normalization.std}
     try:
         mean, std = normalization
     except (TypeError, ValueError):
@@ -60,7 +67,7 @@ def resolve_normalization(normalization: Any) -> tuple[Any, Any] | None:
             "normalization: expected (mean, std) or an object with mean and std, "
             f"found {normalization!r}"
         ) from None
-    return mean, std
+    return {"mean": mean, "std": std}
 
 
 def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:

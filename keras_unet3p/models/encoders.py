@@ -136,7 +136,7 @@ def encoder_tensors(
             )
         x = image
         if constants is not None:
-            x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
+            x = IntensityNormalization(**constants, name=f"{prefix}normalization")(x)
         return _plain(x, levels, dropout, blocks)
     if encoder not in _APPLICATIONS:
         raise ValueError(f"encoder: expected one of {ENCODERS}, found {encoder!r}")
@@ -152,7 +152,7 @@ def encoder_tensors(
     application = _APPLICATIONS[encoder]
     x = image
     if constants is not None:
-        x = IntensityNormalization(*constants, name=f"{prefix}normalization")(x)
+        x = IntensityNormalization(**constants, name=f"{prefix}normalization")(x)
     if x.shape[-1] not in (1, 3):
         x = blocks.conv(x, 3, 1, "encoder_channels", padding="same")
     mode = application.input_mode if constants is None else None

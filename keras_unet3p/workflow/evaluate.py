@@ -40,6 +40,9 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     tile_size: int = 512,
+    max_pixels: int = data.MAX_PIXELS,
+    max_pages: int = data.MAX_PAGES,
+    accept_values: bool = False,
 ) -> Report:
     """Segment the images of a folder and compare the masks with the truth.
 
@@ -53,6 +56,9 @@ def evaluate(
             the model tells it; else classes where the network has several; else what the masks look
             like.
         tile_size: side of the tiles, pixels.
+        max_pixels: as `predict`.
+        max_pages: as `predict`.
+        accept_values: as `predict`.
 
     Returns:
         `{"mask_kind": ..., "columns": [...], "images": [{"name": ..., "dice": ..., ...}, ...],
@@ -76,6 +82,9 @@ def evaluate(
         mask_kind=mask_kind,
         classes=predictor.num_classes if several else None,
         normalization=predictor.normalization,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        accept_values=accept_values,
     )
     if folder.mask_kind == "classes" and predictor.num_classes == 1:
         raise ValueError(

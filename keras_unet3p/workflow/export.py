@@ -35,6 +35,8 @@ def export(
     stored = config["data"]
     best = History(Path(run) / "history.csv", "val_dice").best()
     masks = {"mask_kind": stored["mask_kind"], "separation": config["training"]["separation"]}
+    # A network whose encoder normalises does not know them itself.
+    values = {"stored_values": stored["normalization"].get("stored_values", [])}
     return export_savedmodel(
         model,
         out,
@@ -43,6 +45,6 @@ def export(
         classes=stored["classes"],
         value_scale=stored["normalization"]["value_scale"],
         pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
-        training_figures={**(best or {}), **masks},
+        training_figures={**(best or {}), **masks, **values},
         **options,
     )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import data, models, tiling  # noqa: F401  (`models` lets Keras load its files)
+from keras_unet3p import data, layers, models, tiling  # noqa: F401  (`models` lets Keras load its files)
 from keras_unet3p.files import printable, reason
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
@@ -34,8 +34,9 @@ class Predictor:
         labels: takes an image (H, W, C) in unit values, gives class ids (H, W), uint8.
         num_channels: C, or None where the other side does not say.
         num_classes: of the network, 1 for foreground against background; None where unknown.
-        normalization: how stored images become unit values. Where that is not known, integers of 8
-            and 16 bits are divided by their type's maximum and floats must lie within [0, 1].
+        normalization: how stored images become unit values, and what those of the training were
+            like. Where that is not known, integers of 8 and 16 bits are divided by their type's
+            maximum and floats must lie within [0, 1].
         mask_kind: of the masks in training, where known.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
@@ -120,7 +121,7 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
         return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
 
     num_classes = getattr(network, "num_classes", None)
-    predictor = Predictor(labels, network.input_shape[-1], num_classes)
+    predictor = Predictor(labels, network.input_shape[-1], num_classes, _own_normalization(network))
     if config is None:
         return predictor
     return dataclasses.replace(
@@ -129,6 +130,14 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
         mask_kind=config["data"]["mask_kind"],
         separation=config["training"]["separation"],
     )
+
+
+def _own_normalization(network) -> data.Normalization:
+    """What a network by itself knows of the images that it was trained on."""
+    for layer in network.layers:
+        if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
+            return data.Normalization.from_dict(layer.get_config())
+    return _UNIT_VALUES
 
 
 def _saved_model(version: Path) -> Predictor:
@@ -148,10 +157,13 @@ def _saved_model(version: Path) -> Predictor:
     card = read_model_card(version)
     if card is None:
         return predictor
-    rule = dataclasses.replace(
-        predictor.normalization, value_scale=card["normalization"]["value_scale"]
-    )
     trained = card["training"]
+    stored = map(data.StoredValues.from_dict, trained.get("stored_values", []))
+    rule = dataclasses.replace(
+        predictor.normalization,
+        value_scale=card["normalization"]["value_scale"],
+        stored_values=tuple(stored),
+    )
     return dataclasses.replace(
         predictor,
         normalization=rule,

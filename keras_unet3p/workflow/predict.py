@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from keras_unet3p import data, pictures
-from keras_unet3p.data._decode import count_images
 from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 
@@ -21,6 +20,9 @@ def predict(
     out: str | os.PathLike[str],
     overlays: bool = True,
     tile_size: int = 512,
+    max_pixels: int = data.MAX_PIXELS,
+    max_pages: int = data.MAX_PAGES,
+    accept_values: bool = False,
 ) -> list[Path]:
     """Segment an image file or every image of a folder, at any size.
 
@@ -32,25 +34,39 @@ def predict(
             a digest of the whole.
         overlays: write `overlays/NAME.png` too.
         tile_size: side of the tiles, pixels.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
+        max_pages: so is a file of more images.
+        accept_values: warn of images whose stored type or range clearly is not that of the training
+            images, instead of refusing them; see `data.check_values`.
 
     Returns:
         The paths of the masks.
 
     Raises:
-        ValueError: a file cannot be read, its channels do not fit the model, a mask would take its
-            place, two masks would have one name, or `out` is no folder that files can be made in.
+        ValueError: a file cannot be read, its values or its channels do not fit the model, a mask
+            would take its place, two masks would have one name, or `out` is no folder that files
+            can be made in.
     """
     files = data.list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
-    names = data.name_images(files, {name: count_images(file) for name, file in files.items()})
     out = make_output_folder(out)
-    masks = _mask_names(files, names, out)
     predictor = load_predictor(model, tile_size=tile_size)
+    stacks = {
+        stem: data.ImageFile(
+            file,
+            value_scale=predictor.normalization.value_scale,
+            max_pixels=max_pixels,
+            max_pages=max_pages,
+        )
+        for stem, file in files.items()
+    }
+    names = data.name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
+    masks = _mask_names(files, names, out)
+    data.check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
     written = []
-    for stem, file in files.items():
-        stack = data.read_image(file, value_scale=predictor.normalization.value_scale)
+    for stem, stack in stacks.items():
         for name, image in zip(masks[stem], stack, strict=True):
-            _check_channels(file, image, predictor.num_channels)
+            _check_channels(stack.path, image, predictor.num_channels)
             labels = predictor.labels(image)
             # As 0 and 255, which viewers show and which `train` reads again.
             mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels

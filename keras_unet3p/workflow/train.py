@@ -43,6 +43,8 @@ def train(
     validation_masks: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     classes: Sequence[str] | None = None,
+    max_pixels: int = data.MAX_PIXELS,
+    max_pages: int = data.MAX_PAGES,
     console: Console | None = None,
     **options: Any,
 ) -> Path:
@@ -62,6 +64,8 @@ def train(
         validation_masks: their masks.
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`, which looks at the masks.
         classes: names of the classes, background first.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
+        max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
         **options: the fields of `TrainingConfig`.
 
@@ -78,7 +82,14 @@ def train(
 
     if (validation_images is None) != (validation_masks is None):
         raise ValueError("validation_images and validation_masks go together; one is missing")
-    folder = data.open_folder(images, masks, mask_kind=mask_kind, classes=classes)
+    folder = data.open_folder(
+        images,
+        masks,
+        mask_kind=mask_kind,
+        classes=classes,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
     if validation_images is None or validation_masks is None:
         training_folder, validation_folder = folder.split(
             config.validation, config.seed, contiguous=config.contiguous_validation
@@ -91,6 +102,9 @@ def train(
             mask_kind=folder.mask_kind,
             classes=classes or (folder.num_classes if folder.mask_kind == "classes" else None),
             normalization=folder.normalization(),
+            max_pixels=max_pixels,
+            max_pages=max_pages,
+            accept_values=True,  # whoever chose these images hears of it
         )
     normalization = training_folder.normalization()
     used = {
@@ -239,11 +253,18 @@ def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
     for section, values in used.items():
         for name, value in values.items():
             before = found.get(section, {}).get(name)
-            if before != value:
+            if not _agree(before, value):
                 raise ValueError(
                     f"{out} holds a run with {name} = {before!r}, asked for {value!r}; continue it "
                     "with its own options, or choose another run folder"
                 )
+
+
+def _agree(before: Any, now: Any) -> bool:
+    """Whether what a run was begun with is as now; earlier versions wrote fewer entries."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return all(_agree(value, now.get(name)) for name, value in before.items())
+    return before == now
 
 
 def _steps_per_epoch(folder: data.ImageFolder, config: TrainingConfig) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 import tifffile
@@ -54,6 +56,29 @@ def test_images_and_masks_pair_by_stem(tmp_path):
         np.testing.assert_allclose(sample.image[..., 0], IMAGE / 255, atol=1e-6)
         np.testing.assert_array_equal(sample.labels, mask_of(0, 1))
         assert (sample.image.dtype, sample.labels.dtype) == (np.float32, np.int32)
+
+
+def test_one_name_in_two_spellings_is_one(folder):
+    composed = unicodedata.normalize("NFC", "Zäh_ü")
+    decomposed = unicodedata.normalize("NFD", "Zäh_ü")
+    folder.add(composed, IMAGE, None)
+    folder.add(decomposed, None, mask_of(0, 1))
+    assert folder.open().names == [composed]
+    (folder.masks / f"{decomposed}.npy").rename(folder.masks / f"{decomposed}_mask.npy")
+    assert folder.open().names == [composed]
+    assert list(data.list_images(folder.masks)) == [f"{composed}_mask"]
+
+
+def test_names_of_files_are_printed_on_one_line(folder):
+    folder.add("a\nb\x1b[31m", IMAGE, None)
+    folder.add("c\nd", IMAGE, mask_of(0, 1))
+    (folder.images / "c\nd.npy").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="2 problems") as error:
+        folder.open()
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    assert any(r"a\nb\x1b[31m.npy: has no mask" in line for line in lines)
+    assert any(r"c\nd.npy: cannot be read" in line for line in lines)
 
 
 def test_a_missing_partner_is_named_on_either_side(folder):
@@ -227,6 +252,61 @@ def test_negative_floats_are_raw(folder):
     np.testing.assert_allclose(opened[0].image[..., 0], IMAGE - 300.0)
 
 
+@pytest.mark.parametrize(
+    ("image", "rule"),
+    [
+        (IMAGE / np.float32(255 / 1.8), "raw"),
+        (IMAGE / np.float32(255 / 1.8) * 100, "255"),
+        (IMAGE // 100, "dtype"),
+        ((IMAGE // 64).astype(np.float32), "255"),
+        (IMAGE / np.float32(255), "unit"),
+    ],
+)
+def test_a_guessed_rule_says_so_with_its_evidence(folder, recwarn, image, rule):
+    folder.add("a", image, mask_of(0, 1))
+    assert folder.open().value_scale == rule
+    said = [str(warning.message) for warning in recwarn if warning.category is data.ValuesWarning]
+    assert len(said) == (rule in ("raw", "255"))
+    for text in said:
+        assert f"{image.dtype} values from {np.sort(image.ravel())[0]:g} to" in text
+        assert f"to {image.max():g})" in text
+
+
+@pytest.mark.parametrize(("stray", "rule"), [(1.8, "unit"), (-3.0, "unit"), (900.0, "unit")])
+def test_a_single_pixel_decides_neither_the_rule_nor_the_normalization(folder, stray, rule):
+    image = IMAGE / np.float32(255)
+    folder.add("plain", image, mask_of(0, 1))
+    plain = folder.open().normalization()
+    image[3, 4] = stray
+    folder.add("plain", image, mask_of(0, 1))
+    opened = folder.open()
+    assert opened.value_scale == rule
+    found = opened.normalization()
+    np.testing.assert_allclose(found.mean, plain.mean, atol=0.05)
+    # Were it taken as it is, 900 in one of 720 pixels would make it 33.
+    assert found.std[0] < 1.3 * plain.std[0]
+    assert opened[0].image[3, 4, 0] == np.float32(stray)
+
+
+def test_a_pixel_that_no_network_bears_is_refused(folder):
+    image = IMAGE / np.float32(255)
+    image[3, 4] = 1e38
+    folder.add("a", image, mask_of(0, 1))
+    with pytest.raises(ValueError, match=r"a\.npy: the value 1e\+38 at row 3, column 4"):
+        folder.open()
+
+
+def test_images_of_another_depth_than_a_saved_normalization(folder):
+    folder.add("a", IMAGE.astype(np.uint16) * 16, mask_of(0, 1))
+    saved = folder.open().normalization()
+    assert saved.stored_values[0].dtype == "uint16"
+    folder.add("a", IMAGE, mask_of(0, 1))
+    with pytest.raises(ValueError, match=r"16\S* times brighter than in training: uint8 values"):
+        folder.open(normalization=saved)
+    with pytest.warns(data.ValuesWarning, match="times brighter"):
+        assert len(folder.open(normalization=saved, accept_values=True)) == 1
+
+
 def test_a_saved_normalization_is_followed(folder):
     folder.add("a", np.full((24, 30), 0.5, np.float32), mask_of(0, 1))
     saved = data.Normalization((0.4,), (0.2,), "255")
@@ -354,9 +434,39 @@ def test_class_ids_beyond_the_number_of_classes(folder):
 
 
 def test_class_ids_with_a_gap_are_refused_without_classes(folder):
-    folder.add("a", IMAGE, dots_of(1, 2, 7))
-    with pytest.raises(ValueError, match="expected class ids from 0 to 3"):
+    folder.add("a", IMAGE, dots_of(1, 3))
+    folder.add("b", IMAGE, dots_of(0))
+    with pytest.raises(ValueError, match="expected class ids from 0 to 2") as error:
         folder.open()
+    assert "(classes=[0, 1, 3], on the command line --classes 0,1,3, says" in str(error.value)
+    assert "mask_kind='instances', --mask-kind instances" in str(error.value)
+    opened = folder.open(classes=[0, 1, 3])
+    assert (opened.num_classes, opened.label_values) == (3, (0, 1, 3))
+    assert set(np.unique(opened[0].labels)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("values", [(0, 128), (1, 2)])
+def test_values_of_binary_masks(folder, values):
+    folder.add("a", IMAGE, mask_of(*values))
+    folder.add("empty", IMAGE, mask_of(values[0]))
+    opened = folder.open(classes=values, mask_kind="binary")
+    assert (opened.mask_kind, opened.num_classes) == ("binary", 1)
+    np.testing.assert_array_equal(opened[0].labels, mask_of(0, 1))
+    np.testing.assert_allclose(opened.class_frequencies, [0.75, 0.25])
+    folder.add("odd", IMAGE, mask_of(values[0], 255))
+    folder.add("odd too", IMAGE, mask_of(values[0], 255))
+    folder.add("odd again", IMAGE, mask_of(values[0], 255))
+    with pytest.raises(ValueError, match="3 problems") as error:
+        folder.open(classes=values, mask_kind="binary")
+    assert f"expected only {values[0]}, {values[1]}" in str(error.value)
+
+
+def test_one_value_is_the_foreground(folder):
+    folder.add("a", IMAGE, mask_of(0, 7))
+    opened = folder.open(classes=[7])
+    assert (opened.mask_kind, opened.label_values) == ("binary", (0, 7))
+    with pytest.raises(ValueError, match="expected only 0, 8"):
+        folder.open(classes=[8])
 
 
 def test_mask_values_that_stand_for_classes(folder):
@@ -412,6 +522,8 @@ def test_the_user_says_which(folder):
         ({"classes": "abc"}, "classes is 'abc'; expected"),
         ({"classes": [0, "a"]}, "classes is .*expected"),
         ({"classes": [5, 0]}, "expected mask values in rising order"),
+        ({"classes": [0]}, "expected mask values in rising order, with one besides 0"),
+        ({"classes": [0, 9], "mask_kind": "instances"}, "expected no mask values with mask_kind"),
         ({"classes": 1, "mask_kind": "classes"}, "expected at least 2"),
         ({"classes": 3, "mask_kind": "binary"}, "expected at most 2"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +46,21 @@ def test_a_published_set_opens_as_what_it_is(name):
     assert set(np.unique(mask)) == {0, 1}
     assert np.isfinite(weight).all()
     assert np.min(weight) > 0
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_held_out_images_of_a_set_raise_no_alarm(name):
+    if not (ROOT / name).is_dir():
+        pytest.skip(f"there is no {name} beside the project, nor where UNET3P_DATA says")
+    files = sorted((ROOT / name / "images").glob("*.png"))[:96]
+    values = [data.ImageFile(file, value_scale="dtype").values(0) for file in files]
+    normalization = data.Normalization((0.0,), (1.0,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for block in range(4):
+            first, end = block * len(files) // 4, (block + 1) * len(files) // 4
+            rest = data.StoredValues.of(values[:first] + values[end:])
+            trained = dataclasses.replace(normalization, stored_values=rest)
+            data.check_values(values[first:end], trained)
+            for single in values[first:end]:
+                data.check_values([single], trained)

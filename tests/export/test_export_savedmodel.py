@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from keras_unet3p import files
+from keras_unet3p import data, files
 from keras_unet3p.export import export_savedmodel, saved_model
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.models import unet
@@ -287,7 +287,9 @@ def test_model_card_tells_what_was_exported(exported):
 
 
 def test_model_card_tells_the_normalisation_inside_the_network(tmp_path):
-    model = unet((None, None, 1), filters=2, depth=1, normalization=(0.25, 0.5))
+    stored = data.StoredValues("uint8", 3, (0.0, 2.0), (9.0, 11.0), (200.0, 250.0))
+    normalization = data.Normalization((0.25,), (0.5,), stored_values=(stored,))
+    model = unet((None, None, 1), filters=2, depth=1, normalization=normalization)
     folder = export_savedmodel(model, tmp_path / "m", tile_size=32)
     card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
     assert card["normalization"] == {
@@ -296,6 +298,7 @@ def test_model_card_tells_the_normalisation_inside_the_network(tmp_path):
         "mean": [0.25],
         "std": [0.5],
     }
+    assert card["training"] == {"stored_values": [stored.to_dict()]}
 
 
 def test_nothing_asks_for_xla(tmp_path):

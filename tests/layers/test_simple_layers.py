@@ -145,6 +145,7 @@ CONFIGURED = [
     layers.ImageNetInput("tf"),
     layers.InputSize(16, offset=12, minimum=188, margin=92),
     layers.IntensityNormalization([0.1, 0.2], 3.0),
+    layers.IntensityNormalization(0.1, 3.0, "dtype", [{"dtype": "uint8", "high": [9.0, 12.0]}]),
     layers.PadToMultiple(32),
     layers.PresenceGate("softmax", "soft"),
     layers.SegmentationAverage("softmax", loss_weight=0.5),

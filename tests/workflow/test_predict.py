@@ -1,5 +1,6 @@
 """Masks of image files, from every kind of model."""
 
+import json
 import sys
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from keras_unet3p import data, pictures, workflow
+from keras_unet3p import data, models, pictures, workflow
 from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.workflow.load_predictor import Predictor, load_predictor
 
@@ -104,9 +105,61 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
         assert predictor.mask_kind == "instances"
         assert predictor.separation == load_predictor(run).separation
     (run / "best.keras").rename(tmp_path / "alone.keras")
+    alone, exported = load_predictor(tmp_path / "alone.keras"), load_predictor(exported)
+    config = json.loads((run / "config.json").read_text())["data"]["normalization"]
+    assert alone.normalization == data.Normalization.from_dict(config)
+    assert alone.normalization.value_scale == "raw"
+    (stored,) = alone.normalization.stored_values
+    assert exported.normalization.stored_values == (stored,)
+    assert (stored.dtype, stored.images) == ("float32", 3)
+    assert -300 <= stored.low[0] < stored.median[0] < stored.high[1] <= 465
+
+
+def test_a_model_that_does_not_tell_its_rule_guesses_none(tmp_path):
+    model = models.unet(input_shape=(None, None, 1), filters=2, depth=1, normalization=(0.1, 0.2))
+    model.save(tmp_path / "alone.keras")
     np.save(tmp_path / "image.npy", np.full((40, 40), 200, np.float32))
-    with pytest.raises(ValueError, match=r"image\.npy"):  # no guess
+    with pytest.raises(ValueError, match=r"image\.npy.* expected values within \[0, 1\]"):
         workflow.predict(tmp_path / "alone.keras", tmp_path / "image.npy", out=tmp_path / "out")
+
+
+def test_images_of_another_depth_are_refused_before_any_mask_is_written(
+    run, exported, cells, tmp_path
+):
+    images = tmp_path / "images"
+    for path in (cells / "images").iterdir():
+        pictures.write_picture(images / path.name, _read(path).astype(np.uint16) * 16)
+    alone = tmp_path / "alone.keras"
+    alone.write_bytes((run / "best.keras").read_bytes())
+    for model in (run, alone, exported):
+        with pytest.raises(
+            ValueError, match=r"dimmer than in training: uint16 values from .* uint8"
+        ):
+            workflow.predict(model, images, out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(ValueError, match="dimmer than in training: uint16"):
+            workflow.evaluate(model, images, cells / "masks")
+    with pytest.warns(data.ValuesWarning, match="dimmer than in training"):
+        (written,) = workflow.predict(
+            run, images / "cell_0.png", out=tmp_path / "out", tile_size=64, accept_values=True
+        )
+    assert written.is_file()
+
+
+def test_images_beyond_the_limits_are_refused_by_file(run, cells, image, tmp_path):
+    with pytest.raises(ValueError, match=r"odd\.png: an image of 97 x 131"):
+        workflow.predict(run, image, out=tmp_path / "out", max_pixels=10_000)
+    tifffile.imwrite(tmp_path / "film.tif", np.zeros((3, 40, 50), np.uint8), photometric=1)
+    with pytest.raises(ValueError, match=r"film\.tif: holds at least 3 images"):
+        workflow.predict(run, tmp_path / "film.tif", out=tmp_path / "out", max_pages=2)
+    for job in (
+        lambda **limits: workflow.evaluate(run, cells / "images", cells / "masks", **limits),
+        lambda **limits: workflow.train(
+            cells / "images", cells / "masks", out=tmp_path / "run", **limits
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"cell_0\.png: an image of 60 x 76"):
+            job(max_pixels=1000)
 
 
 def test_channels_that_do_not_fit_are_refused_by_file(run, tmp_path):

@@ -179,3 +179,12 @@ def test_a_run_killed_by_the_system_continues(cells, tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[0] == first, "the first epoch was trained again"
     assert done < 3 or "epoch" not in finished.stdout
+
+
+def test_a_run_of_an_earlier_version_agrees_with_what_it_did_not_write():
+    agree = sys.modules["keras_unet3p.workflow.train"]._agree  # the function has the same name
+    now = {"mean": [0.5], "std": [0.2], "stored_values": [{"dtype": "uint8"}]}
+    assert agree({"mean": [0.5], "std": [0.2]}, now)
+    assert agree(now, now)
+    assert not agree({"mean": [0.4], "std": [0.2]}, now)
+    assert not agree(now, {"mean": [0.5], "std": [0.2]})
