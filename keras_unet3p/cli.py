@@ -341,7 +341,7 @@ def _number(value: float | None) -> str:
 
 def main() -> None:
     """Run the command; a refused input is a line on the standard error stream, not a traceback."""
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_: f"warning: {printable(str(message))}\n"
     try:
         app()
     except _REFUSALS as error:
