@@ -74,7 +74,7 @@ def train_and_judge(loss: str, guided: bool, seed: int, steps: int) -> tuple[flo
     model.compile(keras.optimizers.Adam(decay), loss=getattr(ku.losses, loss)())
     model.fit(images, masks, batch_size=8, verbose=0)
     images, masks = slices(200, seed + 10_000)
-    found = model.predict(images, batch_size=8, verbose=0)[..., 0] > 0.5
+    found = model.predict(images, batch_size=8, verbose=0)[..., 0] >= 0.5
     organ = masks.any(axis=(1, 2))
     both = np.count_nonzero(found[organ] & (masks[organ] > 0))
     dice = 2 * both / (np.count_nonzero(found[organ]) + np.count_nonzero(masks[organ]))

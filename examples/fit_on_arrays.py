@@ -39,7 +39,7 @@ def main() -> None:
     loaded = keras.models.load_model("cells.keras")
     large, _ = ku.data.generate_cells((301, 403), seed=2000)
     probability = ku.tiling.predict_image(loaded, large, tile_size=128)
-    print("segmented", probability.shape, "foreground", float((probability > 0.5).mean()))
+    print("segmented", probability.shape, "foreground", float((probability >= 0.5).mean()))
 
 
 if __name__ == "__main__":

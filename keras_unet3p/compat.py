@@ -22,6 +22,23 @@ def register_as(name: str):
     return keras.saving.register_keras_serializable(package="keras_unet3p", name=name)
 
 
+def keras_reduction(reduction: str) -> str:
+    """What `keras.losses.Loss` is told of a reduction: "mean", "sum", "none" or a weighted mean.
+
+    Keras 2 knows three, and divides a loss among replicas where it is told of a mean.
+    """
+    if reduction == "mean" or (reduction == "mean_with_sample_weight" and not KERAS_3):
+        return "sum_over_batch_size"
+    return reduction
+
+
+def compute_dtype(dtype) -> str:
+    """Name of a dtype; of a policy, or a policy's name, that of the type it computes in."""
+    policy = keras.DTypePolicy if KERAS_3 else keras.mixed_precision.Policy
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    return policy(name or tf.as_dtype(dtype).name).compute_dtype
+
+
 def scale_loss_for_distribution(loss):
     """Divide a loss by the number of replicas where the Keras at hand wants the loss to do so.
 

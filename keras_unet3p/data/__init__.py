@@ -1,5 +1,6 @@
 """Images and masks, from files to `tf.data` of (image, mask[, weight map])."""
 
+from keras_unet3p.data._patch_weights import class_balance
 from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.border_weight_map import border_weight_map
 from keras_unet3p.data.generate_cells import generate_cells
@@ -35,6 +36,7 @@ __all__ = [
     "border_weight_map",
     "check_files",
     "check_values",
+    "class_balance",
     "generate_cells",
     "label_instances",
     "list_images",

@@ -4,11 +4,10 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
+from keras_unet3p.data._patch_weights import PatchWeights
 from keras_unet3p.data.augmentation import Augmentation
-from keras_unet3p.data.border_weight_map import border_weight_map
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
 from keras_unet3p.data.separate_instances import separate_instances
@@ -55,7 +54,7 @@ def training_pipeline(
             defaults. The map is that of the patch as augmented: of its instances, or of the
             8-connected components of each class (so `instances` is not for you to give).
             `class_balance` (default True) balances the classes by their share of all pixels of the
-            folder.
+            folder: `class_balance(folder)`.
         foreground_probability: see above.
         separation: width of the background that the mask draws between touching instances; see
             `separate_instances`.
@@ -138,15 +137,7 @@ class _Sampler:
         self._limits = (
             (low, high) if folder.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
         )
-        self._weights = None if border_weights is None else dict(border_weights)
-        if self._weights is not None:
-            if "instances" in self._weights:
-                raise ValueError(
-                    "border_weights holds 'instances'; expected it left out: the folder's masks, "
-                    f"{folder.mask_kind}, decide"
-                )
-            self._class_weights = _class_weights(folder, self._weights.pop("class_balance", True))
-            border_weight_map(np.zeros((1, 1), np.int32), **self._weights)  # are they accepted?
+        self._weights = None if border_weights is None else PatchWeights(folder, border_weights)
         self._order = functools.lru_cache(maxsize=4)(self._order_of)
 
     def _order_of(self, epoch: int) -> np.ndarray:
@@ -170,7 +161,7 @@ class _Sampler:
             mask = patch_labels.astype(np.int32)
         if self._weights is None:
             return [patch, mask]
-        return [patch, mask, self._weight_map(patch_labels, mask)]
+        return [patch, mask, self._weights(patch_labels, mask)]
 
     def _place(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         """The patch's upper left corner: within the image, or the image within the patch."""
@@ -210,53 +201,6 @@ class _Sampler:
         row, column = divmod(int(rng.choice(places)), width)
         return row, column
 
-    def _weight_map(self, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        cells = labels
-        if self._folder.mask_kind == "classes":
-            cells = _components_of_classes(labels)
-        # Said, not guessed: a patch may hold pieces of a single instance.
-        weights = border_weight_map(
-            cells,
-            class_balance=False,
-            instances=self._folder.mask_kind != "binary",
-            **self._weights or {},
-        )
-        weights += self._class_weights[mask] - np.float32(1.0)
-        return weights
-
 
 def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number, stream))))
-
-
-def _class_weights(folder: ImageFolder, class_balance) -> np.ndarray:
-    """One weight a class, their mean over the folder's pixels 1."""
-    frequencies = folder.class_frequencies
-    if class_balance is False:
-        return np.ones(len(frequencies), np.float32)
-    if class_balance is not True:
-        weights = np.asarray(class_balance, np.float32)
-        if weights.shape != frequencies.shape or not (weights >= 0).all():
-            raise ValueError(
-                f"class_balance is {class_balance!r}; expected True, False, or "
-                f"{len(frequencies)} weights of at least 0"
-            )
-        return weights
-    present = frequencies > 0
-    weights = np.ones(len(frequencies))
-    weights[present] = 1.0 / (np.count_nonzero(present) * frequencies[present])
-    return weights.astype(np.float32)
-
-
-def _components_of_classes(labels: np.ndarray) -> np.ndarray:
-    cells = np.zeros(labels.shape, np.int32)
-    count = 0
-    for value in np.flatnonzero(np.bincount(labels.ravel())):
-        if value == 0:
-            continue
-        found, components = cv2.connectedComponents(
-            (labels == value).astype(np.uint8), connectivity=8
-        )
-        cells += np.where(components > 0, components + count, 0)
-        count += found - 1
-    return cells

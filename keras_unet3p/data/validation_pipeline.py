@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_unet3p.data._mirror import mirrored_crop
+from keras_unet3p.data._patch_weights import PatchWeights
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
 from keras_unet3p.data.separate_instances import separate_instances
@@ -22,12 +24,16 @@ def validation_pipeline(
     batch_size: int,
     scored_size: int | None = None,
     separation: int = 0,
+    border_weights: Mapping[str, Any] | None = None,
+    unit_mean: bool = False,
 ) -> tf.data.Dataset:
     """Batches of tiles that together score each pixel of each image exactly once, in fixed order.
 
     A tile's weight is 1 on the pixels that it scores and 0 elsewhere: on the mirrored filling
     beyond the image's border, and on what another tile scores already. With `sample_weight` (fit's
-    and evaluate's third tensor) metrics are therefore exact.
+    and evaluate's third tensor) metrics are therefore exact. A loss that is to be compared with the
+    training's wants the training's `border_weights`, and `unit_mean`; metrics then take
+    `use_pixel_weights=False`, which counts each pixel whose weight is above 0 once.
 
     Args:
         folder: the images.
@@ -35,8 +41,11 @@ def validation_pipeline(
         batch_size: tiles a batch; the last batch may be smaller.
         scored_size: side of the central part of a tile that is scored; the rest is context. By
             default all of it. For a network without padding, its output's size.
-
         separation: as in `training_pipeline`.
+        border_weights: as in `training_pipeline`, for a scored pixel's weight instead of 1.
+        unit_mean: whether the weights are multiplied by the share of the tiles' central pixels that
+            are scored, inverted. The mean over the tiles of a loss that averages a tile's weighted
+            pixels is then its mean over the pixels of the images.
 
     Returns:
         A finite dataset of (image (B, P, P, C) float32, mask (B, P, P) int32, weight (B, P, P)
@@ -66,9 +75,20 @@ def validation_pipeline(
         np.int64,
     )
 
+    weights = None if border_weights is None else PatchWeights(folder, border_weights)
+    scored_pixels = sum(height * width for height, width in folder.shapes)
+    factor = len(tiles) * scored**2 / scored_pixels if unit_mean else 1.0
+
     def tile(number):
         index, row, column = (int(value) for value in number)
-        return _tile(folder, index, row, column, patch_size, scored, separation)
+        patch, labels, scoring = _tile(folder, index, row, column, patch_size, scored)
+        mask = labels
+        if folder.mask_kind == "instances":
+            mask = separate_instances(labels, separation)
+        mask = mask.astype(np.int32)
+        if weights is not None:
+            scoring *= weights(labels, mask)
+        return patch, mask, scoring * np.float32(factor)
 
     def load(number):
         image, mask, weight = tf.numpy_function(tile, [number], [tf.float32, tf.int32, tf.float32])
@@ -84,14 +104,9 @@ def validation_pipeline(
 
 
 def _tile(
-    folder: ImageFolder,
-    index: int,
-    row: int,
-    column: int,
-    size: int,
-    scored: int,
-    separation: int,
+    folder: ImageFolder, index: int, row: int, column: int, size: int, scored: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image (size, size, C) and labels (size, size) of a tile, and 1 where its pixels score."""
     image, labels = folder.stored(index)
     halo = (size - scored) // 2
     weight = np.zeros((size, size), np.float32)
@@ -108,7 +123,4 @@ def _tile(
     scale = divisor(image.dtype, folder.value_scale)
     if scale != 1.0:
         patch *= np.float32(1.0 / scale)
-    mask = mirrored_crop(labels, top, left, size, size)
-    if folder.mask_kind == "instances":
-        mask = separate_instances(mask, separation)
-    return patch, mask.astype(np.int32), weight
+    return patch, mirrored_crop(labels, top, left, size, size), weight

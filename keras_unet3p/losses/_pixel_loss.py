@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,23 +17,27 @@ class PixelLoss(SegmentationLoss):
     """Losses that are a sum over pixels; per-pixel sample weights apply.
 
     normalization: "pixels" divides the weighted sum over an image by the number of its pixels that
-    count, "weights" by the sum of their weights, "sum" leaves the sum.
+    count, "weights" by the sum of their weights, "sum" leaves the sum. None is "pixels", but for
+    the reductions "sum" and "mean_with_sample_weight", which are then those of Keras over pixels:
+    the weighted sum over all of them, and that divided by the sum of their weights.
     """
 
     def __init__(
         self,
         *,
-        normalization: str = "pixels",
+        normalization: str | None = None,
         from_logits: bool = False,
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
-        if normalization not in NORMALIZATIONS:
+        if normalization not in (None, *NORMALIZATIONS):
             raise ValueError(
-                f"normalization must be one of {NORMALIZATIONS}; received {normalization!r}."
+                f"normalization must be None or one of {NORMALIZATIONS}; "
+                f"received {normalization!r}."
             )
         super().__init__(
             from_logits=from_logits,
@@ -41,6 +46,7 @@ class PixelLoss(SegmentationLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.normalization = normalization
 
@@ -53,7 +59,7 @@ class PixelLoss(SegmentationLoss):
         values = batch.truth * positive
         if negative is None:
             if self.class_weights is not None:
-                values *= tf.constant(self._checked_class_weights(batch.num_classes), tf.float32)
+                values *= self._constant_class_weights(batch)
         else:
             background_terms = (1.0 - batch.truth) * negative
             if self.class_weights is not None and batch.num_classes == 1:
@@ -64,15 +70,21 @@ class PixelLoss(SegmentationLoss):
         if weights is not None:
             values *= weights
         sums = tf.reduce_sum(values, axis=(1, 2))
-        if self.normalization == "sum":
+        if self.normalization == "sum" or self._over_pixels():
             return sums
         counted = weights if self.normalization == "weights" else batch.valid
-        if counted is None:
-            shape = tf.shape(values)
-            pixels = tf.cast(shape[1] * shape[2], tf.float32)
-        else:
-            pixels = tf.reduce_sum(counted, axis=(1, 2))
-        return tf.math.divide_no_nan(sums, pixels)
+        return tf.math.divide_no_nan(sums, _sum_over_pixels(counted, batch))
+
+    def image_weights(self, batch: Batch):
+        weights = super().image_weights(batch)
+        if self._over_pixels():
+            counted = _product(batch.pixel_weights, batch.valid)
+            weights *= tf.squeeze(_sum_over_pixels(counted, batch), -1)
+        return weights
+
+    def _over_pixels(self) -> bool:
+        """Whether the reduction is one over the pixels of all images."""
+        return self.normalization is None and self.reduced_to in ("sum", "mean_with_sample_weight")
 
     def combine_classes(self, values, batch: Batch):
         if batch.exclusive:  # Each pixel has contributed to its own class only.
@@ -97,6 +109,14 @@ def log_probabilities(batch: Batch):
 
 def clipped(probabilities):
     return tf.clip_by_value(probabilities, EPSILON, 1.0 - EPSILON)
+
+
+def _sum_over_pixels(weights, batch: Batch):
+    """Sum of (B, H, W, 1) weights, (B, 1); of None the number of pixels, (1, 1)."""
+    if weights is not None:
+        return tf.reduce_sum(weights, axis=(1, 2))
+    shape = tf.shape(batch.truth)
+    return tf.cast(shape[1] * shape[2], batch.truth.dtype)[tf.newaxis, tf.newaxis]
 
 
 def _product(a, b):

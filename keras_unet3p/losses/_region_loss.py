@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,8 +26,9 @@ class RegionLoss(SegmentationLoss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         super().__init__(
             from_logits=from_logits,
@@ -35,6 +37,7 @@ class RegionLoss(SegmentationLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.include_background = bool(include_background)
 
@@ -44,7 +47,7 @@ class RegionLoss(SegmentationLoss):
         values = values[:, 1:]
         if self.class_weights is None:
             return tf.reduce_mean(values, axis=-1)
-        weights = tf.constant(self._checked_class_weights(batch.num_classes)[1:], tf.float32)
+        weights = self._constant_class_weights(batch)[1:]
         return tf.math.divide_no_nan(
             tf.reduce_sum(values * weights, axis=-1), tf.reduce_sum(weights)
         )
@@ -66,8 +69,9 @@ class OverlapLoss(RegionLoss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         if not smooth > 0.0:
             raise ValueError(f"smooth must be above 0; received {smooth}.")
@@ -79,6 +83,7 @@ class OverlapLoss(RegionLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.smooth = float(smooth)
         self.use_pixel_weights = bool(use_pixel_weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -33,7 +34,7 @@ class ClDice(RegionLoss):
       iterations: Erosions of the skeleton; the radius in pixels up to which structures are thinned.
       smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
       include_background, class_weights: See `IoU`.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "cl_dice"
@@ -49,8 +50,9 @@ class ClDice(RegionLoss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         if not 0.0 <= alpha <= 1.0:
             raise ValueError(f"alpha must be in [0, 1]; received {alpha}.")
@@ -66,6 +68,7 @@ class ClDice(RegionLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.alpha = float(alpha)
         self.iterations = int(iterations)

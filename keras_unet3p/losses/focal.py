@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,7 +26,7 @@ class Focal(PixelLoss):
         softmax one factor for all classes; use `class_weights` for one each.
       gamma: Focusing exponent, at least 0.
       normalization, class_weights: See `WeightedCrossEntropy`.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "focal"
@@ -35,13 +36,14 @@ class Focal(PixelLoss):
         alpha: float | None = 0.25,
         gamma: float = 2.0,
         *,
-        normalization: str = "pixels",
+        normalization: str | None = None,
         from_logits: bool = False,
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         if alpha is not None and not 0.0 <= alpha <= 1.0:
             raise ValueError(f"alpha must be None or in [0, 1]; received {alpha}.")
@@ -55,6 +57,7 @@ class Focal(PixelLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.alpha = alpha
         self.gamma = float(gamma)

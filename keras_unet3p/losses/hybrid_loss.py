@@ -28,7 +28,7 @@ TERMS = {
     "tversky": Tversky,
     "cl_dice": ClDice,
 }
-SHARED = ("from_logits", "multi_label", "ignore_class", "reduction", "name")
+SHARED = ("from_logits", "multi_label", "ignore_class", "reduction", "name", "dtype")
 
 
 @compat.register
@@ -44,14 +44,16 @@ class HybridLoss(SegmentationLoss):
     HybridLoss(options={"focal": {"gamma": 3.0}})       # arguments of single terms
     ```
 
-    Per-pixel `sample_weight` reaches the pixel-level terms (focal, cross-entropy) only.
+    Per-pixel `sample_weight` reaches the pixel-level terms (focal, cross-entropy) only. With any
+    reduction the terms of an image are means over its pixels, so that they stay comparable; with
+    "mean_with_sample_weight" weighted means.
 
     Args:
       focal, ms_ssim, iou, cross_entropy, dice, tversky, cl_dice: Weights, at least 0.
       options: For each term, the arguments of its class that differ from its defaults.
       include_background: Whether class 0 of a softmax takes part in the region terms.
       class_weights: Given to each term; see `SegmentationLoss`.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "hybrid"
@@ -72,8 +74,9 @@ class HybridLoss(SegmentationLoss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         super().__init__(
             from_logits=from_logits,
@@ -82,6 +85,7 @@ class HybridLoss(SegmentationLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.weights = {
             "focal": focal,
@@ -140,4 +144,6 @@ class HybridLoss(SegmentationLoss):
         arguments: dict[str, Any] = {"class_weights": self.class_weights}
         if issubclass(loss_class, RegionLoss):
             arguments["include_background"] = self.include_background
+        elif self.reduced_to == "mean_with_sample_weight":
+            arguments["normalization"] = "weights"
         return loss_class(**{**arguments, **self.options.get(term, {})})

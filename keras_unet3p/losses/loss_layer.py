@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
-from keras_unet3p.losses.segmentation_loss import SegmentationLoss, mean_over_images
+from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 
 
 @compat.register
@@ -29,7 +29,7 @@ class LossLayer(keras.layers.Layer):
     that of the global batch.
 
     Args:
-      loss: A `SegmentationLoss` with reduction "sum_over_batch_size" or "sum".
+      loss: A `SegmentationLoss` with any reduction to a scalar.
       loss_weight: Factor of the loss.
       name: As in `keras.layers.Layer`.
     """
@@ -40,7 +40,7 @@ class LossLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(loss, SegmentationLoss):
             raise ValueError(f"loss must be a SegmentationLoss; received {loss!r}.")
-        if loss.reduction == "none":
+        if loss.reduced_to == "none":
             raise ValueError("loss must have a reduction to a scalar; received reduction='none'.")
         self.loss = loss
         self.loss_weight = float(loss_weight)
@@ -52,12 +52,9 @@ class LossLayer(keras.layers.Layer):
                 f"{inputs!r}."
             )
         mask, prediction = inputs[:2]
-        values = self.loss.per_image(mask, prediction, inputs[2] if len(inputs) == 3 else None)
-        if self.loss.reduction == "sum":
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            value = tf.reduce_sum(values) * float(replicas)
-        else:
-            value = mean_over_images(values)
+        value = self.loss.value(mask, prediction, inputs[2] if len(inputs) == 3 else None)
+        if self.loss.reduced_to == "sum":
+            value *= float(tf.distribute.get_strategy().num_replicas_in_sync)
         self.add_loss(self.loss_weight * value)
         return tf.identity(prediction)
 

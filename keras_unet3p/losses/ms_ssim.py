@@ -52,7 +52,7 @@ class MSSSIM(RegionLoss):
     Args:
       include_background: Whether class 0 of a softmax takes part in the mean over classes.
       class_weights: Weights of the classes in that mean.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "ms_ssim"

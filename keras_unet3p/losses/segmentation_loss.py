@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,7 +12,16 @@ import tensorflow as tf
 from keras_unet3p import compat
 from keras_unet3p.losses._batch import Batch, make_batch
 
-REDUCTIONS = ("sum_over_batch_size", "sum", "none")
+REDUCTIONS = {
+    "sum_over_batch_size": "mean",
+    "auto": "mean",  # Keras 2's default.
+    "mean": "mean",
+    "mean_with_sample_weight": "mean_with_sample_weight",
+    "sum": "sum",
+    "none": "none",
+    None: "none",
+}
+"""What `keras.losses.Loss` calls its reductions, in either Keras, and what each one is."""
 
 
 @compat.register
@@ -28,12 +39,18 @@ class SegmentationLoss(keras.losses.Loss):
       (cross-entropy, focal); the region losses (Dice, IoU, Tversky, MS-SSIM, ...) leave them out
       unless they have an option for them.
 
-    Everything is computed in float32, whatever comes in. Values are taken per image and class and
-    averaged, never pooled over the batch: a pooled value would change with the batch size and
-    across replicas. In `fit` under `tf.distribute` the update is that of the global batch (equal
-    shares for the replicas, as Keras assumes). A training loop of one's own that sums gradients
-    over replicas gets that as well with Keras 3, whose losses divide by the number of replicas;
-    with Keras 2, where `Model.compute_loss` divides, it divides the loss itself.
+    Losses add up to a loss, and may be scaled: `0.5 * Dice() + Focal()` is a `LossSum`. `compile`
+    of this package's models takes a loss by name too, "keras_unet3p>Dice", and Keras 2 by the name
+    under which it is registered: "keras_unet3p>DiceLoss" and "keras_unet3p>IoULoss" beside the
+    metrics, the class's name for others.
+
+    Everything is computed in float32, whatever comes in, or in float64 if `dtype` says so. Values
+    are taken per image and class and averaged, never pooled over the batch: a pooled value would
+    change with the batch size and across replicas. In `fit` under `tf.distribute` the update is
+    that of the global batch (equal shares for the replicas, as Keras assumes). A training loop of
+    one's own that sums gradients over replicas gets that as well with Keras 3, whose losses divide
+    by the number of replicas; with Keras 2, where `Model.compute_loss` divides, it divides the loss
+    itself.
 
     Args:
       from_logits: Whether `y_pred` holds logits.
@@ -42,13 +59,18 @@ class SegmentationLoss(keras.losses.Loss):
         maps the marker in any channel leaves the pixel out.
       class_weights: One weight per class of the prediction. Region losses: of the mean over the
         classes. Pixel-level losses: see there.
-      reduction: "sum_over_batch_size" (the mean over the images), "sum", or "none": (B,) values.
+      reduction: As in `keras.losses.Loss`, over the values of the images: "sum_over_batch_size",
+        or "mean" or "auto": their mean; "sum": their sum, of pixel-level losses over the pixels as
+        well; "mean_with_sample_weight": their sum divided by that of the weights, which for
+        pixel-level losses may be a weight map's; "none" or None: the (B,) values.
       name: Name of the loss; each class has its own by default.
+      dtype: Of the value, float32 by default; a policy's is its compute dtype. Values of half
+        precision are computed in float32 nevertheless.
 
     Raises:
-      ValueError: On call, for shapes that do not belong together, and for masks out of range
-        (eagerly; a graph raises `tf.errors.InvalidArgumentError`, or under XLA, which has no
-        assertions, gives NaN).
+      ValueError: On call, for shapes that do not belong together, and for masks out of range or
+        weights that are negative or not finite (eagerly; a graph raises
+        `tf.errors.InvalidArgumentError`, or under XLA, which has no assertions, gives NaN).
     """
 
     default_name: str | None = None
@@ -60,14 +82,19 @@ class SegmentationLoss(keras.losses.Loss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
-        if reduction == "auto":  # Keras 2's default, which means the same.
-            reduction = "sum_over_batch_size"
         if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction must be one of {REDUCTIONS}; received {reduction!r}.")
-        super().__init__(reduction=reduction, name=name or self.default_name)
+            raise ValueError(
+                f"reduction must be one of {tuple(REDUCTIONS)}; received {reduction!r}."
+            )
+        self.reduced_to = REDUCTIONS[reduction]
+        super().__init__(
+            reduction=compat.keras_reduction(self.reduced_to), name=name or self.default_name
+        )
+        self._value_dtype = compat.compute_dtype(dtype or "float32")
         self.from_logits = bool(from_logits)
         self.multi_label = bool(multi_label)
         self.ignore_class = ignore_class
@@ -80,42 +107,90 @@ class SegmentationLoss(keras.losses.Loss):
                 )
         self.class_weights = class_weights
 
+    @property
+    def dtype(self) -> str:
+        """Dtype of the loss's value."""
+        return self._value_dtype
+
     def __call__(self, y_true, y_pred, sample_weight=None):
-        values = self.per_image(y_true, y_pred, sample_weight)
-        if self.reduction == "none":
-            return values
-        if self.reduction == "sum":
-            return tf.reduce_sum(values)
-        return compat.scale_loss_for_distribution(mean_over_images(values))
+        value = self.value(y_true, y_pred, sample_weight)
+        if self.reduced_to in ("mean", "mean_with_sample_weight"):
+            value = compat.scale_loss_for_distribution(value)
+        return tf.cast(value, self.dtype)
+
+    def __add__(self, other):
+        from keras_unet3p.losses.loss_sum import LossSum  # which is one of these itself
+
+        if isinstance(other, SegmentationLoss):
+            return LossSum([self, other])
+        return NotImplemented
+
+    def __radd__(self, other):
+        return self if other == 0 else NotImplemented  # `sum` begins with 0.
+
+    def __mul__(self, weight):
+        from keras_unet3p.losses.loss_sum import LossSum
+
+        if isinstance(weight, numbers.Real):
+            return LossSum([self], [float(weight)])
+        return NotImplemented
+
+    __rmul__ = __mul__
+    __array_ufunc__ = None  # A NumPy number leaves the product to us.
+
+    def value(self, y_true, y_pred, sample_weight=None):
+        """The reduced loss, before it is divided among the replicas of a `tf.distribute` strategy.
+
+        A scalar, or (B,) without a reduction.
+        """
+        return self.reduced(self._batch(y_true, y_pred, sample_weight))
 
     def call(self, y_true, y_pred):
-        """Loss of each image, (B,) float32."""
+        """Loss of each image, (B,)."""
         return self.per_image(y_true, y_pred)
 
     def per_image(self, y_true, y_pred, sample_weight=None):
-        """Loss of each image, (B,) float32, before any reduction."""
+        """Loss of each image, (B,), before any reduction."""
         return self.image_values(self._batch(y_true, y_pred, sample_weight))
 
     def per_class(self, y_true, y_pred, sample_weight=None):
-        """Loss of each image and class, (B, K) float32, before class weights and reduction."""
+        """Loss of each image and class, (B, K), before class weights and reduction."""
         return self.class_values(self._batch(y_true, y_pred, sample_weight))
 
+    def reduced(self, batch: Batch):
+        """Loss of a canonical batch: a scalar, or (B,) without a reduction."""
+        values = self.image_values(batch)
+        if self.reduced_to == "none":
+            return values
+        total = tf.reduce_sum(values)
+        if self.reduced_to == "sum":
+            return total
+        if self.reduced_to == "mean":
+            return total / tf.maximum(number_of_images(batch), 1)  # A replica may receive none.
+        weight = tf.reduce_sum(self.image_weights(batch))
+        return tf.math.divide_no_nan(total, weight) + batch.poison
+
+    def image_weights(self, batch: Batch):
+        """Weights (B,) by whose sum the reduction "mean_with_sample_weight" divides."""
+        ones = tf.ones_like(batch.truth[:, 0, 0, 0])
+        return ones if batch.image_weights is None else ones * batch.image_weights
+
     def image_values(self, batch: Batch):
-        """Loss of each image of a canonical batch, (B,) float32."""
+        """Loss of each image of a canonical batch, (B,)."""
         values = self.combine_classes(self.class_values(batch), batch)
         if batch.image_weights is not None:
             values *= batch.image_weights
         return values + batch.poison
 
     def class_values(self, batch: Batch):
-        """Loss of each image and class of a canonical batch, (B, K) float32. Subclasses give it."""
+        """Loss of each image and class of a canonical batch, (B, K). Subclasses give it."""
         raise NotImplementedError(f"{type(self).__name__} must implement class_values.")
 
     def combine_classes(self, values, batch: Batch):
         """(B, K) -> (B,): the mean over classes, weighted by `class_weights`."""
         if self.class_weights is None or batch.num_classes == 1:
             return tf.reduce_mean(values, axis=-1)
-        weights = tf.constant(self._checked_class_weights(batch.num_classes), tf.float32)
+        weights = self._constant_class_weights(batch)
         return tf.reduce_sum(values * weights, axis=-1) / tf.reduce_sum(weights)
 
     def get_config(self):
@@ -124,8 +199,9 @@ class SegmentationLoss(keras.losses.Loss):
             "multi_label": self.multi_label,
             "ignore_class": self.ignore_class,
             "class_weights": self.class_weights,
-            "reduction": self.reduction,
+            "reduction": self.reduced_to if self.reduced_to != "mean" else "sum_over_batch_size",
             "name": self.name,
+            "dtype": self.dtype,
         }
 
     def _batch(self, y_true, y_pred, sample_weight) -> Batch:
@@ -136,7 +212,11 @@ class SegmentationLoss(keras.losses.Loss):
             from_logits=self.from_logits,
             multi_label=self.multi_label,
             ignore_class=self.ignore_class,
+            dtype=tf.float64 if self.dtype == "float64" else tf.float32,
         )
+
+    def _constant_class_weights(self, batch: Batch):
+        return tf.constant(self._checked_class_weights(batch.num_classes), batch.truth.dtype)
 
     def _checked_class_weights(self, expected: int) -> list[float]:
         assert self.class_weights is not None
@@ -148,7 +228,6 @@ class SegmentationLoss(keras.losses.Loss):
         return self.class_weights
 
 
-def mean_over_images(values):
-    """Mean of (B,) values; 0 for an empty batch, which a replica may receive."""
-    count = tf.maximum(tf.size(values, out_type=tf.int32), 1)
-    return tf.reduce_sum(values) / tf.cast(count, values.dtype)
+def number_of_images(batch: Batch):
+    """Images of a batch, a scalar of its dtype."""
+    return tf.cast(tf.shape(batch.truth)[0], batch.truth.dtype)

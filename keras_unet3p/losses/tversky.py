@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from keras_unet3p import compat
 from keras_unet3p.losses._region_loss import OverlapLoss
@@ -20,7 +21,7 @@ class Tversky(OverlapLoss):
       alpha: Weight of false positives, above 0.
       beta: Weight of false negatives, above 0.
       smooth, use_pixel_weights, include_background, class_weights: See `IoU`.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "tversky"
@@ -37,8 +38,9 @@ class Tversky(OverlapLoss):
         multi_label: bool = False,
         ignore_class: int | None = None,
         class_weights: Sequence[float] | None = None,
-        reduction: str = "sum_over_batch_size",
+        reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ):
         if not (alpha > 0.0 and beta > 0.0):
             raise ValueError(
@@ -54,6 +56,7 @@ class Tversky(OverlapLoss):
             class_weights=class_weights,
             reduction=reduction,
             name=name,
+            dtype=dtype,
         )
         self.alpha = float(alpha)
         self.beta = float(beta)

@@ -19,10 +19,11 @@ class WeightedCrossEntropy(PixelLoss):
     Args:
       normalization: "pixels" divides the weighted sum over an image by the number of its pixels
         (without ignored ones), "weights" by the sum of `sample_weight` over them, "sum" leaves the
-        paper's sum.
+        paper's sum. None is "pixels", but for the reductions "sum" and "mean_with_sample_weight",
+        which then are Keras's: of all pixels the weighted sum, and that divided by the weights.
       class_weights: A factor for the pixels of each class; for one channel, two factors
         (background, foreground). With `multi_label`, the channels' weights in their mean.
-      from_logits, multi_label, ignore_class, reduction, name: See `SegmentationLoss`.
+      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
     """
 
     default_name = "weighted_cross_entropy"

@@ -7,6 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
+from keras_unet3p.targets.sample_weights import split_sample_weight
+
 AVERAGES = ("macro", "micro", "none")
 
 
@@ -23,6 +27,7 @@ class OverlapMetric(keras.metrics.Metric):
         ignore_class: int | None = None,
         from_logits: bool = False,
         multi_label: bool = False,
+        use_pixel_weights: bool = True,
         name: str | None = None,
         dtype=None,
     ):
@@ -42,26 +47,23 @@ class OverlapMetric(keras.metrics.Metric):
         self.ignore_class = ignore_class
         self.from_logits = bool(from_logits)
         self.multi_label = bool(multi_label)
+        self.use_pixel_weights = bool(use_pixel_weights)
         self._counts: Any = None
         if num_classes is not None:
             self._make_counts(num_classes)
 
     def score(self, both, truth, prediction):
-        """Score from counts of equal shape; 1 where a class is in neither."""
+        """Score from counts of equal shape; 1 where a class is in neither, NaN of NaN."""
         raise NotImplementedError
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight=None):
         y_pred = tf.convert_to_tensor(y_pred)
-        y_true = tf.convert_to_tensor(y_true)
-        if y_true.shape.rank is None and y_pred.shape.rank == 4 and y_pred.shape[-1] == 1:
-            y_true = tf.reshape(y_true, tf.shape(y_pred))
-        if y_true.shape.rank == 3:
-            y_true = tf.expand_dims(y_true, -1)
-        self._check_shapes(y_true, y_pred)
+        y_true = mask_with_channels(tf.convert_to_tensor(y_true), y_pred)
+        self._check_channels(y_pred)
         if self._counts is None:
             self._make_counts(y_pred.shape[-1])
         assert self._counts is not None
-        truth, prediction, weights = self._class_maps(y_true, y_pred, sample_weight)
+        truth, prediction, weights, poison = self._class_maps(y_true, y_pred, sample_weight)
         counts = []
         for maps in (truth * prediction, truth, prediction):
             if weights is not None:
@@ -70,7 +72,7 @@ class OverlapMetric(keras.metrics.Metric):
             # 2^53 pixels before it loses one.
             rows = tf.cast(tf.reduce_sum(maps, axis=2), tf.float64)
             counts.append(tf.reduce_sum(rows, axis=(0, 1)))
-        self._counts.assign_add(tf.stack(counts))
+        self._counts.assign_add(tf.stack(counts) + tf.cast(poison, tf.float64))
 
     def per_class(self):
         """Score of each counted class, background first where it is included; float32."""
@@ -101,6 +103,7 @@ class OverlapMetric(keras.metrics.Metric):
             "ignore_class": self.ignore_class,
             "from_logits": self.from_logits,
             "multi_label": self.multi_label,
+            "use_pixel_weights": self.use_pixel_weights,
         }
 
     def _make_counts(self, channels: int):
@@ -115,77 +118,46 @@ class OverlapMetric(keras.metrics.Metric):
         return counts if self.include_background or self.multi_label else counts[:, 1:]
 
     def _class_maps(self, y_true, y_pred, sample_weight):
-        """Truth and prediction as 0/1 maps (B, H, W, classes), weights (B, H, W, 1) or None."""
+        """Truth and prediction as 0/1 maps (B, H, W, classes), weights (B, H, W, 1), poison."""
         scores, channels = tf.cast(y_pred, tf.float32), y_pred.shape[-1]
-        classes = self._counts.shape[1]
-        values = tf.cast(y_true, tf.float32)
-        weights = None
-        if self.ignore_class is not None:
-            ignored = tf.equal(values, float(self.ignore_class))
-            ignored = tf.reduce_any(ignored, axis=-1, keepdims=True)
-            weights = tf.cast(tf.logical_not(ignored), tf.float32)
-            values = tf.where(ignored, 0.0, values)
+        truth, valid, mask_poison = per_class_maps(y_true, channels, self.ignore_class)
+        weights, weight_poison = self._weights(sample_weight, y_pred)
+        weights = _product(weights, valid)
         if self.multi_label or channels == 1:
             if self.from_logits:
                 scores = tf.math.sigmoid(scores)
-            if channels > 1 and values.shape[-1] == 1:
-                values = tf.one_hot(tf.cast(tf.squeeze(values, -1), tf.int32), channels)
-            predicted, true = scores > self.threshold, values > 0.5
+            predicted, true = is_foreground(scores, self.threshold), is_foreground(truth)
             if not self.multi_label:
                 predicted = tf.concat([tf.logical_not(predicted), predicted], axis=-1)
                 true = tf.concat([tf.logical_not(true), true], axis=-1)
             truth, prediction = tf.cast(true, tf.float32), tf.cast(predicted, tf.float32)
         else:
-            ids = tf.squeeze(values, -1) if y_true.shape[-1] == 1 else tf.argmax(values, axis=-1)
-            truth = tf.one_hot(tf.cast(ids, tf.int32), classes)
-            prediction = tf.one_hot(tf.argmax(scores, axis=-1), classes)
-        return truth, prediction, _product(weights, _pixel_weights(sample_weight, y_pred))
+            truth = tf.one_hot(tf.argmax(truth, axis=-1), channels)
+            prediction = tf.one_hot(tf.argmax(scores, axis=-1), channels)
+        broken = tf.math.is_nan(scores)
+        if weights is not None:
+            broken &= weights > 0.0
+        broken = tf.where(tf.reduce_any(broken), float("nan"), 0.0)
+        return truth, prediction, weights, mask_poison + weight_poison + broken
 
-    def _check_shapes(self, y_true, y_pred):
-        shapes = f"mask {tuple(y_true.shape)}, prediction {tuple(y_pred.shape)}"
-        if y_pred.shape.rank != 4 or y_pred.shape[-1] is None:
-            raise ValueError(
-                "y_pred must be (batch, height, width, classes) with a known number of classes; "
-                f"received {shapes}."
-            )
-        if y_true.shape.rank != 4 or y_true.shape[-1] not in (1, y_pred.shape[-1]):
-            raise ValueError(
-                "y_true must be (batch, height, width), (batch, height, width, 1) or "
-                f"(batch, height, width, classes); received {shapes}."
-            )
-        for ours, theirs in zip(y_true.shape[:3], y_pred.shape[:3], strict=True):
-            if ours is not None and theirs is not None and ours != theirs:
-                raise ValueError(f"y_true and y_pred differ in size; received {shapes}.")
+    def _weights(self, sample_weight, y_pred):
+        """Weights (B, H, W, 1), or broadcastable to it, or None; and poison."""
+        weights, images, poison = split_sample_weight(sample_weight, y_pred)
+        if images is not None:
+            weights = images if images.shape.rank == 0 else tf.reshape(images, [-1, 1, 1, 1])
+        elif weights is not None and not self.use_pixel_weights:
+            weights = tf.cast(weights > 0.0, tf.float32)
+        return weights, poison
+
+    def _check_channels(self, y_pred):
         accepted = {self.num_classes}
         if self.num_classes == 2 and not self.multi_label:
             accepted.add(1)
         if self.num_classes is not None and y_pred.shape[-1] not in accepted:
             raise ValueError(
-                f"y_pred must have num_classes={self.num_classes} channels; received {shapes}."
+                f"y_pred must have num_classes={self.num_classes} channels; "
+                f"received {tuple(y_pred.shape)}."
             )
-
-
-def _pixel_weights(sample_weight, y_pred):
-    """`sample_weight` as (B, H, W, 1), or broadcastable to it."""
-    if sample_weight is None:
-        return None
-    weights = tf.cast(tf.convert_to_tensor(sample_weight), tf.float32)
-    rank = weights.shape.rank
-    if rank == 0:
-        return weights
-    if rank == 2 and weights.shape[1] == 1:
-        weights, rank = weights[:, 0], 1
-    if rank == 1:
-        return weights[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    if rank == 3:
-        return tf.expand_dims(weights, -1)
-    if rank == 4 and weights.shape[3] == 1:
-        return weights
-    raise ValueError(
-        "sample_weight must be a scalar, (batch,), (batch, height, width) or "
-        f"(batch, height, width, 1); received {tuple(weights.shape)} for a prediction "
-        f"{tuple(y_pred.shape)}."
-    )
 
 
 def _product(a, b):

@@ -25,6 +25,11 @@ def hausdorff_distance(
     background 4-neighbour or at the image's edge. Two empty masks have the distance 0; if only
     one is empty, the distance is the image's diagonal, the largest there can be.
 
+    Between two distances a percentile is interpolated linearly, as by `numpy.percentile`. Other
+    tools pool the distances of both directions before they take it, or weight border pixels by
+    their length: their values differ from these. Distances are exact Euclidean ones (SciPy's
+    transform); OpenCV, whose are approximate by default, has no part in them, whatever its version.
+
     Args:
       truth, prediction: (H, W) masks, foreground above 0.
       percentile: In (0, 100].

@@ -7,6 +7,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from keras_unet3p.metrics._labels import connected_regions
+from keras_unet3p.targets.foreground import is_foreground
 
 
 def instances_from_probability(
@@ -23,10 +24,10 @@ def instances_from_probability(
     Args:
       probability: (H, W) or (H, W, 1) probability of the foreground, or (H, W, K) of a softmax,
         whose class 0 is the background.
-      threshold: Foreground is where the probability is above it.
+      threshold: Foreground is where the probability is this or above.
       min_size: Objects of fewer pixels are removed.
       seed_threshold: Above `threshold`; objects are then grown by a watershed from the regions
-        above this one, which parts touching objects whose border is less sure than their inside.
+        from this one on, which parts touching objects whose border is less sure than their inside.
         Regions without such a seed stay objects of their own.
       fill_holes: Whether background enclosed by one object becomes part of it.
       connectivity: 4 or 8 neighbours.
@@ -42,10 +43,12 @@ def instances_from_probability(
         raise ValueError(
             f"seed_threshold must be above threshold={threshold}; received {seed_threshold}."
         )
-    mask = foreground > threshold
+    mask = is_foreground(foreground, threshold)
     labels, count = connected_regions(mask, connectivity)
     if seed_threshold is not None:
-        seeds, seed_count = connected_regions(foreground > seed_threshold, connectivity)
+        seeds, seed_count = connected_regions(
+            is_foreground(foreground, seed_threshold), connectivity
+        )
         seeded = np.zeros(count + 1, bool)
         seeded[labels[seeds > 0]] = True
         unseeded = mask & ~seeded[labels]

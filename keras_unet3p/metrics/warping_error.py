@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_unet3p.metrics.simple_points import NEIGHBOURS, simple_points
+from keras_unet3p.targets.foreground import is_foreground
 
 
 class WarpingError(NamedTuple):
@@ -36,10 +37,10 @@ def warping_error(
     Args:
       truth: (H, W) binary mask, foreground where it is above 0.
       prediction: (H, W) binary mask, or probabilities of the foreground.
-      threshold: The prediction is foreground above it.
+      threshold: The prediction is foreground from it on.
       foreground_connectivity: 4 or 8; the background has the other one.
     Raises:
-      ValueError: For shapes that are not (H, W) or differ, or an unknown connectivity.
+      ValueError: For shapes that are not (H, W) or differ, NaN, or an unknown connectivity.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.ndim != 2 or truth.shape != prediction.shape:
@@ -47,9 +48,11 @@ def warping_error(
             "truth and prediction must be (height, width) of one size; "
             f"received {truth.shape} and {prediction.shape}."
         )
+    if np.isnan(truth).any() or np.isnan(prediction).any():
+        raise ValueError("truth and prediction must hold numbers; received NaN.")
     simple = simple_points(foreground_connectivity).tobytes()
     sureness = np.abs(prediction.astype(np.float64) - threshold)
-    target = np.pad(prediction > threshold, 1)
+    target = np.pad(is_foreground(prediction, threshold), 1)
     source = np.pad(truth > 0, 1)
     width = source.shape[1]
     steps = [row * width + column for row, column in NEIGHBOURS]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from keras_unet3p.losses import SegmentationLoss
+from keras_unet3p import losses
+from keras_unet3p.losses import LossSum, SegmentationLoss
 from keras_unet3p.metrics._overlap_metric import OverlapMetric
 
 
@@ -24,8 +26,12 @@ def check_compiled(argument: str, given: Any, activation: str | None, num_classe
         activation: of the network's output, "sigmoid", "softmax" or None for logits.
         num_classes: channels of the output.
     """
-    for found in tf.nest.flatten(given):
-        if not isinstance(found, (SegmentationLoss, OverlapMetric)):
+    parts = tf.nest.flatten(given)
+    for found in list(parts):
+        if isinstance(found, LossSum):
+            parts += [loss for _, loss in found.terms]
+    for found in parts:
+        if isinstance(found, LossSum) or not isinstance(found, (SegmentationLoss, OverlapMetric)):
             continue
         expected = {"from_logits": activation is None}
         if num_classes > 1 and activation is not None:
@@ -39,6 +45,36 @@ def check_compiled(argument: str, given: Any, activation: str | None, num_classe
                 f"classifier_activation={activation!r}; expected "
                 f"{name}({_written({key: expected[key] for key in wrong})})"
             )
+
+
+def loss_named(name: str) -> Any:
+    """The loss that "keras_unet3p>Dice" or "keras_unet3p>DiceLoss" names; other names as they are.
+
+    Keras 2 looks such names up and Keras 3 does not. The registry calls a loss "...Loss" where a
+    metric has its name.
+    """
+    package, _, short = name.partition(">")
+    if package != "keras_unet3p":
+        return name
+    for registered in (f"{name}Loss", name):
+        found = keras.saving.get_registered_object(registered)
+        if isinstance(found, type) and issubclass(found, SegmentationLoss):
+            return found()
+    raise ValueError(
+        f"loss: no loss of keras_unet3p is called {short!r}; expected one of "
+        f"{', '.join(_loss_names())}"
+    )
+
+
+def _loss_names() -> list[str]:
+    return sorted(
+        name
+        for name, value in vars(losses).items()
+        if isinstance(value, type)
+        and issubclass(value, SegmentationLoss)
+        and value is not SegmentationLoss
+        and value is not LossSum
+    )
 
 
 def _written(options: dict[str, bool]) -> str:

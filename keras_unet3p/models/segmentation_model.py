@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -10,7 +11,10 @@ import tensorflow as tf
 
 from keras_unet3p import compat
 from keras_unet3p.layers import InputSize, SegmentationOutput
-from keras_unet3p.models.check_compiled import check_compiled
+from keras_unet3p.models.check_compiled import check_compiled, loss_named
+from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
+from keras_unet3p.targets.sample_weights import split_sample_weight, weight_of_known_shape
 
 
 @compat.register
@@ -29,15 +33,20 @@ class SegmentationModel(keras.Model):
       derived from the mask: a class is present where any of its pixels is set. Pixels that the
       loss ignores (its `ignore_class`) or that weigh 0 are not looked at, an image without others
       does not count, and weights of whole images apply.
-    - In `evaluate` and in validation the loss is the final mask's alone, since the other heads are
-      not computed. Metrics always see the final mask only.
+    - In `evaluate` and in validation the loss is the same sum, over the heads of the network as it
+      is in inference: `loss` and `val_loss` can be compared. Metrics see the final mask only.
     - Masks are class ids (B, H, W) or (B, H, W, 1), or a map per class (B, H, W, K). Sample
       weights are one an image (B,), or a weight map (B, H, W) or (B, H, W, 1). Masks and maps are
-      cropped around the centre to the size of an unpadded network's output.
+      cropped around the centre to the size of an unpadded network's output. Class ids out of range
+      and weights that are negative or not finite are refused, as by this package's losses.
+    - `compile` takes the losses of this package by name too: "keras_unet3p>HybridLoss",
+      "keras_unet3p>Dice". (A plain `keras.Model` of Keras 3 knows Keras's own names only.)
     - `compile` switches XLA on where it pays: not on a CPU. Pass `jit_compile` to decide yourself.
     """
 
     # No constructor: Keras then builds and saves this class as it does a functional model.
+
+    _all_heads = False  # whether a call in inference gives them, as `test_step` wants
 
     # What the network is.
 
@@ -100,7 +109,7 @@ class SegmentationModel(keras.Model):
         return self._heads(outputs, training)
 
     def _heads(self, outputs, training):
-        return outputs if training else self._final(outputs)
+        return outputs if training or self._all_heads else self._final(outputs)
 
     # How it is trained.
 
@@ -113,24 +122,27 @@ class SegmentationModel(keras.Model):
                 several classes `multi_label=True` to "sigmoid".
         """
         # The two Keras order the arguments differently.
-        given = inspect.signature(keras.Model.compile).bind(self, *args, **kwargs).arguments
+        call = inspect.signature(keras.Model.compile).bind(self, *args, **kwargs)
+        given = call.arguments
         loss = given.get("loss")
         if isinstance(loss, (dict, list, tuple)):
             raise ValueError(
                 "compile: expected one loss, which is applied to every head with its weight in "
                 f"model.head_weights, found {loss!r}"
             )
+        if isinstance(loss, str):
+            given["loss"] = loss_named(loss)
         mask = self._head_layers().get("mask")
         if mask is not None:  # else a layer of the caller's own makes the mask
             for argument in ("loss", "metrics", "weighted_metrics"):
                 found = given.get(argument)
                 check_compiled(argument, found, mask.activation, self.num_classes)
-        kwargs.setdefault("jit_compile", compat.default_jit_compile())
+        given.setdefault("jit_compile", compat.default_jit_compile())
         # Loss and metrics see the final mask, as if it were the only output.
         names = self.output_names
         self.output_names = names[:1]
         try:
-            super().compile(*args, **kwargs)
+            super().compile(*call.args[1:], **call.kwargs)
         finally:
             self.output_names = names
 
@@ -139,6 +151,24 @@ class SegmentationModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if hasattr(self.optimizer, "build"):
             self.optimizer.build(self.trainable_variables)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        _refuse_class_weight(keras.Model.fit, self, *args, **kwargs)
+        return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        _refuse_class_weight(keras.Model.train_on_batch, self, *args, **kwargs)
+        return super().train_on_batch(*args, **kwargs)
+
+    def test_step(self, data):
+        # What is called the loss in validation is what is called so in training: that of all heads.
+        self._all_heads = True
+        try:
+            return super().test_step(data)
+        finally:
+            self._all_heads = False
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         final = self._final(y_pred)
@@ -157,7 +187,7 @@ class SegmentationModel(keras.Model):
                     y,
                     presence,
                     sample_weight,
-                    num_classes=self.num_classes,
+                    final,
                     activation=self.classifier_activation,
                     ignore_class=_ignore_class(self.loss),
                 )
@@ -187,41 +217,26 @@ class SegmentationModel(keras.Model):
         return {n: layer for n, layer in layers.items() if isinstance(layer, SegmentationOutput)}
 
 
+def _refuse_class_weight(method, *args, **kwargs) -> None:
+    """Keras makes one weight a row of such masks, or fails on them in words of its own."""
+    if inspect.signature(method).bind(*args, **kwargs).arguments.get("class_weight") is not None:
+        raise ValueError(
+            "class_weight is for one label an image; for masks give the loss class_weights, as in "
+            "losses.WeightedCrossEntropy(class_weights=[1.0, 5.0]), or each pixel its weight in a "
+            "map (batch, height, width) as sample_weight"
+        )
+
+
 def _match(y, sample_weight, prediction, margin: int):
     """Mask as (B, h, w, K) and weight map as (B, h, w), of the prediction's height and width."""
-    y = tf.convert_to_tensor(y)
-    if y.shape.rank == 3:
-        y = tf.expand_dims(y, -1)
-    if y.shape.rank is None:
-        raise ValueError(
-            "mask: Keras has seen masks with and without a last axis in one compiled function and "
-            "no longer knows which; call compile() again, or keep to one of the two"
-        )
-    if y.shape.rank != 4:
-        raise ValueError(
-            f"mask: expected (B, H, W), (B, H, W, 1) or (B, H, W, K), found shape {y.shape}"
-        )
-    for axis, side in ((1, "height"), (2, "width")):
-        found, wanted = y.shape[axis], prediction.shape[axis]
-        if None not in (found, wanted) and found not in (wanted, wanted + 2 * margin):
-            also = f" or {wanted + 2 * margin} (the image's)" if margin else ""
-            raise ValueError(
-                f"mask: expected a {side} of {wanted} pixels (the output's){also}, found {found}"
-            )
+    y = mask_with_channels(tf.convert_to_tensor(y), prediction, margin=margin)
     y = _centre_crop(y, prediction, margin)
-    if sample_weight is not None:
-        weight: Any = tf.convert_to_tensor(sample_weight)
-        if weight.shape.rank == 4:
-            if weight.shape[-1] not in (None, 1):
-                raise ValueError(
-                    "sample_weight: expected one weight a pixel, (B, H, W) or (B, H, W, 1), found "
-                    f"shape {weight.shape}; weights of classes are the losses' class_weights"
-                )
-            weight = tf.squeeze(weight, -1)
-        if weight.shape.rank == 3:
-            weight = _centre_crop(weight, prediction, margin)
-        return y, weight
-    return y, None
+    if sample_weight is None:
+        return y, None
+    weight = weight_of_known_shape(sample_weight, prediction, margin=margin)
+    if weight.shape.rank == 4:
+        weight = _centre_crop(tf.squeeze(weight, -1), prediction, margin)
+    return y, weight
 
 
 def _centre_crop(tensor, prediction, margin: int):
@@ -241,17 +256,21 @@ def _ignore_class(loss) -> int | None:
 
 
 def _presence_loss(
-    y,
-    presence,
-    sample_weight,
-    *,
-    num_classes: int,
-    activation: str | None,
-    ignore_class: int | None,
+    y, presence, sample_weight, prediction, *, activation: str | None, ignore_class: int | None
 ):
-    """Binary cross-entropy, averaged over images and presence outputs."""
-    pixels, images = _counted(y, sample_weight, ignore_class)
-    labels = _presence_labels(y, pixels, num_classes)
+    """Binary cross-entropy, averaged over images and presence outputs.
+
+    y: (B, H, W, 1) ids or (B, H, W, K) maps. prediction: the final mask (B, H, W, K).
+    """
+    num_classes = prediction.shape[-1]
+    truth, valid, poison = per_class_maps(y, num_classes, ignore_class)
+    pixel_weights, images, weight_poison = split_sample_weight(sample_weight, prediction)
+    pixels = tf.ones_like(truth[..., :1], tf.bool)
+    for weights in (valid, pixel_weights):
+        if weights is not None:
+            pixels &= weights > 0.0
+    labels = tf.reduce_any(is_foreground(truth) & pixels, axis=(1, 2))
+    labels = tf.cast(labels, tf.float32)
     presence = tf.cast(presence, tf.float32)
     if num_classes == 1 and presence.shape[-1] == 2:
         labels = tf.concat([1 - labels, labels], axis=-1)
@@ -261,36 +280,7 @@ def _presence_loss(
         tiny = keras.backend.epsilon()
         presence = tf.clip_by_value(presence, tiny, 1 - tiny)
         losses = -labels * tf.math.log(presence) - (1 - labels) * tf.math.log(1 - presence)
-    return tf.reduce_mean(tf.reduce_mean(losses, axis=-1) * images)
-
-
-def _counted(y, sample_weight, ignore_class: int | None):
-    """Which pixels count, (B, H, W, 1) bool, and each image's weight, (B,) float32."""
-    pixels = tf.ones_like(y[..., :1], tf.bool)
-    if ignore_class is not None:
-        ignored = tf.equal(tf.cast(y, tf.float32), float(ignore_class))
-        pixels &= ~tf.reduce_any(ignored, axis=-1, keepdims=True)
-    weight: Any = 1.0
-    if sample_weight is not None:
-        weight = tf.cast(sample_weight, tf.float32)
-        if weight.shape.rank == 3:
-            pixels &= weight[..., tf.newaxis] > 0
-            weight = 1.0
-        elif weight.shape.rank == 2 and weight.shape[1] == 1:
-            weight = weight[:, 0]
-        elif weight.shape.rank not in (0, 1):
-            raise ValueError(
-                "sample_weight: expected a scalar, (B,), (B, H, W) or (B, H, W, 1), found shape "
-                f"{weight.shape}"
-            )
-    return pixels, tf.cast(tf.reduce_any(pixels, axis=(1, 2, 3)), tf.float32) * weight
-
-
-def _presence_labels(y, pixels, num_classes: int):
-    """(B, K) float32: 1 where any of `pixels` is of the class. `y`: (B, H, W, 1) ids or K maps."""
-    if y.shape[-1] == 1 and num_classes > 1:
-        classes = tf.range(num_classes)
-        y = tf.cast(tf.round(tf.cast(y, tf.float32)), tf.int32) == classes
-    else:
-        y = tf.cast(y, tf.float32) > 0.5
-    return tf.cast(tf.reduce_any(y & pixels, axis=(1, 2)), tf.float32)
+    counted = tf.cast(tf.reduce_any(pixels, axis=(1, 2, 3)), tf.float32)
+    counted *= 1.0 if images is None else images
+    value = tf.reduce_mean(tf.reduce_mean(losses, axis=-1) * counted)
+    return value + poison + weight_poison

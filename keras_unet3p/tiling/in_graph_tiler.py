@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.tiling.geometry import TileGeometry, fade_in
 
 
@@ -78,7 +79,7 @@ class InGraphTiler:
 
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
         if self.num_classes == 1:
-            return tf.cast(probabilities >= self.threshold, tf.uint8)
+            return tf.cast(is_foreground(probabilities, self.threshold), tf.uint8)
         ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         return tf.expand_dims(tf.cast(ids, self.ids_dtype), -1)
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
+from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.tiling.geometry import Tile, TileGeometry, mirror_index
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
@@ -279,7 +280,7 @@ class _Sink:
         if self._kind == "classes":
             largest = max(values.shape[-1] - 1, 1)
             single = values.shape[-1] == 1
-            ids = values[..., 0] >= self._threshold if single else values.argmax(-1)
+            ids = is_foreground(values[..., 0], self._threshold) if single else values.argmax(-1)
             values = ids.astype(np.min_scalar_type(largest))
         array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values

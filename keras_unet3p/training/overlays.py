@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import pictures
+from keras_unet3p.targets.foreground import is_foreground
 
 
 class OverlayLog(keras.callbacks.Callback):
@@ -62,5 +63,5 @@ def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
 def to_labels(probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Probabilities (H, W, K) to class ids (H, W): a threshold for one class, argmax for more."""
     if probability.shape[-1] == 1:
-        return (probability[..., 0] >= threshold).astype(np.uint8)
+        return is_foreground(probability[..., 0], threshold).astype(np.uint8)
     return np.argmax(probability, axis=-1).astype(np.uint8)

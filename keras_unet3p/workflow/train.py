@@ -131,7 +131,9 @@ def train(
 
     steps = config.steps_per_epoch or _steps_per_epoch(training_folder, config)
     keras.utils.set_random_seed(config.seed)
-    border_weights = {} if _wants_border_weights(config, folder.mask_kind) else None
+    border_weights = None
+    if _wants_border_weights(config, folder.mask_kind):
+        border_weights = {"class_balance": data.class_balance(training_folder)}
 
     def training_data(steps_done: int):
         return data.training_pipeline(
@@ -166,6 +168,8 @@ def train(
             batch_size=config.batch_size,
             scored_size=config.patch_size - 2 * model.margin,
             separation=config.separation,
+            border_weights=border_weights,
+            unit_mean=True,
         ),
         out,
         epochs=config.epochs,
@@ -231,8 +235,12 @@ def build_model(
     model.compile(
         optimizer=keras.optimizers.Adam(decay),
         loss=_LOSSES[config.loss](),
-        # Weighted, because a validation tile's weights leave out what mirroring filled.
-        weighted_metrics=[metrics.Dice(name="dice"), metrics.IoU(name="iou")],
+        # Weighted, because a validation tile's weights leave out what mirroring filled. A border
+        # weight is the loss's alone.
+        weighted_metrics=[
+            metrics.Dice(name="dice", use_pixel_weights=False),
+            metrics.IoU(name="iou", use_pixel_weights=False),
+        ],
     )
     return model
 

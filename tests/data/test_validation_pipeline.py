@@ -104,3 +104,46 @@ def test_it_is_finite_in_fixed_order_and_keeps_the_rest(cells):
 def test_arguments_out_of_range(cells, options, message):
     with pytest.raises(ValueError, match=message):
         data.validation_pipeline(cells, **{"patch_size": 32, "batch_size": 2, **options})
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "scored_size"), [(32, None), (48, 20), (200, None)], ids=["32", "48", "200"]
+)
+def test_with_a_mean_of_one_the_mean_over_tiles_is_that_over_the_images(
+    cells, patch_size, scored_size
+):
+    """For a loss that averages the pixels of each tile's output."""
+    folder = cells.subset([6, 0, 3])
+    scored = scored_size or patch_size
+    halo = (patch_size - scored) // 2
+    inner = np.s_[:, halo : halo + scored, halo : halo + scored]
+    options = {"patch_size": patch_size, "batch_size": 5, "scored_size": scored_size}
+    losses = [
+        (image[..., 0] ** 2 * weight).numpy()[inner].mean((1, 2))
+        for image, _, weight in data.validation_pipeline(folder, unit_mean=True, **options)
+    ]
+    expected = np.concatenate([sample.image.ravel() for sample in folder]) ** 2
+    np.testing.assert_allclose(np.concatenate(losses).mean(), expected.mean(), rtol=1e-4)
+
+
+def test_border_weights_are_those_of_the_training():
+    """Where a tile is a patch: an image of the patch's size, not augmented."""
+    samples = [data.generate_cells((40, 40), seed=seed) for seed in range(4)]
+    folder = data.open_folder(*zip(*samples, strict=True), mask_kind="instances")
+    weights = {"class_balance": data.class_balance(folder), "w0": 7.0}
+    options = {"patch_size": 40, "batch_size": 4, "separation": 1}
+    plain = data.Augmentation.none()
+    (training,) = data.training_pipeline(
+        folder, augmentation=plain, steps=1, border_weights={"w0": 7.0}, **options
+    )
+    (validation,) = data.validation_pipeline(folder, border_weights=weights, **options)
+    order = [
+        int(np.argmin([np.abs(patch - tile).max() for tile in validation[0]]))
+        for patch in training[0]
+    ]
+    assert sorted(order) == [0, 1, 2, 3]
+    for ours, theirs in zip(validation, training, strict=True):
+        np.testing.assert_allclose(ours.numpy()[order], theirs, rtol=1e-6)
+    assert len(np.unique(validation[2])) > 10
+    with pytest.raises(ValueError, match="border_weights holds 'instances'"):
+        data.validation_pipeline(folder, border_weights={"instances": True}, **options)

@@ -101,5 +101,5 @@ def test_soft_labels(case):
 
 
 def test_refuses_unknown_normalization():
-    with pytest.raises(ValueError, match="normalization must be one of"):
+    with pytest.raises(ValueError, match="normalization must be None or one of"):
         WeightedCrossEntropy(normalization="area")

@@ -27,8 +27,10 @@ def test_regions_above_the_threshold_in_scanning_order():
     assert (labels[8, 3], labels[9, 4]) == (3, 4)
     assert (labels > 0).sum() == 16 + 24 + 2
     assert instances_from_probability(probability(), threshold=0.75).max() == 3
-    # The threshold itself is background.
-    assert instances_from_probability(np.full((3, 3), 0.5)).max() == 0
+    # The threshold itself is foreground.
+    assert instances_from_probability(np.full((3, 3), 0.5)).max() == 1
+    just_below = np.nextafter(np.float32(0.5), np.float32(0.0))
+    assert instances_from_probability(np.full((3, 3), just_below)).max() == 0
 
 
 def test_connectivity_of_8_joins_diagonal_pixels():

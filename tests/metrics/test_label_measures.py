@@ -225,6 +225,30 @@ def test_hausdorff_distance_agrees_with_scikit_image():
         hausdorff_distance(a, b, percentile=0)
 
 
+def test_the_convention_of_the_hausdorff_distance():
+    """The values themselves, so that no version of a library moves them."""
+    truth, prediction = np.zeros((2, 30, 30), bool)
+    truth[5:15, 5:15] = True  # a border of 36 pixels
+    prediction[5:15, 5:15] = True
+    prediction[5:15, 15:17] = True  # two columns too wide
+    prediction[25, 25] = True  # and a false pixel, far away
+    far = math.hypot(11, 11)
+    assert hausdorff_distance(truth, prediction, percentile=100) == pytest.approx(far)
+    # Of the 41 border pixels of the prediction the 38th to 40th smallest are 2 pixels away.
+    assert hausdorff_distance(truth, prediction) == pytest.approx(2.0)
+    # The 40th and the 41st, with 40 * 0.98 = 39.2 between them: linearly.
+    assert hausdorff_distance(truth, prediction, percentile=98) == pytest.approx(
+        2.0 + 0.2 * (far - 2.0)
+    )
+    # The larger of the two directions, not the percentile of both together.
+    assert hausdorff_distance(prediction, truth) == hausdorff_distance(truth, prediction)
+    everywhere = np.ones((30, 30), bool)
+    # The image's edge is a border: from (0, 0) the nearest is (5, 5).
+    assert hausdorff_distance(truth, everywhere, percentile=100) == pytest.approx(
+        math.hypot(15, 15)
+    )
+
+
 @pytest.mark.parametrize(
     "measure", [pixel_error, rand_error, variation_of_information, seg, object_scores]
 )

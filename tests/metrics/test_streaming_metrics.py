@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_unet3p import losses
 from keras_unet3p.metrics import Dice, IoU
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the reference")
@@ -60,7 +61,7 @@ def test_classes_equal_the_confusion_matrix(name):
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
 def test_one_channel_is_thresholded(name, threshold):
     masks, p = MASKS > 1, PROBABILITIES[..., 2:]
-    confusion = sklearn_metrics.confusion_matrix(masks.ravel(), (p > threshold).ravel())
+    confusion = sklearn_metrics.confusion_matrix(masks.ravel(), (p >= threshold).ravel())
     expected = from_confusion(name, confusion)
     make = METRICS[name]
     metric = make(threshold=threshold)
@@ -225,6 +226,92 @@ def test_scores_of_the_classes_beside_a_mean_for_tensorboard(name, tmp_path):
     np.testing.assert_allclose(seen, [expected], rtol=1e-6)
 
 
+IMPOSSIBLE = [
+    # masks, then weights, that no metric may count, and how the error begins
+    (MASKS + 1, None, "y_true .* class ids 0 to 2"),
+    (np.where(MASKS == 2, 2**31, MASKS), None, "y_true .* class ids 0 to 2"),
+    (MASKS + 2**32, None, "y_true .* class ids 0 to 2"),
+    (MASKS - 1, None, "y_true .* class ids 0 to 2"),
+    (MASKS + 0.5, None, "y_true .* class ids 0 to 2"),
+    (np.where(MASKS == 2, np.nan, MASKS), None, "y_true .* class ids 0 to 2"),
+    (MASKS, np.full(MASKS.shape, np.nan), "sample_weight must hold finite weights"),
+    (MASKS, np.where(MASKS == 2, -1.0, 1.0), "sample_weight must hold finite weights"),
+    (MASKS, [1.0, np.inf, 1.0, 1.0, 1.0, 1.0], "sample_weight must hold finite weights"),
+    (MASKS, np.nan, "sample_weight must hold finite weights"),
+]
+
+
+@both
+@pytest.mark.parametrize(("masks", "weights", "message"), IMPOSSIBLE)
+def test_what_the_losses_refuse_is_refused(name, masks, weights, message):
+    """Once dropped, wrapped or counted as perfect."""
+    with pytest.raises(ValueError, match=message):
+        updated(METRICS[name](), (masks, PROBABILITIES, weights))
+    with pytest.raises(ValueError, match=message):
+        losses.HybridLoss()(masks, PROBABILITIES, weights)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_graph_refuses_too_and_xla_gives_nan(jit_compile):
+    metric = Dice(3)
+
+    @tf.function(jit_compile=jit_compile)
+    def update(*arguments):
+        metric.update_state(*arguments)
+
+    for masks, weights, message in (IMPOSSIBLE[1], IMPOSSIBLE[6]):
+        weights = np.ones(MASKS.shape) if weights is None else weights
+        arguments = [tf.constant(masks), tf.constant(PROBABILITIES), tf.constant(weights)]
+        if not jit_compile:
+            with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+                update(*arguments)
+            continue
+        update(*arguments)
+        assert np.isnan(metric.result())
+        metric.reset_state()
+
+
+@both
+@pytest.mark.parametrize("empty", [True, False])
+def test_nan_predictions_are_never_perfect(name, empty):
+    """Not even of masks that are all background."""
+    masks = np.zeros_like(MASKS) if empty else MASKS
+    broken = PROBABILITIES.copy()
+    broken[0, 0, 0] = np.nan
+    for average in ("macro", "micro", "none"):
+        for truth, p in (
+            (masks, broken),
+            (masks > 1, broken[..., 2:]),
+            (masks > 1, np.full_like(broken[..., 2:], np.nan)),
+        ):
+            metric = updated(METRICS[name](average=average), (truth, p), (truth, np.nan_to_num(p)))
+            assert np.isnan(metric.result()).all()
+            metric.reset_state()
+            assert np.isfinite(updated(metric, (truth, np.nan_to_num(p))).result()).all()
+    # What does not count may be anything.
+    weights = np.ones(masks.shape)
+    weights[0, 0, 0] = 0
+    assert np.isfinite(updated(METRICS[name](), (masks, broken, weights)).result())
+
+
+@both
+def test_a_weight_map_of_the_loss_counts_pixels_once(name):
+    weights = RNG.uniform(0.5, 11.0, MASKS.shape)
+    weights[:, :, 9:] = 0
+    make = METRICS[name]
+    metric = make(use_pixel_weights=False)
+    found = updated(metric, (MASKS, PROBABILITIES, weights)).result()
+    expected = updated(make(), (MASKS[:, :, :9], PROBABILITIES[:, :, :9])).result()
+    assert found == expected
+    assert updated(make(), (MASKS, PROBABILITIES, weights)).result() != expected
+    images = [1.0, 0.0, 2.5, 0.0, 0.0, 0.0]
+    scaled = [
+        updated(make(use_pixel_weights=use), (MASKS, PROBABILITIES, images)).result()
+        for use in (True, False)
+    ]
+    assert scaled[0] == scaled[1]
+
+
 @both
 def test_survives_serialization(name):
     metric = METRICS[name](
@@ -234,6 +321,7 @@ def test_survives_serialization(name):
         average="micro",
         ignore_class=9,
         from_logits=True,
+        use_pixel_weights=False,
         name="mine",
     )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
@@ -249,11 +337,11 @@ def test_nothing_seen_yet(name):
 @both
 def test_refuses_what_cannot_be_right(name):
     make = METRICS[name]
-    with pytest.raises(ValueError, match=r"differ in size.*\(6, 13, 16\)|\(6, 13, 16, 1\)"):
+    with pytest.raises(ValueError, match=r"differ in width, 16 against 17.*\(6, 13, 16\)"):
         make().update_state(MASKS[:, :, 1:], PROBABILITIES)
     with pytest.raises(ValueError, match="num_classes=4"):
         make(4).update_state(MASKS, PROBABILITIES)
-    with pytest.raises(ValueError, match="y_true must be"):
+    with pytest.raises(ValueError, match="y_true must have 1 channel"):
         make().update_state(np.eye(2)[MASKS % 2], PROBABILITIES)
     with pytest.raises(ValueError, match="known number of classes"):
         make().update_state(MASKS, PROBABILITIES[..., 0])

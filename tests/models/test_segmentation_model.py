@@ -160,7 +160,7 @@ def test_every_head_and_the_presence_module_receive_gradients():
         assert np.any(before[name][0] != model.get_layer(name).get_weights()[0]), name
 
 
-def test_validation_sees_the_final_mask_only():
+def test_metrics_see_the_final_mask_only():
     model = network(deep_supervision=True, classification_guided=True)
     image, ids, _ = batch()
     model.compile("sgd", "mse", metrics=[keras.metrics.MeanSquaredError(name="squared")])
@@ -168,10 +168,55 @@ def test_validation_sees_the_final_mask_only():
     assert mask.shape == (2, SIZE, SIZE, 1)
     expected = np.mean((mask[..., 0] - ids) ** 2)
     found = model.evaluate(image, ids, verbose=0, return_dict=True)
-    np.testing.assert_allclose([found["loss"], found["squared"]], [expected] * 2, rtol=1e-4)
+    np.testing.assert_allclose(found["squared"], expected, rtol=1e-4)
     history = model.fit(image, ids, validation_data=(image, ids), verbose=0).history
     assert set(history) == {"loss", "squared", "val_loss", "val_squared"}
     assert history["loss"][0] > history["squared"][0]
+
+
+@pytest.mark.parametrize(("classes", "loss"), [(1, "keras"), (3, "ours")])
+def test_loss_and_val_loss_are_the_same_quantity(classes, loss):
+    """All heads, presence, penalties and weights: equal where nothing is trained."""
+    model = models.unet_plus_plus(
+        num_classes=classes,
+        filters=2,
+        depth=2,
+        batch_norm=False,
+        deep_supervision=True,
+        kernel_regularizer="l2",
+        head_weights=0.5,
+    )
+    image, ids, weight = batch(classes)
+    loss = keras_loss(classes) if loss == "keras" else losses.HybridLoss()
+    dice = metrics.Dice(name="dice")
+    model.compile(keras.optimizers.SGD(0.0), loss, weighted_metrics=[dice], run_eagerly=True)
+    arguments = {"x": image, "y": ids[..., None], "sample_weight": weight}
+    logs = model.fit(
+        **arguments, validation_data=tuple(arguments.values()), shuffle=False, verbose=0
+    ).history
+    assert set(logs) == {"loss", "val_loss", "dice", "val_dice"}
+    np.testing.assert_allclose(logs["val_loss"], logs["loss"], rtol=1e-5)
+    np.testing.assert_allclose(logs["val_dice"], logs["dice"], rtol=1e-5)
+    model.head_weights = dict.fromkeys(set(model.head_weights) - {"mask"}, 0.0)
+    model.compile("sgd", loss, run_eagerly=True)
+    alone = model.evaluate(**arguments, verbose=0, return_dict=True)["loss"]
+    assert alone < logs["val_loss"][0] - 0.01
+    assert model.predict(image, verbose=0).shape == (2, SIZE, SIZE, classes)
+    assert model(image).shape == (2, SIZE, SIZE, classes)
+
+
+def test_presence_counts_in_validation():
+    model = network(classification_guided=True)
+    image, ids, _ = batch()
+    heads = keras.Model(model.input, model.output)(image)
+    some = (ids > 0).any((1, 2))[:, None].astype(int)
+    values = []
+    for factor in (1.0, 0.0):
+        model.head_weights = {"presence": factor}
+        model.compile("sgd", losses.WeightedCrossEntropy(), run_eagerly=True)
+        values.append(model.evaluate(image, ids, verbose=0))
+    expected = presence_loss(some, np.asarray(heads["presence"]))
+    np.testing.assert_allclose(values[0] - values[1], expected, rtol=1e-3)
 
 
 def test_calls():
@@ -225,8 +270,11 @@ def test_unpadded_networks_are_trained_on_the_centre(full_size):
 
 def test_a_mask_of_another_size_is_refused():
     for model, wanted in (
-        (network(), "expected a height of 16 pixels"),
-        (models.unet(filters=2, depth=1, padding="valid"), "expected a height of"),
+        (network(), "differ in height, 14 against 16"),
+        (
+            models.unet(filters=2, depth=1, padding="valid"),
+            "differ in height, 26 against 12.*28, the image's, is cropped",
+        ),
     ):
         size = SIZE if not model.margin else 28
         model.compile("sgd", "binary_crossentropy")
@@ -241,8 +289,96 @@ def test_a_weight_map_a_class_is_refused():
     model = network(3)
     model.compile("sgd", losses.WeightedCrossEntropy(), weighted_metrics=[metrics.Dice()])
     image, ids, _ = batch(3)
-    with pytest.raises(ValueError, match=r"sample_weight: expected one weight a pixel.*16, 16, 3"):
+    with pytest.raises(ValueError, match=r"sample_weight must be .* one weight a pixel.*16, 16, 3"):
         model.train_on_batch(image, ids, np.ones((2, SIZE, SIZE, 3), "float32"))
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "keras_unet3p>Dice"])
+def test_class_weight_is_refused_with_what_to_use_instead(loss):
+    """Keras makes one weight a row of it, which it then spreads over the row's pixels."""
+    model = network()
+    model.compile("sgd", loss)
+    image, ids, _ = batch()
+    weights = {0: 1.0, 1: 5.0}
+    dataset = tf.data.Dataset.from_tensors((image, ids))
+    for call in (
+        lambda: model.fit(image, ids, class_weight=weights, verbose=0),
+        lambda: model.fit(dataset, class_weight=weights, verbose=0),
+        lambda: model.train_on_batch(image, ids, class_weight=weights),
+    ):
+        with pytest.raises(ValueError, match=r"class_weight is for .*class_weights=\[1\.0, 5\.0\]"):
+            call()
+    rows = np.ones(ids.shape[:2], "float32")
+    with pytest.raises(ValueError, match=r"sample_weight must be .*\(2, 16\).* class_weights"):
+        model.train_on_batch(image, ids, rows)
+
+
+@pytest.mark.parametrize("axis", [False, True])
+def test_a_mask_without_a_batch_axis_is_called_so(axis):
+    model = network()
+    image, ids, _ = batch()
+    mask = ids[0][..., None] if axis else ids[0]
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match=r"axis of the batch, which this mask lacks.*\(16, 16"):
+        model.fit(tf.data.Dataset.from_tensors((image, mask)), verbose=0)
+
+
+def test_impossible_masks_and_weights_are_refused_by_the_presence_head():
+    """With Keras's own loss, too, which has no opinion."""
+    model = network(3, classification_guided=True)
+    model.compile("sgd", lambda y, p: tf.reduce_mean(p), run_eagerly=True)
+    image, ids, weight = batch(3)
+    for mask, weights, message in (
+        (ids.astype("int64") + 2**31, weight, "class ids 0 to 2"),
+        (ids, weight * np.nan, "finite weights"),
+        (ids, -weight, "finite weights"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.train_on_batch(image, mask, weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("keras_unet3p>Dice", losses.Dice),
+        ("keras_unet3p>DiceLoss", losses.Dice),
+        ("keras_unet3p>IoU", losses.IoU),
+        ("keras_unet3p>HybridLoss", losses.HybridLoss),
+        ("keras_unet3p>MSSSIM", losses.MSSSIM),
+    ],
+)
+def test_losses_by_name(name, kind):
+    model = network()
+    model.compile("sgd", name, run_eagerly=True)
+    assert type(model.loss) is kind
+    image, ids, _ = batch()
+    found = model.evaluate(image, ids, verbose=0)
+    np.testing.assert_allclose(found, kind()(ids, model(image)), rtol=1e-5)
+
+
+def test_names_that_name_no_loss():
+    for name in ("keras_unet3p>Dise", "keras_unet3p>SegmentationModel"):
+        with pytest.raises(ValueError, match="expected one of ClDice, Dice, Focal, HybridLoss"):
+            network().compile("sgd", name)
+    with pytest.raises(ValueError, match=r"loss: Dice.*expected Dice\(from_logits=True"):
+        network(classifier_activation=None).compile("sgd", "keras_unet3p>Dice")
+
+
+def test_sums_of_losses_train_save_and_load(tmp_path):
+    model = network()
+    image, ids, weight = batch()
+    mixture = 0.5 * losses.Dice() + losses.Focal()
+    model.compile("sgd", mixture, metrics=[metrics.Dice()], run_eagerly=True)
+    assert np.isfinite(model.fit(image, ids, sample_weight=weight, verbose=0).history["loss"][0])
+    expected = model.evaluate(image, ids, sample_weight=weight, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.loss) is losses.LossSum
+    found = loaded.evaluate(image, ids, sample_weight=weight, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    wrong = losses.Dice(from_logits=True) + losses.Focal(from_logits=True)
+    with pytest.raises(ValueError, match=r"expected Dice\(from_logits=False\)"):
+        model.compile("sgd", wrong)
 
 
 OURS = [

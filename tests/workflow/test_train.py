@@ -188,3 +188,46 @@ def test_a_run_of_an_earlier_version_agrees_with_what_it_did_not_write():
     assert agree(now, now)
     assert not agree({"mean": [0.4], "std": [0.2]}, now)
     assert not agree(now, {"mean": [0.5], "std": [0.2]})
+
+
+def test_what_training_and_validation_log_is_the_same_quantity(tmp_path, quiet, monkeypatch):
+    """Border weights, side heads, presence: the one as the other, where the pixels are the same."""
+
+    class Seen(Exception):
+        pass
+
+    def fit(build, training_data, validation_data, *_, **__):
+        model = build()
+        model.run_eagerly = True
+        logs = [
+            model.evaluate(dataset, verbose=0, return_dict=True)
+            for dataset in (training_data(0).take(2), validation_data(model))
+        ]
+        raise Seen(*logs)
+
+    monkeypatch.setattr(training, "fit", fit)
+    for number in range(4):
+        image, labels = data.generate_cells((64, 64), seed=number)
+        pictures.write_picture(tmp_path / "images" / f"{number}.png", image)
+        pictures.write_picture(tmp_path / "masks" / f"{number}.png", labels.astype(np.uint16))
+    with pytest.raises(Seen) as seen:
+        workflow.train(
+            tmp_path / "images",
+            tmp_path / "masks",
+            out=tmp_path / "run",
+            validation_images=tmp_path / "images",
+            validation_masks=tmp_path / "masks",
+            console=quiet,
+            filters=2,
+            depth=2,
+            classification_guided=True,
+            patch_size=64,
+            batch_size=2,
+            augment=False,
+            separation=1,
+            border_weights=True,
+        )
+    first, second = seen.value.args
+    assert set(first) == {"loss", "dice", "iou"}
+    for name, value in first.items():
+        assert second[name] == pytest.approx(value, rel=1e-4), name
