@@ -81,7 +81,8 @@ class FiniteCheck(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch, logs=None):
-        weights = non_finite_weights(self.model)
+        model: Any = self.model
+        weights = non_finite_weights(model)
         if weights:
             self._stop(f"weights are not finite ({weights})")
 
@@ -89,7 +90,7 @@ class FiniteCheck(keras.callbacks.Callback):
         folder = self.checkpoints.folder
         text = f"{what}, epoch {self._epoch + 1}; the training has ended"
         if batches is not None:
-            parts = _concatenated(batches)
+            parts: Any = _concatenated(batches)
             with replacing(folder / name) as temporary:
                 np.savez(temporary, **parts)
             image = next(iter(parts.values()))

@@ -63,6 +63,9 @@ class History:
         return int(self.rows[-1]["epoch"] - best["epoch"])
 
     def _write(self) -> None:
+        if not self.rows:
+            self.path.unlink(missing_ok=True)
+            return
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -78,6 +81,8 @@ def _read(path: Path) -> list[dict[str, float]]:
     except UnicodeDecodeError:
         raise ValueError(f"{name} is damaged: no text in UTF-8; restore it from a copy") from None
     lines = text.splitlines()
+    if not any(lines):  # a run that was killed before its first epoch was complete
+        return []
     columns = next(csv.reader(lines[:1]), [])
     if "epoch" not in columns or "\n" not in text:
         raise ValueError(

@@ -119,6 +119,13 @@ def train(
             },
         }
         _keep_configuration(out, used)
+        values = used["data"]["class_values"]
+        if values:
+            console.print(
+                f"mask values {', '.join(map(str, values))}: class ids 0 to {len(values) - 1} in "
+                "what the network predicts",
+                highlight=False,
+            )
         return _train(config, training_folder, validation_folder, out, console)
 
 

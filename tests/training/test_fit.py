@@ -1,5 +1,7 @@
 """The resumable fit."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -172,6 +174,31 @@ def test_a_folder_in_which_another_process_trains_is_refused_and_left_as_it_is(t
     _fit(tmp_path, epochs=2)  # the lock is gone with its holder
     assert not (tmp_path / ".unfinished-x").exists()
     assert not (tmp_path / ".lock").exists()
+
+
+def test_a_full_disk_is_named_and_the_same_call_continues_where_there_is_space(small_disk):
+    disk, resize = small_disk
+    for kib, name in ((8, "tensorboard"), (32, r"last-epoch-0001\.keras")):
+        resize(kib)
+        expected = rf"^\[Errno 28\] no space left to write \S+{name}: [0-9.]+ MiB are free there$"
+        with pytest.raises(OSError, match=expected):
+            _fit(disk / "run", epochs=1)
+        assert not list(disk.rglob("*.keras"))
+    resize(1000)
+    assert _fit(disk / "run", epochs=1).exists()
+    assert [row["epoch"] for row in History(disk / "run" / "history.csv", "").rows] == [1]
+
+
+def test_what_a_run_continues_from_is_on_the_disk_before_it_replaces_anything(
+    tmp_path, monkeypatch
+):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"no space left to write \S+history\.csv: "):
+        _fit(tmp_path, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
 
 
 def test_patience_stops_a_run_and_the_same_call_leaves_it_stopped(tmp_path):
