@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p.export import export_savedmodel
-from keras_unet3p.files import naming_full_disk
 from keras_unet3p.training.history import History
 from keras_unet3p.workflow.load_predictor import load_run
 
@@ -40,15 +39,14 @@ def export(
         "class_values": stored.get("class_values"),
         "separation": config["training"]["separation"],
     }
-    with naming_full_disk(out):
-        return export_savedmodel(
-            model,
-            out,
-            tile_size=tile_size,
-            version=version,
-            classes=stored["classes"],
-            value_scale=stored["normalization"]["value_scale"],
-            pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
-            training_figures={**(best or {}), **masks},
-            **options,
-        )
+    return export_savedmodel(
+        model,
+        out,
+        tile_size=tile_size,
+        version=version,
+        classes=stored["classes"],
+        value_scale=stored["normalization"]["value_scale"],
+        pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
+        training_figures={**(best or {}), **masks},
+        **options,
+    )
