@@ -93,6 +93,14 @@ def train(
     validation_masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
     validation: Annotated[float, typer.Option(help="Share held out without such a folder.")] = 0.2,
     mask_kind: Kind = MaskKind.auto,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the classes, background first (background,nerve,vessel); or the mask "
+            "values that stand for them (0,128,255); or their number. Found in the masks by "
+            "default."
+        ),
+    ] = None,
     max_pixels: MaxPixels = _MAX_PIXELS,
     max_pages: MaxPages = _MAX_PAGES,
     architecture: Annotated[Architecture, typer.Option()] = Architecture.unet3plus,
@@ -147,6 +155,7 @@ def train(
         validation_images=validation_images,
         validation_masks=validation_masks,
         mask_kind=mask_kind.value,
+        classes=_classes(classes),
         max_pixels=max_pixels,
         max_pages=max_pages,
         console=_console,
@@ -316,6 +325,19 @@ def _workflow():
             os.close(error_stream)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return workflow
+
+
+def _classes(text: str | None) -> int | list[int] | list[str] | None:
+    """The option `--classes` as `workflow.train` takes it."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        if not all(parts):
+            raise ValueError(f"--classes {text!r}: an empty name; expected names between commas")
+        return parts
+    values = [int(part) for part in parts]
+    return values if len(values) > 1 else values[0]
 
 
 def _print_report(report: dict) -> None:

@@ -11,6 +11,8 @@ import shutil
 import socket
 import tempfile
 import unicodedata
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; on success rename it to `path`.
 
     The temporary name keeps the suffix, because writers choose the format by it. On an error the
@@ -37,6 +39,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: file to write. Its folder is made where it is missing.
+        durable: see the file on the disk before it takes the old one's place, so that a power cut
+            leaves one of the two as well. Takes milliseconds; for what a run continues from.
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -45,6 +49,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             temporary = folder / path.name
             yield temporary
+            if durable:
+                with temporary.open("r+b") as file:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -59,12 +66,13 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _NO_SPACE or getattr(error, "names_space", False):
+    except Exception as error:
+        number = _full_disk(error)
+        if number is None or getattr(error, "names_space", False):
             raise
         free = shutil.disk_usage(_existing_parent(path)).free
         named = OSError(
-            error.errno,
+            number,
             f"no space left to write {printable(path)}: {free / 2**20:.1f} MiB are free there",
         )
         named.names_space = True  # type: ignore[attr-defined]  # an outer call leaves it as it is
@@ -92,6 +100,20 @@ def reserve_space(path: str | os.PathLike[str], size: int) -> None:
                 raise
             for start in range(file.seek(0, os.SEEK_END), size, _BLOCK):
                 file.write(bytes(min(_BLOCK, size - start)))
+
+
+def _full_disk(error: BaseException | None) -> int | None:
+    """ENOSPC or EDQUOT where an error comes of one of them, else None.
+
+    Libraries that write files in C raise errors of their own kinds, which quote the system's; and
+    clearing up after the error of the system may raise another one over it.
+    """
+    while error is not None:
+        for number in _NO_SPACE:
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return number
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _existing_parent(path: str | os.PathLike[str]) -> Path:
@@ -226,9 +248,22 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file atomically, in UTF-8."""
-    with replacing(path) as temporary:
+def archive_damage(path: str | os.PathLike[str]) -> str | None:
+    """What is wrong with a ZIP archive, such as a `.keras` file; None where it is whole.
+
+    All of it is read, and its checksums are compared.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return f"it holds {os.path.getsize(path)} bytes and is damaged ({error})"
+    return None if part is None else f"it is damaged in its part {printable(part)}"
+
+
+def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
+    """Write a text file atomically, in UTF-8; see `replacing`."""
+    with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

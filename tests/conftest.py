@@ -1,5 +1,8 @@
 """What every test has in common."""
 
+import shutil
+import subprocess
+
 import hypothesis
 import keras
 import pytest
@@ -15,3 +18,25 @@ def _seeded():
     a test meets one must not be left to chance.
     """
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 KiB, and a function that gives it another size in KiB.
+
+    Where none can be mounted, by users other than root say, the test is skipped.
+    """
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=4k", "tmpfs", folder]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(["mount", *options], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+
+    def resize(kib):
+        subprocess.run(["mount", "-o", f"remount,size={kib}k", folder], check=True)
+
+    yield folder, resize
+    subprocess.run(["umount", "--lazy", folder], check=True)

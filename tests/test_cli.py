@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import types
 import warnings
 
 import pytest
@@ -54,6 +55,36 @@ def test_a_warning_is_one_line(monkeypatch):
     monkeypatch.setattr(cli, "app", lambda: None)
     cli.main()
     assert warnings.formatwarning("a drift", UserWarning, "file.py", 7) == "warning: a drift\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([], None),
+        (["--classes", "background, nerve"], ["background", "nerve"]),
+        (["--classes", "0,1,3"], [0, 1, 3]),
+        (["--classes", "3"], 3),
+        (["--classes", "0,nerve"], ["0", "nerve"]),
+    ],
+)
+def test_classes_are_names_values_or_a_number(monkeypatch, given, meant):
+    asked = {}
+
+    def train(images, masks, **options):
+        asked.update(options)
+
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=train))
+    command = ["train", "--images", "a", "--masks", "b", "--out", "c", *given]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+    assert asked["classes"] == meant
+
+
+def test_an_empty_name_of_a_class_is_refused(monkeypatch):
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=None))
+    command = ["train", "--images", "a", "--masks", "b", "--out", "c", "--classes", "a,,b"]
+    with pytest.raises(ValueError, match="--classes 'a,,b': an empty name"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
 
 def test_version():

@@ -5,10 +5,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
+import h5py
 import hypothesis.strategies as st
+import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 
 from keras_unet3p import files
@@ -62,6 +66,60 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_the_free_space(tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
     assert raised.value.errno == errno.ENOSPC
     assert list(path.parent.iterdir()) == []
+
+
+def _with_h5py(path):
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.zeros(100_000)
+
+
+def _with_zipfile(path):
+    with zipfile.ZipFile(path, "w") as archive, archive.open("weights", "w") as part:
+        part.write(bytes(100_000))
+
+
+def _with_tensorflow(path):
+    tf.io.write_file(path, bytes(100_000))
+
+
+def _with_an_error_over_it(path):
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(100_000))
+    except OSError:
+        raise RuntimeError("could not be closed")  # noqa: B904  # as careless libraries do
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no device that is full")
+@pytest.mark.parametrize(
+    "write", [_with_h5py, _with_zipfile, _with_tensorflow, _with_an_error_over_it]
+)
+def test_a_full_disk_is_known_by_the_errors_of_libraries(write):
+    expected = r"^\[Errno 28\] no space left to write runs/best\.keras: [0-9.]+ MiB are free there$"
+    with pytest.raises(OSError, match=expected), files.naming_full_disk("runs/best.keras"):
+        write("/dev/full")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_known_by_the_words_of_the_system(number):
+    with pytest.raises(OSError, match="no space left") as raised, files.naming_full_disk("a"):
+        raise RuntimeError(f"events.v2; {os.strerror(number)}; flush failed")
+    assert raised.value.errno == number
+
+
+def test_an_archive_is_whole_or_its_damage_is_told(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", "w" * 1000)
+    whole = path.read_bytes()
+    assert files.archive_damage(path) is None
+    for content, expected in (
+        (b"", "0 bytes and is damaged"),
+        (whole[:-1], "bytes and is damaged"),
+        (whole.replace(b"www", b"wvw", 1), "damaged in its part weights"),
+    ):
+        path.write_bytes(content)
+        assert expected in (files.archive_damage(path) or "whole")
 
 
 def test_other_errors_of_the_system_pass_a_write_unchanged(tmp_path):

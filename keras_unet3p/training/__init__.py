@@ -1,7 +1,8 @@
 """Training: strategy choice, the resumable fit, its checkpoints, logs and pictures."""
 
 from keras_unet3p.training.checkpoints import Checkpoints
-from keras_unet3p.training.fit import fit
+from keras_unet3p.training.finite_check import FiniteCheck
+from keras_unet3p.training.fit import fit, run_lock
 from keras_unet3p.training.history import History
 from keras_unet3p.training.overlays import OverlayLog
 from keras_unet3p.training.progress import EpochProgress
@@ -10,8 +11,10 @@ from keras_unet3p.training.strategy import choose_strategy
 __all__ = [
     "Checkpoints",
     "EpochProgress",
+    "FiniteCheck",
     "History",
     "OverlayLog",
     "choose_strategy",
     "fit",
+    "run_lock",
 ]

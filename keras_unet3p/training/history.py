@@ -8,7 +8,9 @@ import math
 import os
 from pathlib import Path
 
-from keras_unet3p.files import write_text
+from keras_unet3p.files import printable, write_text
+
+_LOSSES = ("loss", "val_loss")
 
 
 class History:
@@ -18,18 +20,15 @@ class History:
         path: the CSV file; read where it exists. Its columns are those of its rows, `epoch` (from
             1) first.
         monitor: the column that says which epoch is the best, the largest value winning.
+
+    Raises:
+        ValueError: the file is damaged; the message names it, the line and the way out.
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str):
         self.path = Path(path)
         self.monitor = monitor
-        self.rows: list[dict[str, float]] = []
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = [
-                    {key: float(value) for key, value in row.items() if value not in (None, "")}
-                    for row in csv.DictReader(file)
-                ]
+        self.rows: list[dict[str, float]] = _read(self.path) if self.path.exists() else []
 
     def append(self, row: dict[str, float]) -> None:
         """Add an epoch and write the file."""
@@ -44,9 +43,17 @@ class History:
             self._write()
 
     def best(self) -> dict[str, float] | None:
-        """The row with the largest monitored value, the earliest of equals; None without rows."""
-        ranked = [row for row in self.rows if not math.isnan(row.get(self.monitor, math.nan))]
+        """The row with the largest monitored value, the earliest of equals; None without one.
+
+        An epoch whose value or losses are not finite is no candidate: a network of NaN may score
+        well, by an empty mask of empty images say.
+        """
+        ranked = [row for row in self.rows if self._is_ranked(row)]
         return max(ranked, key=lambda row: row[self.monitor], default=None)
+
+    def _is_ranked(self, row: dict[str, float]) -> bool:
+        losses = [row[name] for name in _LOSSES if name in row]
+        return all(map(math.isfinite, [row.get(self.monitor, math.nan), *losses]))
 
     def epochs_without_improvement(self) -> int:
         """Epochs since the best one."""
@@ -56,9 +63,51 @@ class History:
         return int(self.rows[-1]["epoch"] - best["epoch"])
 
     def _write(self) -> None:
+        if not self.rows:
+            self.path.unlink(missing_ok=True)
+            return
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_text(self.path, text.getvalue())
+        write_text(self.path, text.getvalue(), durable=True)
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    name = printable(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is damaged: no text in UTF-8; restore it from a copy") from None
+    lines = text.splitlines()
+    if not any(lines):  # a run that was killed before its first epoch was complete
+        return []
+    columns = next(csv.reader(lines[:1]), [])
+    if "epoch" not in columns or "\n" not in text:
+        raise ValueError(
+            f"{name} is damaged: its first line does not name the columns; restore it from a copy"
+        )
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            if number == len(lines) and not text.endswith("\n"):
+                raise ValueError("cut off")
+            if line:
+                rows.append(_row(columns, line))
+        except (ValueError, csv.Error) as error:
+            raise ValueError(
+                f"{name} is damaged in line {number} ({error}); restore it from a copy, or delete "
+                "the line: the run then continues without this epoch's figures"
+            ) from None
+    return rows
+
+
+def _row(columns: list[str], line: str) -> dict[str, float]:
+    values = next(csv.reader([line]))
+    if len(values) != len(columns):
+        raise ValueError(f"{len(values)} values, expected {len(columns)}")
+    row = {key: float(value) for key, value in zip(columns, values, strict=True) if value}
+    if not row.get("epoch", math.nan).is_integer():
+        raise ValueError(f"epoch {values[columns.index('epoch')]!r}")
+    return row

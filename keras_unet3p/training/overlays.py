@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import pictures
+from keras_unet3p.files import naming_full_disk
 from keras_unet3p.targets.foreground import is_foreground
 
 
@@ -36,6 +37,10 @@ class OverlayLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
+        with naming_full_disk(self.folder / "overlays"):
+            self._log(epoch)
+
+    def _log(self, epoch: int) -> None:
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder / "overlays"))
         model: Any = self.model

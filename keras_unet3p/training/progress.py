@@ -51,7 +51,7 @@ class EpochProgress(keras.callbacks.Callback):
             self._progress.update(self._task, advance=1, loss=loss)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._stop()
+        self.stop()
         logs = logs or {}
         shown = "  ".join(f"{name} {float(logs[name]):.4f}" for name in _SHOWN if name in logs)
         seconds = time.perf_counter() - self._began
@@ -63,9 +63,10 @@ class EpochProgress(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs=None):
-        self._stop()
+        self.stop()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Take the bar away; to be called where an error has ended the training."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

@@ -7,8 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.files import printable
+
 ARCHITECTURES = ("unet3plus", "unet", "unet_plus_plus", "attention_unet", "fcn")
 LOSSES = ("hybrid", "weighted_cross_entropy", "focal", "dice", "iou", "ms_ssim")
+# What a run's configuration is read for, by section.
+_NEEDED = {
+    "training": ("separation",),
+    "data": ("mask_kind", "classes", "stored_types", "normalization"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,9 +111,27 @@ def read_run_config(run: Path) -> dict[str, Any]:
     """The `config.json` of a run folder.
 
     Raises:
-        ValueError: the folder holds none.
+        ValueError: the folder holds none, or it is damaged.
     """
     path = Path(run) / "config.json"
     if not path.is_file():
-        raise ValueError(f"{run} is no run folder: it has no config.json; `train` makes one")
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise ValueError(
+            f"{printable(run)} is no run folder: it has no config.json; `train` makes one"
+        )
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:  # no JSON, or no text at all
+        raise _damaged(path, str(error)) from None
+    for section, names in _NEEDED.items():
+        found = config.get(section) if isinstance(config, dict) else None
+        missing = [name for name in names if name not in found] if isinstance(found, dict) else "?"
+        if missing:
+            raise _damaged(path, f"it lacks {section!r} with {', '.join(map(repr, names))}")
+    return config
+
+
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(
+        f"{printable(path)} is damaged ({what}); restore it from a copy, or remove it and give "
+        "`train` the run's own options again, which it then writes anew"
+    )

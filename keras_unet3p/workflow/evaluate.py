@@ -80,7 +80,7 @@ def evaluate(
         images,
         masks,
         mask_kind=mask_kind,
-        classes=predictor.num_classes if several else None,
+        classes=predictor.class_values or (predictor.num_classes if several else None),
         normalization=predictor.normalization,
         max_pixels=max_pixels,
         max_pages=max_pages,
@@ -102,6 +102,7 @@ def evaluate_folder(
     """As `evaluate`, for a loaded predictor and an opened folder."""
     rows, evaluations = [], []
     folder_of_pictures = make_output_folder(Path(out) / _PICTURES) if out is not None else None
+    outdated = earlier_pictures(Path(out)) if out is not None else []
     for number, sample in enumerate(folder):
         prediction = predictor.labels(sample.image)
         if folder.mask_kind == "instances":
@@ -126,7 +127,8 @@ def evaluate_folder(
         "overall": _shown(metrics.summarize_evaluations(evaluations)),
     }
     if folder_of_pictures is not None:
-        _remove_earlier_pictures(folder_of_pictures)
+        for picture in outdated:
+            picture.unlink(missing_ok=True)
         write_json(folder_of_pictures.parent / _REPORT, report)
         _write_csv(folder_of_pictures.parent / "metrics.csv", report)
         for rank, (number, row) in enumerate(zip(order, rows, strict=True)):
@@ -145,12 +147,24 @@ def _ranked(folder: Path, rank: int, name: str) -> Path:
     return folder / fitting_name(folder, name, prefix=f"{rank:04d}_", suffix=".png")
 
 
-def _remove_earlier_pictures(folder: Path) -> None:
-    """Those that an earlier evaluation made, and nothing else that lies there."""
-    earlier = folder.parent / _REPORT
-    if earlier.is_file():
-        for rank, row in enumerate(json.loads(earlier.read_text(encoding="utf-8"))["images"]):
-            _ranked(folder, rank, row["name"]).unlink(missing_ok=True)
+def earlier_pictures(out: Path) -> list[Path]:
+    """Those that an earlier evaluation wrote into `out`, and nothing else that lies there.
+
+    Raises:
+        ValueError: that evaluation's report, which tells them, is damaged.
+    """
+    report = out / _REPORT
+    if not report.is_file():
+        return []
+    try:
+        rows = json.loads(report.read_bytes())["images"]
+        return [_ranked(out / _PICTURES, rank, row["name"]) for rank, row in enumerate(rows)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{printable(report)} is damaged ({type(error).__name__}: {error}); it tells which "
+            f"pictures an earlier evaluation wrote: remove it, and what is outdated in "
+            f"{printable(out / _PICTURES)}"
+        ) from None
 
 
 def _shown(measures: dict[str, float]) -> dict[str, float | None]:

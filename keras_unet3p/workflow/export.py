@@ -34,7 +34,11 @@ def export(
     model, config = load_run(run)
     stored = config["data"]
     best = History(Path(run) / "history.csv", "val_dice").best()
-    masks = {"mask_kind": stored["mask_kind"], "separation": config["training"]["separation"]}
+    masks = {
+        "mask_kind": stored["mask_kind"],
+        "class_values": stored.get("class_values"),
+        "separation": config["training"]["separation"],
+    }
     # A network whose encoder normalises does not know them itself.
     values = {"stored_values": stored["normalization"].get("stored_values", [])}
     return export_savedmodel(

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import data, layers, models, tiling  # noqa: F401  (`models` lets Keras load its files)
+from keras_unet3p import data, layers, models, tiling
 from keras_unet3p.files import printable, reason
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
@@ -38,6 +38,8 @@ class Predictor:
             like. Where that is not known, integers of 8 and 16 bits are divided by their type's
             maximum and floats must lie within [0, 1].
         mask_kind: of the masks in training, where known.
+        class_values: the values in those masks that stand for the classes 0 to K-1; None where they
+            are the class ids themselves, or unknown.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
     """
@@ -47,6 +49,7 @@ class Predictor:
     num_classes: int | None = None
     normalization: data.Normalization = _UNIT_VALUES
     mask_kind: str | None = None
+    class_values: tuple[int, ...] | None = None
     separation: int = 1
 
 
@@ -54,14 +57,16 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     """The best model of a run folder, and the run's configuration.
 
     Raises:
-        ValueError: no run folder, one whose training has not finished its first epoch, or a damaged
-            file.
+        ValueError: no run folder, one whose training has not finished its first epoch, a damaged
+            file, or a best model whose weights are not finite.
     """
     run = Path(run)
     config = read_run_config(run)
     best = run / "best.keras"
     if not best.is_file():
-        raise ValueError(f"{run} holds no best.keras yet: its training has not finished an epoch")
+        raise ValueError(
+            f"{printable(run)} holds no best.keras yet: its training has not finished an epoch"
+        )
     return load_network(best), config
 
 
@@ -69,10 +74,10 @@ def load_network(path: Path) -> Any:
     """The model of a `.keras` file, not compiled.
 
     Raises:
-        ValueError: the file is damaged, or no such file.
+        ValueError: the file is damaged, no such file, or weights in it are not finite.
     """
     try:
-        return keras.models.load_model(path, compile=False)
+        network: Any = keras.models.load_model(path, compile=False)
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # of many kinds: each part of the archive has its own reader
@@ -82,6 +87,13 @@ def load_network(path: Path) -> Any:
             f"{printable(path)} cannot be loaded as a Keras model ({reason(error)}): damaged, "
             f"copied in part, or another program's; {instead}restore it from a copy"
         ) from error
+    weights = models.non_finite_weights(network)
+    if weights:
+        raise ValueError(
+            f"{printable(path)}: weights are not finite ({weights}), and neither would be what it "
+            "predicts: its training has diverged; train it again with a lower learning rate"
+        )
+    return network
 
 
 def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
@@ -128,6 +140,7 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
         predictor,
         normalization=data.Normalization.from_dict(config["data"]["normalization"]),
         mask_kind=config["data"]["mask_kind"],
+        class_values=_as_values(config["data"].get("class_values")),
         separation=config["training"]["separation"],
     )
 
@@ -138,6 +151,10 @@ def _own_normalization(network) -> data.Normalization:
         if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
             return data.Normalization.from_dict(layer.get_config())
     return _UNIT_VALUES
+
+
+def _as_values(stored: list[int] | None) -> tuple[int, ...] | None:
+    return tuple(stored) if stored else None
 
 
 def _saved_model(version: Path) -> Predictor:
@@ -168,6 +185,7 @@ def _saved_model(version: Path) -> Predictor:
         predictor,
         normalization=rule,
         mask_kind=trained.get("mask_kind"),
+        class_values=_as_values(trained.get("class_values")),
         separation=trained.get("separation", predictor.separation),
     )
 

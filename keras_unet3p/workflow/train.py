@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import os
 import sys
@@ -17,9 +17,9 @@ from rich.console import Console
 
 from keras_unet3p import data, losses, metrics, models, training
 from keras_unet3p._version import __version__
-from keras_unet3p.files import write_json
-from keras_unet3p.workflow.config import TrainingConfig
-from keras_unet3p.workflow.evaluate import evaluate_folder
+from keras_unet3p.files import naming_full_disk, printable, remove_unfinished, write_json
+from keras_unet3p.workflow.config import TrainingConfig, read_run_config
+from keras_unet3p.workflow.evaluate import earlier_pictures, evaluate_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 _LOSSES = {
@@ -31,6 +31,8 @@ _LOSSES = {
     "ms_ssim": losses.MSSSIM,
 }
 _SMALLEST_EPOCH = 16
+_VALIDATION = "validation"
+_MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 _OVERLAYS = 3
 
 
@@ -42,7 +44,7 @@ def train(
     validation_images: str | os.PathLike[str] | None = None,
     validation_masks: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
-    classes: Sequence[str] | None = None,
+    classes: int | Sequence[str] | Sequence[int] | None = None,
     max_pixels: int = data.MAX_PIXELS,
     max_pages: int = data.MAX_PAGES,
     console: Console | None = None,
@@ -57,13 +59,15 @@ def train(
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
-            `history.csv`, `best.keras`, `last-epoch-NNNN.keras`, `tensorboard/` and `validation/`
-            (metrics and pictures of the best network on the held-out images).
+            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
+            `validation/` (metrics and pictures of the best network on the held-out images).
         validation_images: folder of held-out images; None holds out the share `validation` of
             `images`.
         validation_masks: their masks.
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`, which looks at the masks.
-        classes: names of the classes, background first.
+        classes: names of the classes, background first; or their number; or the mask values that
+            stand for them, rising, such as `[0, 128, 255]` or ids with a gap. The network's own ids
+            are 0 to K-1 in any case. By default found in the masks. At most 256.
         max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
         max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
@@ -73,66 +77,114 @@ def train(
         The path of the best model, `OUT/best.keras`.
 
     Raises:
-        ValueError: an option or a file is not acceptable, or `out` holds a run of another
-            configuration.
+        ValueError: an option or a file is not acceptable; `out` holds a run of another
+            configuration, or another process trains in it; or the training has diverged.
+        OSError: the disk is full; the message names the file and the space that is left.
     """
     config = TrainingConfig(**options)
-    console = console or Console(stderr=True)
-    out = Path(out)
-
     if (validation_images is None) != (validation_masks is None):
         raise ValueError("validation_images and validation_masks go together; one is missing")
-    folder = data.open_folder(
-        images,
-        masks,
-        mask_kind=mask_kind,
-        classes=classes,
-        max_pixels=max_pixels,
-        max_pages=max_pages,
-    )
-    if validation_images is None or validation_masks is None:
-        training_folder, validation_folder = folder.split(
-            config.validation, config.seed, contiguous=config.contiguous_validation
-        )
-    else:
-        training_folder = folder
-        validation_folder = data.open_folder(
-            validation_images,
-            validation_masks,
-            mask_kind=folder.mask_kind,
-            classes=classes or (folder.num_classes if folder.mask_kind == "classes" else None),
-            normalization=folder.normalization(),
+    out = Path(out)
+    console = console or Console(stderr=True)
+    with naming_full_disk(out), training.run_lock(out):
+        _sweep(out)
+        earlier_pictures(out / _VALIDATION)  # not damaged? Better asked now than after the training
+        folder = data.open_folder(
+            images,
+            masks,
+            mask_kind=mask_kind,
+            classes=classes,
             max_pixels=max_pixels,
             max_pages=max_pages,
-            accept_values=True,  # whoever chose these images hears of it
         )
+        if folder.num_classes > _MOST_CLASSES:
+            raise ValueError(
+                f"masks: {folder.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
+                "are written with 8 bits (where every value is an object of its own, mask_kind is "
+                "'instances')"
+            )
+        if validation_images is None or validation_masks is None:
+            training_folder, validation_folder = _split(folder, config)
+        else:
+            training_folder = folder
+            validation_folder = data.open_folder(
+                validation_images,
+                validation_masks,
+                mask_kind=folder.mask_kind,
+                classes=classes or (folder.num_classes if folder.mask_kind == "classes" else None),
+                normalization=folder.normalization(),
+                max_pixels=max_pixels,
+                max_pages=max_pages,
+                accept_values=True,  # whoever chose these images hears of it
+            )
+        used = {
+            "training": config.to_dict(),
+            "data": {
+                "images": str(Path(images).resolve()),
+                "masks": str(Path(masks).resolve()),
+                "mask_kind": folder.mask_kind,
+                "num_channels": folder.num_channels,
+                "num_classes": folder.num_classes,
+                **_names_or_values(classes),
+                "stored_types": folder.stored_types,
+                "normalization": training_folder.normalization().to_dict(),
+                "training_images": training_folder.names,
+                "validation_images": validation_folder.names,
+            },
+        }
+        _keep_configuration(out, used)
+        values = used["data"]["class_values"]
+        if values:
+            console.print(
+                f"mask values {', '.join(map(str, values))}: class ids 0 to {len(values) - 1} in "
+                "what the network predicts",
+                highlight=False,
+            )
+        return _train(config, training_folder, validation_folder, out, console)
+
+
+def _split(
+    folder: data.ImageFolder, config: TrainingConfig
+) -> tuple[data.ImageFolder, data.ImageFolder]:
+    if len(folder) < 2:
+        raise ValueError(
+            "images: a single image leaves none to be held out for validation; give others as "
+            "validation_images and validation_masks (--validation-images and --validation-masks), "
+            "or, for a trial, the same one"
+        )
+    return folder.split(config.validation, config.seed, contiguous=config.contiguous_validation)
+
+
+def _names_or_values(
+    classes: int | Sequence[str] | Sequence[int] | None,
+) -> dict[str, list[str] | list[int] | None]:
+    """What the configuration keeps of `classes`; their number is kept in any case."""
+    if classes is None or isinstance(classes, int | np.integer):
+        return {"classes": None, "class_values": None}
+    if all(isinstance(item, str) for item in classes):
+        return {"classes": [str(item) for item in classes], "class_values": None}
+    return {"classes": None, "class_values": [int(item) for item in classes]}
+
+
+def _train(
+    config: TrainingConfig,
+    training_folder: data.ImageFolder,
+    validation_folder: data.ImageFolder,
+    out: Path,
+    console: Console,
+) -> Path:
+    mask_kind, num_channels = training_folder.mask_kind, training_folder.num_channels
     normalization = training_folder.normalization()
-    used = {
-        "training": config.to_dict(),
-        "data": {
-            "images": str(Path(images).resolve()),
-            "masks": str(Path(masks).resolve()),
-            "mask_kind": folder.mask_kind,
-            "num_channels": folder.num_channels,
-            "num_classes": folder.num_classes,
-            "classes": list(classes) if classes else None,
-            "stored_types": folder.stored_types,
-            "normalization": normalization.to_dict(),
-            "training_images": training_folder.names,
-            "validation_images": validation_folder.names,
-        },
-    }
-    _keep_configuration(out, used)
     console.print(
         f"{len(training_folder)} training and {len(validation_folder)} validation images, "
-        f"{folder.num_channels} channel(s), masks of {folder.mask_kind}",
+        f"{num_channels} channel(s), masks of {mask_kind}",
         highlight=False,
     )
 
     steps = config.steps_per_epoch or _steps_per_epoch(training_folder, config)
     keras.utils.set_random_seed(config.seed)
     border_weights = None
-    if _wants_border_weights(config, folder.mask_kind):
+    if _wants_border_weights(config, mask_kind):
         border_weights = {"class_balance": data.class_balance(training_folder)}
 
     def training_data(steps_done: int):
@@ -154,36 +206,42 @@ def train(
         keras.mixed_precision.set_global_policy(config.mixed_precision or "float32")
         try:
             return build_model(
-                config, folder.num_channels, folder.num_classes, normalization, steps
+                config, num_channels, training_folder.num_classes, normalization, steps
             )
         finally:
             keras.mixed_precision.set_global_policy(before)
 
-    best = training.fit(
-        model,
-        training_data,
-        lambda model: data.validation_pipeline(
-            validation_folder,
-            patch_size=config.patch_size,
-            batch_size=config.batch_size,
-            scored_size=config.patch_size - 2 * model.margin,
-            separation=config.separation,
-            border_weights=border_weights,
-            unit_mean=True,
-        ),
-        out,
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        strategy=training.choose_strategy(config.strategy),
-        patience=config.patience,
-        callbacks=[
-            training.EpochProgress(console, epochs=config.epochs, steps_per_epoch=steps),
-            training.OverlayLog(
-                out / "tensorboard", _overlay_samples(validation_folder, config.patch_size)
+    progress = training.EpochProgress(console, epochs=config.epochs, steps_per_epoch=steps)
+    try:
+        best = training.fit(
+            model,
+            training_data,
+            lambda model: data.validation_pipeline(
+                validation_folder,
+                patch_size=config.patch_size,
+                batch_size=config.batch_size,
+                scored_size=config.patch_size - 2 * model.margin,
+                separation=config.separation,
+                border_weights=border_weights,
+                unit_mean=True,
             ),
-        ],
-    )
-    evaluate_folder(load_predictor(out), validation_folder, out / "validation")
+            out,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            strategy=training.choose_strategy(config.strategy),
+            patience=config.patience,
+            callbacks=[
+                progress,
+                training.OverlayLog(
+                    out / "tensorboard", _overlay_samples(validation_folder, config.patch_size)
+                ),
+            ],
+            report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
+            lock=False,
+        )
+    finally:
+        progress.stop()
+    evaluate_folder(load_predictor(out), validation_folder, out / _VALIDATION)
     return best
 
 
@@ -248,7 +306,7 @@ def build_model(
 def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
     """Write `config.json`, or see that the run found in `out` has the same one."""
     path = out / "config.json"
-    if not path.exists() or training.Checkpoints(out).last() is None:
+    if not path.exists() or not training.Checkpoints(out).saved():
         versions = {
             "keras_unet3p": __version__,
             "keras": keras.__version__,
@@ -257,14 +315,14 @@ def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
         }
         write_json(path, {**used, "versions": versions})
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_run_config(out)
     for section, values in used.items():
         for name, value in values.items():
-            before = found.get(section, {}).get(name)
+            before = found[section].get(name)
             if not _agree(before, value):
                 raise ValueError(
-                    f"{out} holds a run with {name} = {before!r}, asked for {value!r}; continue it "
-                    "with its own options, or choose another run folder"
+                    f"{printable(out)} holds a run with {name} = {before!r}, asked for {value!r}; "
+                    "continue it with its own options, or choose another run folder"
                 )
 
 
@@ -273,6 +331,13 @@ def _agree(before: Any, now: Any) -> bool:
     if isinstance(before, dict) and isinstance(now, dict):
         return all(_agree(value, now.get(name)) for name, value in before.items())
     return before == now
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed training left half written; other things in `out` are not its own."""
+    evaluation = out / _VALIDATION
+    for folder in (out, evaluation, *(path for path in evaluation.rglob("*") if path.is_dir())):
+        remove_unfinished(folder)
 
 
 def _steps_per_epoch(folder: data.ImageFolder, config: TrainingConfig) -> int:

@@ -1,5 +1,11 @@
 """The resumable fit."""
 
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -66,12 +72,19 @@ def _last_weights(folder, epoch):
     return np.concatenate([np.ravel(value) for value in model.get_weights()])
 
 
-@pytest.mark.parametrize("kill_at", [(0, 1), (2, 0), (3, 2)])
-def test_a_killed_run_continues_to_the_same_weights(tmp_path, kill_at):
+@pytest.mark.parametrize(
+    ("kill_at", "cut_off"), [((0, 1), None), ((2, 0), None), ((3, 2), "last-epoch-0003.keras")]
+)
+def test_a_killed_run_continues_to_the_same_weights(tmp_path, kill_at, cut_off):
     _fit(tmp_path / "whole")
     with pytest.raises(Killed):
         _fit(tmp_path / "killed", callbacks=[KillAt(*kill_at)])
-    _fit(tmp_path / "killed")
+    said = []
+    if cut_off:
+        damaged = tmp_path / "killed" / cut_off
+        damaged.write_bytes(damaged.read_bytes()[:-100])
+    _fit(tmp_path / "killed", report=said.append)
+    assert [cut_off in line for line in said] == [True] * (cut_off is not None)
     np.testing.assert_allclose(
         _last_weights(tmp_path / "killed", 4), _last_weights(tmp_path / "whole", 4), rtol=1e-6
     )
@@ -94,10 +107,11 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert _fit(tmp_path, epochs=2, build=build) == best
 
 
-def test_only_the_last_and_the_best_model_are_kept(tmp_path):
+def test_only_the_last_two_and_the_best_model_are_kept(tmp_path):
     _fit(tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.keras")) == [
         "best.keras",
+        "last-epoch-0003.keras",
         "last-epoch-0004.keras",
     ]
 
@@ -124,13 +138,67 @@ def test_files_that_a_kill_left_out_of_step_are_brought_into_step(tmp_path, lost
     else:  # killed after the last model and before the best one
         history.rows[-1]["val_mae"] = 1e9
         history._write()
-        (tmp_path / "best.keras").write_bytes(b"an older one")
+        shutil.copy(tmp_path / "last-epoch-0001.keras", tmp_path / "best.keras")
     checkpoints = training.Checkpoints(tmp_path, monitor="val_mae")
     epoch, last = checkpoints.resume()
     assert epoch == 2
     assert [row["epoch"] for row in checkpoints.history.rows] == [1, 2]
     if lost == "best":
         assert checkpoints.best_path.read_bytes() == last.read_bytes()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from keras_unet3p import files
+with files.locked(Path(sys.argv[1]) / ".lock", "the folder"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_and_left_as_it_is(tmp_path):
+    _fit(tmp_path, epochs=1)
+    (tmp_path / ".unfinished-x").mkdir()  # the other one is writing
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        expected = rf"run folder \S+ is in use by process {holder.pid} on \S+"
+        with pytest.raises(ValueError, match=expected):
+            _fit(tmp_path)
+        found = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        del found[tmp_path / ".lock"]
+        assert found == before
+        holder.kill()
+    _fit(tmp_path, epochs=2)  # the lock is gone with its holder
+    assert not (tmp_path / ".unfinished-x").exists()
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_full_disk_is_named_and_the_same_call_continues_where_there_is_space(small_disk):
+    disk, resize = small_disk
+    for kib, name in ((8, "tensorboard"), (32, r"last-epoch-0001\.keras")):
+        resize(kib)
+        expected = rf"^\[Errno 28\] no space left to write \S+{name}: [0-9.]+ MiB are free there$"
+        with pytest.raises(OSError, match=expected):
+            _fit(disk / "run", epochs=1)
+        assert not list(disk.rglob("*.keras"))
+    resize(1000)
+    assert _fit(disk / "run", epochs=1).exists()
+    assert [row["epoch"] for row in History(disk / "run" / "history.csv", "").rows] == [1]
+
+
+def test_what_a_run_continues_from_is_on_the_disk_before_it_replaces_anything(
+    tmp_path, monkeypatch
+):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"no space left to write \S+history\.csv: "):
+        _fit(tmp_path, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
 
 
 def test_patience_stops_a_run_and_the_same_call_leaves_it_stopped(tmp_path):

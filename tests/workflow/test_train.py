@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from keras_unet3p import data, pictures, training, workflow
 from keras_unet3p.workflow.config import ARCHITECTURES
+from keras_unet3p.workflow.load_predictor import load_predictor
 from keras_unet3p.workflow.train import build_model
 
 
@@ -157,7 +159,7 @@ def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
             assert report["overall"]["dice"] > 0.6
 
 
-def test_a_run_killed_by_the_system_continues(cells, tmp_path):
+def test_a_run_killed_by_the_system_continues(cells, tmp_path, quiet):
     command = [sys.executable, "-m", "keras_unet3p", "train"]
     command += ["--images", cells / "images", "--masks", cells / "masks", "--out", tmp_path / "run"]
     command += ["--filters", "2", "--depth", "2", "--patch-size", "32", "--batch-size", "2"]
@@ -169,8 +171,18 @@ def test_a_run_killed_by_the_system_continues(cells, tmp_path):
         assert process.poll() is None, process.communicate()[1].decode()[-2000:]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    os.kill(process.pid, signal.SIGSTOP)
+    # Suspended, it would go on with what it knows: nobody else may change the folder meanwhile.
+    expected = rf"run folder \S+run is in use by process {process.pid} on "
+    with pytest.raises(ValueError, match=expected):
+        workflow.train(cells / "images", cells / "masks", out=tmp_path / "run", console=quiet)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    leftovers = [
+        tmp_path / "run" / folder / ".unfinished-x" for folder in ("", "validation", "own")
+    ]
+    for leftover in leftovers:
+        leftover.mkdir(parents=True)
     done = len(training.History(tmp_path / "run" / "history.csv", "val_dice").rows)
     first = training.History(tmp_path / "run" / "history.csv", "val_dice").rows[0]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -179,6 +191,136 @@ def test_a_run_killed_by_the_system_continues(cells, tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[0] == first, "the first epoch was trained again"
     assert done < 3 or "epoch" not in finished.stdout
+    # What is not the training's own stays.
+    assert [leftover.exists() for leftover in leftovers] == [False, False, True]
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_training_that_diverges_ends_with_an_error_and_no_model(cells, tmp_path, quiet):
+    with pytest.raises(
+        ValueError, match=r"^the loss is (nan|inf) at step \d+, epoch 1; "
+    ) as raised:
+        workflow.train(
+            cells / "images",
+            cells / "masks",
+            out=tmp_path,
+            console=quiet,
+            architecture="unet",
+            filters=2,
+            depth=1,
+            patch_size=32,
+            batch_size=2,
+            learning_rate=1e30,
+        )
+    for tried in ("lower learning rate", "another run folder", "look at the batch"):
+        assert tried in str(raised.value)
+    (batch,) = tmp_path.glob("not-finite-step-*.npz")
+    with np.load(batch) as parts:
+        assert {name: part.shape for name, part in parts.items()} == {
+            "image": (2, 32, 32, 1),
+            "mask": (2, 32, 32),
+            "weight_map": (2, 32, 32),
+        }
+    assert not list(tmp_path.glob("*.keras"))
+
+
+def test_more_classes_than_masks_can_hold_are_refused_before_the_training(tmp_path, quiet):
+    mask = np.arange(257, dtype=np.uint16).repeat(4).reshape(1, -1).repeat(4, axis=0)
+    for number in range(2):
+        pictures.write_picture(tmp_path / "images" / f"{number}.png", mask.astype(np.uint8))
+        pictures.write_picture(tmp_path / "masks" / f"{number}.png", mask)
+    with pytest.raises(ValueError, match="masks: 257 classes; expected at most 256"):
+        workflow.train(
+            tmp_path / "images",
+            tmp_path / "masks",
+            out=tmp_path / "run",
+            mask_kind="classes",
+            console=quiet,
+        )
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_single_image_and_class_ids_with_a_gap_train_by_what_the_messages_name(
+    tmp_path, quiet, small
+):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:20, 5:35], mask[22:36, 5:35] = 1, 3
+    pictures.write_picture(tmp_path / "images" / "a.png", mask * np.uint8(80))
+    pictures.write_picture(tmp_path / "masks" / "a.png", mask)
+    images, masks, run = (tmp_path / name for name in ("images", "masks", "run"))
+    options = {**small, "architecture": "unet", "depth": 1, "epochs": 1, "steps_per_epoch": 1}
+    with pytest.raises(ValueError, match=r"single image.*--validation-images"):
+        workflow.train(images, masks, out=run, classes=[0, 1, 3], console=quiet, **options)
+    options.update(validation_images=images, validation_masks=masks)
+    workflow.train(images, masks, out=run, classes=[0, 1, 3], console=quiet, **options)
+    found = load_predictor(run)
+    assert (found.num_classes, found.class_values) == (3, (0, 1, 3))
+    report = workflow.evaluate(run, images, masks, tile_size=32)
+    assert {"dice_1", "dice_2"} <= set(report["overall"])
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    """The run in a folder that a test may damage."""
+    return shutil.copytree(run, tmp_path / "copied")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"config\.json is damaged \(Expecting value.*; restore it"),
+        (b"\xff\xfe", r"config\.json is damaged \(.*; restore it"),
+        (b"[]", r"config\.json is damaged \(it lacks 'training' with 'separation'"),
+        (b'{"training": {"separation": 1}, "data": {}}', r"it lacks 'data' with 'mask_kind', "),
+    ],
+)
+def test_a_damaged_configuration_is_named_with_the_way_out(
+    copied, cells, quiet, small, content, message
+):
+    (copied / "config.json").write_bytes(content)
+    for use in (
+        lambda: load_predictor(copied),
+        lambda: workflow.train(
+            cells / "images", cells / "masks", out=copied, console=quiet, **small
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_the_way_out_of_a_damaged_configuration_is_one(copied, run, cells, quiet, small):
+    (copied / "config.json").unlink()
+    workflow.train(cells / "images", cells / "masks", out=copied, console=quiet, **small)
+    assert (copied / "config.json").read_bytes() == (run / "config.json").read_bytes()
+
+
+def test_damaged_results_are_found_before_the_training(copied, cells, quiet, small):
+    for name, expected in (
+        ("validation/metrics.json", r"metrics\.json is damaged"),
+        ("history.csv", r"history\.csv is damaged in line 3 \(cut off\)"),
+    ):
+        (copied / name).write_bytes((copied / name).read_bytes()[:-1])
+        (copied / name).write_bytes((copied / name).read_bytes()[:-9])
+        with pytest.raises(ValueError, match=expected):
+            workflow.train(cells / "images", cells / "masks", out=copied, console=quiet, **small)
+        (copied / name).unlink()
+
+
+def test_a_network_of_nan_is_not_used(copied, cells, tmp_path):
+    model = keras.models.load_model(copied / "best.keras")
+    weights = model.get_weights()
+    weights[-1] = np.full_like(weights[-1], np.nan)
+    model.set_weights(weights)
+    model.save(copied / "best.keras")
+    for use in (
+        lambda: workflow.predict(copied, cells / "images", out=tmp_path / "a"),
+        lambda: workflow.predict(copied / "best.keras", cells / "images", out=tmp_path / "a"),
+        lambda: workflow.evaluate(copied, cells / "images", cells / "masks"),
+        lambda: workflow.export(copied, tmp_path / "a"),
+    ):
+        with pytest.raises(ValueError, match=r"best\.keras: weights are not finite \(.*, 1 of 1 "):
+            use()
+    assert not [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
 
 
 def test_a_run_of_an_earlier_version_agrees_with_what_it_did_not_write():
