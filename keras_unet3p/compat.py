@@ -120,3 +120,23 @@ def random_states(layer) -> list:
         for inner in layer._flatten_layers()
     ]
     return [generator.state for generator in generators if generator is not None]
+
+
+def layers_around(tensor) -> tuple[set[str], set[str]]:
+    """Names of the layers that make a Keras tensor, and of those that read one on the way to it."""
+    before, beside, seen = set(), set(), set()
+    layer, number, _ = tensor._keras_history
+    waiting = [layer._inbound_nodes[number]]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            layer = _layer_of(node)
+            before.add(layer.name)
+            beside.update(_layer_of(reader).name for reader in layer._outbound_nodes)
+            waiting.extend(node.parent_nodes)
+    return before, beside - before
+
+
+def _layer_of(node):
+    return node.operation if KERAS_3 else node.layer

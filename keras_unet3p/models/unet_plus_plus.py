@@ -7,7 +7,12 @@ from os import PathLike
 from typing import Any
 
 from keras_unet3p.layers import InputSize, SegmentationAverage
-from keras_unet3p.models.arguments import check_choice, level_filters, resolve_activation
+from keras_unet3p.models.arguments import (
+    check_choice,
+    check_prefix,
+    level_filters,
+    resolve_activation,
+)
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import build_model
 from keras_unet3p.models.encoders import encoder_tensors
@@ -104,6 +109,7 @@ def unet_plus_plus_tensors(
     Raises:
         ValueError: as `unet_plus_plus`.
     """
+    check_prefix(image, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("mode", mode, ("fast", "accurate"))
