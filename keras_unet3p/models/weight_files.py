@@ -94,7 +94,7 @@ def arranged_for(model: Any, file: Any, *, complete: bool = True) -> Iterator[An
         ValueError: it does not.
     """
     with contextlib.ExitStack() as stack:
-        weights = stack.enter_context(_opened(file))
+        weights: Any = stack.enter_context(_opened(file))
         if weights is None or KEY not in weights.get("vars", ()):
             yield file
             return
