@@ -7,9 +7,9 @@ client, the tile geometry) do not import TensorFlow.
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import TYPE_CHECKING
 
+from keras_unet3p._after_keras import after_keras
 from keras_unet3p._version import __version__
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         losses,
         metrics,
         models,
+        pictures,
         tiling,
         training,
         workflow,
@@ -35,6 +36,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "pictures",
     "tiling",
     "training",
     "workflow",
@@ -51,8 +53,6 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-# A program that has imported Keras before may load a saved model next, and Keras finds our layers
-# only once they are registered: `import keras, keras_unet3p; keras.models.load_model(...)`.
-if "keras" in sys.modules:
-    for _room in ("layers", "losses", "metrics", "models"):
-        importlib.import_module(f"{__name__}.{_room}")
+# Keras finds our classes in saved models only once they are registered:
+# `import keras, keras_unet3p; keras.models.load_model(...)`, in either order of the imports.
+after_keras(__name__, ("layers", "losses", "metrics", "models"))

@@ -5,8 +5,17 @@ Everything else in the package is written once: `import keras` and TensorFlow op
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import tensorflow as tf
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_unet3p needs Keras on TensorFlow, and Keras runs on "
+        f"{keras.backend.backend()!r} here: set the environment variable KERAS_BACKEND=tensorflow "
+        'before Keras is imported, or "backend": "tensorflow" in ~/.keras/keras.json'
+    )
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
@@ -97,3 +106,54 @@ def compute_loss(model, base, x, y, y_pred, sample_weight, training, extra):
     return model.compiled_loss(
         y, y_pred, sample_weight, regularization_losses=[*model.losses, *extra]
     )
+
+
+STATEFUL_RANDOM_LAYER = {} if KERAS_3 else {"rng_type": "stateful"}
+"""Arguments of a layer that draws random numbers: their state shall be in a variable."""
+
+
+@contextlib.contextmanager
+def stateful_random_layers():
+    """Layers made inside keep the state of their random numbers in variables."""
+    if KERAS_3:
+        yield
+        return
+    experimental = keras.backend.experimental
+    enabled = experimental.is_tf_random_generator_enabled()
+    experimental.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not enabled:
+            experimental.disable_tf_random_generator()
+
+
+def random_states(layer) -> list:
+    """The variables that hold the state of a layer's random numbers, inner layers included."""
+    if KERAS_3:
+        return [v for v in layer.variables if v.name == "seed_generator_state"]
+    generators = [
+        getattr(getattr(inner, "_random_generator", None), "_generator", None)
+        for inner in layer._flatten_layers()
+    ]
+    return [generator.state for generator in generators if generator is not None]
+
+
+def layers_around(tensor) -> tuple[set[str], set[str]]:
+    """Names of the layers that make a Keras tensor, and of those that read one on the way to it."""
+    before, beside, seen = set(), set(), set()
+    layer, number, _ = tensor._keras_history
+    waiting = [layer._inbound_nodes[number]]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            layer = _layer_of(node)
+            before.add(layer.name)
+            beside.update(_layer_of(reader).name for reader in layer._outbound_nodes)
+            waiting.extend(node.parent_nodes)
+    return before, beside - before
+
+
+def _layer_of(node):
+    return node.operation if KERAS_3 else node.layer

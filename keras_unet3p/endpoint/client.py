@@ -105,7 +105,9 @@ class Client:
                 or more than 4); by default the one that fits.
 
         Returns:
-            Class ids, uint8 (H, W); 0 and 1 for a model with one class.
+            Class ids, uint8 (H, W); 0 and 1 for a model with one class. Of a model whose classes
+            may overlap, "classes" gives a map a class, (H, W, K), and "serving_default" the set of
+            a pixel's classes, the sum of 2**k, uint8 or uint16 (H, W).
 
         Raises:
             ValueError: when `image` is of no accepted kind.
@@ -196,8 +198,8 @@ class Client:
             halo: pixels of context around a tile that are not kept; by default an eighth of the
                 tile, and for an unpadded network what it takes off.
             stride: a multiple of the network's largest pooling step.
-            kind: "classes" gives (H, W), uint8 up to 256 classes and uint16 beyond; "probabilities"
-                float32 (H, W, K).
+            kind: "classes" gives (H, W), uint8 up to 256 classes and uint16 beyond, or uint8
+                (H, W, K) where classes may overlap; "probabilities" float32 (H, W, K).
             threshold: with one class, a pixel is of class 1 from this probability on. The exported
                 model's own is in its model card, not in what an endpoint tells.
             concurrency: requests that are under way at the same time.
@@ -232,6 +234,7 @@ class Client:
                 geometry=geometry,
                 kind=kind,
                 threshold=threshold,
+                multi_label=_gives_a_map_a_class(metadata["signatures"]),
                 concurrency=concurrency,
                 tiles_per_request=tiles_per_request,
                 journal=journal,
@@ -349,6 +352,12 @@ def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileG
     margin = margins.pop()
     wanted = (margin or min(tile) // 8) if halo is None else halo
     return TileGeometry.fit(tile, wanted, margin=margin, stride=stride)
+
+
+def _gives_a_map_a_class(signatures: dict[str, Any]) -> bool:
+    """Whether the model's classes may overlap: "classes" gives (B, H, W, K), not (B, H, W)."""
+    outputs = signatures.get("classes", {}).get("outputs", {})
+    return len(outputs.get("class_ids", {}).get("shape", ())) == 4
 
 
 def _decode_mask(png: bytes) -> np.ndarray:

@@ -22,6 +22,7 @@ def predict_large(
     geometry: TileGeometry,
     kind: str,
     threshold: float,
+    multi_label: bool,
     concurrency: int,
     tiles_per_request: int,
     journal: str | os.PathLike | None,
@@ -36,6 +37,7 @@ def predict_large(
             raise ValueError(f"{name} must be at least 1, found {value}.")
     with ThreadPoolExecutor(concurrency, thread_name_prefix="predict-large") as threads:
         tiles = _ConcurrentTiles(predict_tiles, model, threads, tiles_per_request)
+        tiles.multi_label = multi_label
         predictor = StreamingPredictor(
             tiles,
             geometry=geometry,
@@ -59,6 +61,7 @@ class _ConcurrentTiles:
         self._threads = threads
         self._tiles_per_request = tiles_per_request
         self.url = model
+        self.multi_label = False
 
     def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
         size = self._tiles_per_request

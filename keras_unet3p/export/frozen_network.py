@@ -63,7 +63,9 @@ def frozen_network(
         )
     activation = resolve_activation(model, activation)
     gate = _presence_gate(model) if skip_empty else None
-    if gate is not None and gate.activation != (activation or model.classifier_activation):
+    if gate is not None and gate.activation != (
+        activation or getattr(model, "classifier_activation", None)
+    ):
         gate = None  # what the gate makes of an empty tile is known as a probability only
     network = network_function(model, activation)
     if gate is not None:

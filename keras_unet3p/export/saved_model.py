@@ -25,9 +25,12 @@ from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
     input_channels,
+    is_multi_label,
     model_geometry,
 )
 
+_LARGEST_SET = 16
+"""Classes that a pixel of a PNG can hold as a set, a bit each."""
 _PREDICT = "tensorflow/serving/predict"
 
 
@@ -67,6 +70,11 @@ def export_savedmodel(
     Class ids are 0 to K-1, for a model of one class 0 and 1. More than 256 classes need wider ids:
     class_ids is int32 then (JSON has no uint16) and the PNG has 16 bits.
 
+    Where classes may overlap (several, with a sigmoid each), a pixel has no one id: `class_ids` is
+    a map a class, uint8 [B, H, W, K] of 0 and 1, and the PNG in `mask_bytes` is the set of a
+    pixel's classes, the sum of 2**k over them, 8 bits deep for up to 8 classes and 16 for up to 16;
+    with more of them `serving_default` refuses and names the other signatures.
+
     The graph refuses inputs of another shape than the declared one and images that are too large,
     before it computes anything, with INVALID_ARGUMENT: a server passes them on.
 
@@ -83,7 +91,8 @@ def export_savedmodel(
         activation: "sigmoid" or "softmax" for a model that gives logits, None for one that gives
             probabilities; "auto" knows the project's own models and takes others to give
             probabilities.
-        threshold: with one class, a pixel is of class 1 from this probability on.
+        threshold: with one class, a pixel is of class 1 from this probability on; where classes
+            may overlap, of each class.
         value_scale: "unit": integers are divided by the largest value of their type before they
             reach the model. "raw": the model was trained on values as they are in the files and
             `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
@@ -131,6 +140,7 @@ def export_savedmodel(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
     num_classes = frozen.num_classes
+    multi_label = is_multi_label(model, num_classes, activation)
 
     limits = PixelLimits(max_pixels, max_batch_pixels or max_pixels)
     tiler = InGraphTiler(
@@ -139,6 +149,7 @@ def export_savedmodel(
         num_classes,
         tiles_per_step=tiles_per_step,
         threshold=threshold,
+        multi_label=multi_label,
         symmetries=symmetries,
     )
     decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
@@ -151,7 +162,7 @@ def export_savedmodel(
             _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels), limits)
             extra = working / "assets.extra"
             extra.mkdir()
-            _write_warmup(extra, base.name, geometry, channels, pixels, limits)
+            _write_warmup(extra, base.name, tiler, channels, pixels, limits)
             card = model_card(
                 model,
                 geometry,
@@ -160,7 +171,8 @@ def export_savedmodel(
                 [working / "saved_model.pb"],
                 classes=classes,
                 training_figures=training_figures,
-                threshold=threshold if num_classes == 1 else None,
+                threshold=threshold if num_classes == 1 or multi_label else None,
+                multi_label=multi_label,
                 normalization={"value_scale": value_scale, "pixels": pixels, **_constants(model)},
                 max_pixels=limits.image,
                 max_batch_pixels=limits.batch,
@@ -213,6 +225,8 @@ def _write_graph(
 
     def segment(encoded: tf.Tensor) -> tf.Tensor:
         ids = tiler.class_ids(decoder(encoded)[tf.newaxis])[0]
+        if tiler.multi_label:
+            return tf.io.encode_png(_as_sets(ids))
         return tf.io.encode_png(tf.cast(ids[:, :, tf.newaxis], ids_of_png))
 
     def serve(image_bytes: tf.Tensor) -> dict:
@@ -267,10 +281,28 @@ def _write_graph(
         builder.save()
 
 
+def _as_sets(maps: tf.Tensor) -> tf.Tensor:
+    """Maps of 0 and 1, a class each, (H, W, K), as sums of 2**k (H, W, 1), uint8 or uint16."""
+    count = int(maps.shape[-1] or 0)
+    if count > _LARGEST_SET:
+        refuse = tf.debugging.Assert(
+            False,
+            [
+                f"the masks of {count} classes that may overlap do not fit a PNG; ask the "
+                "signature classes or probabilities"
+            ],
+        )
+        with tf.control_dependencies([refuse]):
+            maps = tf.identity(maps[:, :, :_LARGEST_SET])
+    bits = tf.constant([2**k for k in range(min(count, _LARGEST_SET))], tf.int32)
+    sums = tf.reduce_sum(tf.cast(maps, tf.int32) * bits, axis=-1, keepdims=True)
+    return tf.cast(sums, tf.uint8 if count <= 8 else tf.uint16)
+
+
 def _write_warmup(
     folder: Path,
     model_name: str,
-    geometry: TileGeometry,
+    tiler: InGraphTiler,
     channels: int,
     pixels: str,
     limits: PixelLimits,
@@ -281,9 +313,10 @@ def _write_warmup(
     records = [
         ("classes", {"image": image}),
         ("probabilities", {"image": image}),
-        ("tile", {"tile": np.zeros((1, *geometry.tile, channels), np.float32)}),
+        ("tile", {"tile": np.zeros((1, *tiler.geometry.tile, channels), np.float32)}),
     ]
-    if channels in (1, 2, 3, 4):
+    answers = not tiler.multi_label or tiler.num_classes <= _LARGEST_SET
+    if channels in (1, 2, 3, 4) and answers:
         png = tf.io.encode_png(grey if channels in (1, 3) else image.astype(np.uint8)[0])
         records.insert(0, ("serving_default", {"image_bytes": tf.reshape(png, (1,))}))
     path = folder / "tf_serving_warmup_requests"

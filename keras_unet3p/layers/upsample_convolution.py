@@ -169,27 +169,21 @@ class _Axis:
         output = block * self.outputs + arange(self.outputs)[None, :, None, None]
         source = block * self.block + arange(self.window)[None, None, :, None] - self.border
         shifted = output + (arange(3) - 1)  # the upsampled pixel that the tap reads
-        if not self.static:
-            shifted, source = tf.cast(shifted, tf.float32), tf.cast(source, tf.float32)
-        inside = (shifted >= 0) & (shifted < self._upsampled_size())
-        centre = (shifted + 0.5) / self.factor - 0.5
-        if self.static:
-            centre = np.clip(centre, 0, self.size - 1)
-        else:
-            centre = tf.clip_by_value(centre, 0.0, tf.cast(self.size - 1, tf.float32))
-        weight: Any = 1 - abs(centre - source)
-        weight = where(inside & (weight > 0), weight, 0.0)
+        inside = (shifted >= 0) & (shifted < self.size * self.factor)
+        # In units of half an output pixel all of these are integers. As float32 pixels, the
+        # coordinates of a long axis would lose the fractions that the weights are made of.
+        unit = 2 * self.factor
+        clip = np.clip if self.static else tf.clip_by_value
+        centre = clip(2 * shifted + 1 - self.factor, 0, unit * (self.size - 1))
+        weight: Any = unit - abs(centre - unit * source)
+        weight = where(inside & (weight > 0), weight, 0)
         if self.static:
             weight = weight.transpose(order).reshape(self.blocks, self.outputs, 3 * self.window)
-            return tf.constant(weight, dtype)
+            return tf.constant(weight / unit, dtype)
         weight = tf.reshape(
             tf.transpose(weight, order), (self.blocks, self.outputs, 3 * self.window)
         )
-        return tf.cast(weight, dtype)
-
-    def _upsampled_size(self):
-        size = self.size * self.factor
-        return size if self.static else tf.cast(size, tf.float32)
+        return tf.cast(tf.cast(weight, tf.float32) / unit, dtype)
 
 
 def low_resolution_pays(channels: int, factor: int) -> bool:

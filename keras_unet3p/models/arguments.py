@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from keras_unet3p.compat import layers_around
 
 
 def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
@@ -85,3 +88,21 @@ def check_choice(argument: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises a ValueError that names the argument unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")
+
+
+def check_prefix(image: Any, prefix: str) -> None:
+    """Says where the names of a network's layers are taken already by another one's.
+
+    Keras needs unique names in a model. Two networks in a row cannot but be in one model; two on
+    one tensor may also become two models.
+
+    Raises:
+        ValueError: `image` is made by a network with this prefix.
+    """
+    first_layers = {f"{prefix}input_size", f"{prefix}pad"}
+    before, beside = layers_around(image)
+    advice = f"with prefix={prefix!r}; in one model each network needs a prefix of its own"
+    if first_layers & before:
+        raise ValueError(f"prefix: the tensor is made by a network {advice}")
+    if first_layers & beside:
+        warnings.warn(f"prefix: the tensor already goes into a network {advice}", stacklevel=3)

@@ -9,7 +9,12 @@ from typing import Any
 import keras
 
 from keras_unet3p.layers import InputSize
-from keras_unet3p.models.arguments import check_choice, level_filters, resolve_activation
+from keras_unet3p.models.arguments import (
+    check_choice,
+    check_prefix,
+    level_filters,
+    resolve_activation,
+)
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import build_model
 from keras_unet3p.models.encoders import encoder_tensors
@@ -100,6 +105,7 @@ def attention_unet_tensors(
     Raises:
         ValueError: as `attention_unet`.
     """
+    check_prefix(image, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("upsampling", upsampling, ("transposed", "bilinear"))

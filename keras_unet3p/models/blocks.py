@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_unet3p.layers import BilinearUpsampling2D, UpsampleConv2D
+from keras_unet3p.layers import BilinearUpsampling2D, Dropout, UpsampleConv2D
 
 
 def he_normal_untruncated() -> keras.initializers.Initializer:
@@ -121,7 +121,7 @@ class Blocks:
     def dropout(self, x, rate: float, name: str):
         if not rate:
             return x
-        return keras.layers.Dropout(rate, name=f"{self.prefix}{name}")(x)
+        return Dropout(rate, name=f"{self.prefix}{name}")(x)
 
     def _kernel(self) -> dict[str, Any]:
         # An initializer with a seed gives the same numbers each time: every layer gets its own.

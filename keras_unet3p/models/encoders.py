@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_unet3p.compat import register
-from keras_unet3p.layers import ImageNetInput, IntensityNormalization
+from keras_unet3p.compat import register, stateful_random_layers
+from keras_unet3p.layers import ImageNetInput, IntensityNormalization, SavedRandomState
 from keras_unet3p.models.arguments import resolve_normalization
 from keras_unet3p.models.blocks import Blocks
 
@@ -181,7 +181,7 @@ def _plain(x, levels, dropout, blocks):
 
 
 @register
-class EncoderFeatures(keras.Model):
+class EncoderFeatures(SavedRandomState, keras.Model):
     """The part of a `keras.applications` network that makes the pyramid.
 
     It is saved by its name, not layer by layer: some of those networks hold operations that Keras
@@ -203,12 +203,13 @@ class EncoderFeatures(keras.Model):
 def _features(encoder: str, weights, name: str) -> EncoderFeatures:
     application = _APPLICATIONS[encoder]
     build = getattr(keras.applications, application.build)
-    network = build(
-        include_top=False,
-        weights=None if weights is None else str(weights),
-        input_shape=(None, None, 3),
-        **dict(application.options),
-    )
+    with stateful_random_layers():
+        network = build(
+            include_top=False,
+            weights=None if weights is None else str(weights),
+            input_shape=(None, None, 3),
+            **dict(application.options),
+        )
     taps = []
     for tap in application.taps:
         layer = network.get_layer(tap)

@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from keras_unet3p.compat import register
 from keras_unet3p.layers import CropTo, PadToMultiple
-from keras_unet3p.models.arguments import check_choice, level_filters, resolve_activation
+from keras_unet3p.models.arguments import (
+    check_choice,
+    check_prefix,
+    level_filters,
+    resolve_activation,
+)
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import build_model
 from keras_unet3p.models.encoders import encoder_tensors
@@ -96,6 +101,7 @@ def fcn_tensors(
     Raises:
         ValueError: as `fcn`.
     """
+    check_prefix(image, prefix)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("stride", stride, (8, 16, 32))
     blocks = Blocks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from keras_unet3p import compat
 from keras_unet3p.layers import InputSize, SegmentationOutput
+from keras_unet3p.models import weight_files
 from keras_unet3p.models.check_compiled import check_compiled, loss_named
 from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
@@ -72,8 +74,18 @@ class SegmentationModel(keras.Model):
 
     @property
     def classifier_activation(self) -> str | None:
-        """ "sigmoid", "softmax", or None where the mask holds logits."""
-        return self._head_layers()["mask"].activation
+        """ "sigmoid", "softmax", or None where the mask holds logits.
+
+        Raises:
+            AttributeError: a layer of the caller's own makes the mask, which nobody can know.
+        """
+        mask = self._head_layers().get("mask")
+        if mask is None:
+            raise AttributeError(
+                f"classifier_activation: the mask of model {self.name!r} is made by a layer other "
+                "than layers.SegmentationOutput, whose activation is not known here"
+            )
+        return mask.activation
 
     @property
     def size_divisor(self) -> int:
@@ -110,6 +122,53 @@ class SegmentationModel(keras.Model):
 
     def _heads(self, outputs, training):
         return outputs if training or self._all_heads else self._final(outputs)
+
+    # How it is kept.
+
+    def save(self, filepath, *args, **kwargs):
+        """As `keras.Model.save`.
+
+        Raises:
+            ValueError: HDF5, from which Keras loads only its own classes.
+        """
+        name = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else ""
+        if str(name).endswith((".h5", ".hdf5")) or kwargs.get("save_format") in ("h5", "hdf5"):
+            raise ValueError(
+                f"filepath: a model of this package cannot be loaded from HDF5, found {filepath}; "
+                "give a name that ends in .keras, or save the weights alone with "
+                "model.save_weights('NAME.weights.h5')"
+            )
+        return super().save(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """As `keras.Model.load_weights`, with layers found by their names.
+
+        So the weights of a network with further heads, or of a UNet++ before it was pruned, can be
+        loaded into one without.
+
+        Args:
+            filepath: `.weights.h5` or `.keras`.
+            skip_mismatch: leave layers as they are whose weights are not in the file or of another
+                shape.
+            **kwargs: as in Keras.
+
+        Raises:
+            ValueError: the file lacks weights of a layer, or has them in another shape.
+        """
+        with weight_files.arranged_for(self, filepath, complete=not skip_mismatch) as path:
+            return super().load_weights(path, skip_mismatch=skip_mismatch, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store[weight_files.KEY] = weight_files.record(self)
+
+    def load_own_variables(self, store):
+        keys = list(store.keys())
+        super().load_own_variables({key: store[key] for key in keys if key != weight_files.KEY})
+        if weight_files.KEY in keys:
+            found = weight_files.read_record(store[weight_files.KEY])
+            own = weight_files.read_record(weight_files.record(self))
+            weight_files.check_same(found, own, self.name)
 
     # How it is trained.
 
@@ -177,7 +236,7 @@ class SegmentationModel(keras.Model):
         extra = []
         if isinstance(y_pred, dict) and y is not None:
             weights = self.head_weights
-            presence = y_pred.get("presence")
+            presence, presence_layer = y_pred.get("presence"), self._head_layers().get("presence")
             for name, prediction in y_pred.items():
                 if name.startswith("mask_") and weights.get(name, 1.0):
                     value: Any = compat.head_loss(self, super(), y, prediction, sample_weight)
@@ -188,7 +247,7 @@ class SegmentationModel(keras.Model):
                     presence,
                     sample_weight,
                     final,
-                    activation=self.classifier_activation,
+                    activation=presence_layer.activation if presence_layer else "sigmoid",
                     ignore_class=_ignore_class(self.loss),
                 )
                 value = compat.scale_loss_for_distribution(value)

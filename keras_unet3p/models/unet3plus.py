@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_unet3p.layers import InputSize
-from keras_unet3p.models.arguments import level_filters, resolve_activation
+from keras_unet3p.models.arguments import check_prefix, level_filters, resolve_activation
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import build_model
 from keras_unet3p.models.encoders import encoder_tensors
@@ -116,6 +116,7 @@ def unet3plus_tensors(
     Raises:
         ValueError: as `unet3plus`.
     """
+    check_prefix(image, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     deepest = len(levels)

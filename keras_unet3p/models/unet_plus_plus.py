@@ -7,7 +7,12 @@ from os import PathLike
 from typing import Any
 
 from keras_unet3p.layers import InputSize, SegmentationAverage
-from keras_unet3p.models.arguments import check_choice, level_filters, resolve_activation
+from keras_unet3p.models.arguments import (
+    check_choice,
+    check_prefix,
+    level_filters,
+    resolve_activation,
+)
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import build_model
 from keras_unet3p.models.encoders import encoder_tensors
@@ -82,7 +87,8 @@ def unet_plus_plus_tensors(
         depth: number of poolings.
         deep_supervision: adds a head on each of X^{0,1}, X^{0,2}, ... (section 3.2).
         mode: with deep supervision, what the final mask is: "fast", the last node's head, or
-            "accurate", the mean of all heads' probabilities.
+            "accurate", the mean of all heads' probabilities. Both have the same weights, in the
+            same order.
         head_weights: weights of the side heads in the loss, by name or one for all; 1 if not given.
         upsampling: "transposed" (convolution) or "bilinear" (then a 3x3 convolution).
         batch_norm: True, False, or "encoder" (in the contracting path only).
@@ -103,6 +109,7 @@ def unet_plus_plus_tensors(
     Raises:
         ValueError: as `unet_plus_plus`.
     """
+    check_prefix(image, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("mode", mode, ("fast", "accurate"))
@@ -159,8 +166,10 @@ def unet_plus_plus_tensors(
         )
     else:
         logits = {f"mask_{j}": head for j, head in enumerate(heads, 1)}
+        # Keras orders a model's layers, and so its weights, as it meets them on the way back from
+        # the mask. The last head is first, as in the fast mode: weights move between the two.
         average = SegmentationAverage(activation, name=f"{prefix}mask")
-        tensors["mask"] = average(heads)
+        tensors["mask"] = average([heads[-1], *heads[:-1]])
         tensors.update(
             segmentation_heads(
                 logits, activation=activation, head_weights=head_weights, prefix=prefix

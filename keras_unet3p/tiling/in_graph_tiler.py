@@ -24,7 +24,9 @@ class InGraphTiler:
         num_classes: K.
         tiles_per_step: how many tiles run through the network together. One is as fast as many on a
             CPU; more feed a GPU better and take as much more memory.
-        threshold: with one class, a pixel is of class 1 from this probability on.
+        threshold: with one class, a pixel is of class 1 from this probability on; with
+            `multi_label`, of each class.
+        multi_label: with several classes, each is decided by itself and they may overlap.
         symmetries: 1, or the number of mirrored and turned versions of each tile over whose results
             is averaged: 2 (left-right), 4 (and up-down), 8 (and transposed; square tiles only).
             Time grows by as much, memory does not.
@@ -44,6 +46,7 @@ class InGraphTiler:
         *,
         tiles_per_step: int = 1,
         threshold: float = 0.5,
+        multi_label: bool = False,
         symmetries: int = 1,
     ) -> None:
         if tiles_per_step < 1:
@@ -61,6 +64,7 @@ class InGraphTiler:
         self.ids_dtype = tf.uint8 if num_classes <= 256 else tf.int32
         self.tiles_per_step = tiles_per_step
         self.threshold = threshold
+        self.multi_label = multi_label and num_classes > 1
 
     def probabilities(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities (B, H, W, K) float32 of images (B, H, W, C).
@@ -74,11 +78,14 @@ class InGraphTiler:
         """Class ids (B, H, W) of images as for `probabilities`: uint8, beyond 256 classes int32.
 
         One class gives 0 and 1 by the threshold, several the index of the most probable class.
+        With `multi_label` it is a map a class instead, (B, H, W, K), of 0 and 1.
         """
+        if self.multi_label:
+            return self._run(images, self._decide, tf.uint8, self.num_classes)
         return self._run(images, self._decide, self.ids_dtype, 1)[:, :, :, 0]
 
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
-        if self.num_classes == 1:
+        if self.num_classes == 1 or self.multi_label:
             return tf.cast(is_foreground(probabilities, self.threshold), tf.uint8)
         ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         return tf.expand_dims(tf.cast(ids, self.ids_dtype), -1)

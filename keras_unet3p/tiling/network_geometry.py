@@ -69,6 +69,15 @@ def resolve_activation(model: Any, activation: str | None) -> str | None:
     return "sigmoid" if model.num_classes == 1 else "softmax"
 
 
+def is_multi_label(model: Any, num_classes: int, activation: str | None = "auto") -> bool:
+    """Whether classes may overlap: there are several, and each has a sigmoid of its own."""
+    activation = resolve_activation(model, activation)
+    return (
+        num_classes > 1
+        and (activation or getattr(model, "classifier_activation", None)) == "sigmoid"
+    )
+
+
 def input_channels(model: Any) -> int:
     """The number of channels of the model's one image input.
 

@@ -43,7 +43,8 @@ class StreamingPredictor:
         tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
         geometry: replaces these.
         tiles_per_step: tiles that go to the model together.
-        threshold: with one class, a pixel is of class 1 from this probability on. None takes that
+        threshold: with one class, a pixel is of class 1 from this probability on; with classes that
+            may overlap, of each class. None takes that
             of the exported model, else 0.5.
 
     Raises:
@@ -92,7 +93,8 @@ class StreamingPredictor:
                 is written under a temporary name, in space reserved at the start, and appears when
                 it is complete; or anything of the result's shape that windows can be assigned to.
             kind: "classes" gives class ids (H, W), uint8 up to 256 classes and uint16 or uint32
-                beyond; "probabilities" (H, W, K) float32.
+                beyond, or, where classes may overlap (a sigmoid each), a map a class (H, W, K) of 0
+                and 1, uint8; "probabilities" (H, W, K) float32.
             journal: file that remembers what is finished, so that the same call continues where a
                 killed one stopped. For a path as output it is there by itself, named
                 OUTPUT.journal; with an array, which must be the one that holds what the killed call
@@ -267,6 +269,7 @@ class _Sink:
 
     def __init__(self, predictor: StreamingPredictor, output, target: Path | None, kind, size):
         self._threshold = predictor.threshold
+        self._multi_label = predictor._run.multi_label
         self._kind, self._size = kind, size
         self.target = target
         self._array = None if target is not None else output
@@ -278,9 +281,12 @@ class _Sink:
     def write(self, window: tuple[int, int, int, int], values: np.ndarray) -> None:
         largest = None
         if self._kind == "classes":
-            largest = max(values.shape[-1] - 1, 1)
-            single = values.shape[-1] == 1
-            ids = is_foreground(values[..., 0], self._threshold) if single else values.argmax(-1)
+            if self._multi_label:
+                largest, ids = 1, is_foreground(values, self._threshold)
+            elif values.shape[-1] == 1:
+                largest, ids = 1, is_foreground(values[..., 0], self._threshold)
+            else:
+                largest, ids = values.shape[-1] - 1, values.argmax(-1)
             values = ids.astype(np.min_scalar_type(largest))
         array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values

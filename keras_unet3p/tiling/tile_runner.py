@@ -27,6 +27,7 @@ class TileRunner(Protocol):
         channels: channels of a tile; None if not known.
         identity: says which model this is; a run is continued with the same one only.
         threshold: with one class, a pixel is of class 1 from this probability on.
+        multi_label: the classes may overlap; each is decided by the threshold.
         is_raw: the model takes values as they are stored, not unit values.
     """
 
@@ -34,6 +35,7 @@ class TileRunner(Protocol):
     channels: int | None
     identity: str
     threshold: float
+    multi_label: bool
     is_raw: bool
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
@@ -81,6 +83,7 @@ class _ClientRunner:
 
     def __init__(self, client: Any, geometry: TileGeometry) -> None:
         self._client, self.geometry = client, geometry
+        self.multi_label = bool(getattr(client, "multi_label", False))
         self.identity = f"endpoint {getattr(client, 'url', '')}"
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
@@ -97,12 +100,14 @@ class _KerasRunner:
 
         from keras_unet3p.tiling.network_geometry import (
             input_channels,
+            is_multi_label,
             model_geometry,
             network_function,
         )
 
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = input_channels(model)
+        self.multi_label = is_multi_label(model, getattr(model, "num_classes", 1))
         spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
         self._run = tf.function(
             network_function(model), input_signature=[spec], jit_compile=False, autograph=False
@@ -137,6 +142,7 @@ class _SavedModelRunner:
         self.geometry = geometry or own
         self.channels = card["input_channels"]
         self.threshold = 0.5 if card["threshold"] is None else float(card["threshold"])
+        self.multi_label = card.get("multi_label", False)
         self.is_raw = card["normalization"]["value_scale"] == "raw"
         self.identity = f"saved_model {card['sha256']['saved_model.pb']}"
         self._tensor = tf.constant

@@ -20,6 +20,7 @@ from keras_unet3p.tiling.exported_model import (
     newest_version,
     read_model_card,
 )
+from keras_unet3p.tiling.network_geometry import is_multi_label
 from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
@@ -128,11 +129,21 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     )
 
 
+def _check_exclusive(name: str, multi_label: bool) -> None:
+    if multi_label:
+        raise ValueError(
+            f"{name}: the classes of this model may overlap (a sigmoid each), and a mask in a file "
+            "holds one class a pixel; take tiling.predict_image or tiling.StreamingPredictor in a "
+            "script, or the signature 'classes' of the exported model, which give a map a class"
+        )
+
+
 def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
     def labels(image: np.ndarray) -> np.ndarray:
         return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
 
     num_classes = getattr(network, "num_classes", None)
+    _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
     predictor = Predictor(labels, network.input_shape[-1], num_classes, _own_normalization(network))
     if config is None:
         return predictor
@@ -170,6 +181,7 @@ def _saved_model(version: Path) -> Predictor:
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
+    _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
     predictor = Predictor(labels, spec.shape[-1], probabilities.shape[-1])
     card = read_model_card(version)
     if card is None:
@@ -196,6 +208,9 @@ def _endpoint(url: str) -> Predictor:
     parts = urlsplit(url)
     client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)
 
-    outputs = client.metadata()["signatures"].get("probabilities", {}).get("outputs", {})
+    signatures = client.metadata()["signatures"]
+    ids = signatures.get("classes", {}).get("outputs", {}).get("class_ids")
+    _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)
+    outputs = signatures.get("probabilities", {}).get("outputs", {})
     num_classes = next((output["shape"][-1] for output in outputs.values()), None)
     return Predictor(client.predict, None, num_classes)

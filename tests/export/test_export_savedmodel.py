@@ -14,8 +14,9 @@ from keras_unet3p import data, files
 from keras_unet3p.export import export_savedmodel, saved_model
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.models import unet
-from keras_unet3p.tiling import TileGeometry, predict_image
+from keras_unet3p.tiling import StreamingPredictor, TileGeometry, predict_image
 from keras_unet3p.tiling.exported_model import newest_version
+from keras_unet3p.workflow.load_predictor import load_predictor
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network
 
@@ -526,3 +527,60 @@ def test_more_than_two_gigabytes_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="2 GB"):
         export_savedmodel(Huge(), tmp_path / "m", tile_size=64)
+
+
+def overlapping(classes):
+    options = {"filters": 2, "depth": 1, "padding": "same", "classifier_activation": "sigmoid"}
+    return unet((None, None, 1), classes, **options)
+
+
+def test_classes_that_may_overlap_have_a_map_each(tmp_path):
+    model = overlapping(3)
+    image = picture(40, 50, 1)
+    expected = predict_image(model, image, tile_size=32, halo=8)
+    threshold = float(np.median(expected))
+    folder = export_savedmodel(model, tmp_path, tile_size=32, halo=8, threshold=threshold)
+    with SessionModel(folder) as served:
+        found = served("probabilities", image=image[None])["probabilities"][0]
+        maps = served("classes", image=image[None])["class_ids"]
+        data = served("serving_default", image_bytes=[encode(image)])["mask_bytes"][0]
+        info = served.signatures["classes"].outputs["class_ids"]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    np.testing.assert_array_equal(maps[0], found >= threshold)
+    assert maps.dtype == np.uint8
+    assert [dim.size for dim in info.tensor_shape.dim] == [-1, -1, -1, 3]
+    assert maps.sum(-1).max() > 1  # they do overlap
+    np.testing.assert_array_equal(decode(data), maps[0] @ [1, 2, 4])
+    card = json.loads((folder / "assets.extra/model_card.json").read_text())
+    assert card["multi_label"] is True
+    assert card["threshold"] == threshold
+    for streamed in (
+        StreamingPredictor(folder).predict(image, progress=False),
+        StreamingPredictor(model, tile_size=32, halo=8, threshold=threshold).predict(
+            image, progress=False
+        ),
+    ):
+        assert streamed.shape == (40, 50, 3)
+        assert np.mean(streamed == maps[0]) > 0.999  # 0.5 ulp beside the threshold
+    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
+        load_predictor(folder)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
+        load_predictor(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("classes", [9, 17])
+def test_a_png_holds_up_to_16_classes_that_may_overlap(classes, tmp_path):
+    folder = export_savedmodel(overlapping(classes), tmp_path, tile_size=16, halo=4)
+    image = picture(16, 16, 1)
+    with SessionModel(folder) as served:
+        maps = served("classes", image=image[None])["class_ids"][0]
+        assert maps.shape == (16, 16, classes)
+        if classes > 16:
+            with pytest.raises(tf.errors.InvalidArgumentError, match="signature classes or"):
+                served("serving_default", image_bytes=[encode(image)])
+            return
+        data = served("serving_default", image_bytes=[encode(image)])["mask_bytes"][0]
+    sets = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert sets.dtype == np.uint16
+    np.testing.assert_array_equal(sets, maps @ 2 ** np.arange(classes))

@@ -74,19 +74,58 @@ def test_dynamic_shapes_with_and_without_xla(height, width, factor, jit_compile)
     assert_same(dynamic(*inputs), expected)
 
 
-@settings(max_examples=25, deadline=None)
+def exact(x, kernel, bias, factor):
+    """In float64."""
+
+    def enlarge(y, axis):
+        length = y.shape[axis]
+        centres = np.clip((np.arange(length * factor) + 0.5) / factor - 0.5, 0, length - 1)
+        before = np.floor(centres).astype(int)
+        share = (centres - before).reshape(-1, *[1] * (3 - axis))
+        after = np.minimum(before + 1, length - 1)
+        return (1 - share) * y.take(before, axis) + share * y.take(after, axis)
+
+    x, kernel, bias = (np.asarray(array, "float64") for array in (x, kernel, bias))
+    y = enlarge(enlarge(x, 1), 2)
+    height, width = y.shape[1:3]
+    y = np.pad(y, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    taps = [y[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3)]
+    return sum(taps) + bias
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     height=st.integers(1, 80),
     width=st.integers(1, 80),
-    factor=st.integers(1, 5),
+    factor=st.integers(1, 9),
     batch=st.integers(1, 2),
+    way=st.sampled_from([convolve_then_upsample, upsample_then_convolve]),
 )
-def test_any_size_and_factor(height, width, factor, batch):
-    x, kernel, bias = arrays(batch, height, width, 2, 2)
-    expected = upsample_then_convolve(x, kernel, bias, factor)
-    found = convolve_then_upsample(x, kernel, bias, factor)
-    # TensorFlow's own resizing is off by some 1e-5 of a pixel where 1 / factor is not exact.
-    np.testing.assert_allclose(found, expected, atol=5e-4)
+def test_any_size_and_factor(height, width, factor, batch, way):
+    arguments = arrays(batch, height, width, 2, 2)
+    expected = exact(*arguments, factor)
+    found = way(*arguments, factor)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("way", [convolve_then_upsample, upsample_then_convolve])
+@pytest.mark.parametrize(("factor", "long"), [(2, 3100), (3, 3000), (5, 2003), (7, 997)])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_long_axes_are_as_exact_as_short_ones(way, factor, long, dynamic):
+    for height, width in ((3, long), (long, 3)):
+        arguments = arrays(1, height, width, 2, 2)
+        shape = (None, None, None, 2) if dynamic else (1, height, width, 2)
+        run = tf.function(
+            lambda x, kernel, bias: way(x, kernel, bias, factor),
+            input_signature=[
+                tf.TensorSpec(shape),
+                tf.TensorSpec((3, 3, 2, 2)),
+                tf.TensorSpec((2,)),
+            ],
+        )
+        expected = exact(*arguments, factor)
+        found = run(*arguments)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
 
 
 def test_bfloat16_stays_bfloat16():

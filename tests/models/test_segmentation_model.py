@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_unet3p import losses, metrics, models
 from keras_unet3p.compat import KERAS_3
+from keras_unet3p.tiling.network_geometry import resolve_activation
 
 SIZE = 16
 
@@ -437,6 +438,22 @@ def test_what_is_not_ours_is_not_judged():
     tensors = models.unet3plus_tensors(image, 1, None, filters=2, depth=2)
     own = keras.layers.Activation("sigmoid")(tensors["mask"])
     models.SegmentationModel(image, own).compile("sgd", losses.Dice(), metrics=[metrics.Dice()])
+
+
+def test_masks_that_a_layer_of_ones_own_makes_are_trained_and_their_activation_is_not_guessed():
+    image = keras.Input((SIZE, SIZE, 1))
+    tensors = models.unet3plus_tensors(
+        image, 1, None, filters=2, depth=2, classification_guided=True
+    )
+    own = keras.layers.Activation("sigmoid")(tensors["mask"])
+    model = models.SegmentationModel(image, {"mask": own, "presence": tensors["presence"]})
+    assert not hasattr(model, "classifier_activation")
+    with pytest.raises(AttributeError, match=r"a layer other than layers\.SegmentationOutput"):
+        _ = model.classifier_activation
+    pixels, ids, _ = batch()
+    model.compile("sgd", "binary_crossentropy")
+    assert np.isfinite(model.train_on_batch(pixels, ids))
+    assert resolve_activation(model, "auto") is None  # taken to give probabilities
 
 
 def test_a_model_compiled_with_our_own_is_loaded_compiled(tmp_path):

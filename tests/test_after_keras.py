@@ -1,0 +1,52 @@
+"""What `import keras_unet3p` does and leaves alone, in processes of their own."""
+
+import subprocess
+import sys
+
+from keras_unet3p import models
+
+
+def run(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+OURS_FIRST = """
+import sys
+import keras_unet3p as ku
+from keras_unet3p.endpoint import Client
+assert not {"tensorflow", "keras"} & set(sys.modules)
+ku.pictures.overlay
+import keras
+print(type(keras.models.load_model(sys.argv[1])).__name__)
+assert not [finder for finder in sys.meta_path if "AfterKeras" in type(finder).__name__]
+"""
+
+
+def test_a_model_is_loaded_where_keras_is_imported_second(tmp_path):
+    models.unet(filters=2, depth=1).save(tmp_path / "model.keras")
+    assert run(OURS_FIRST, tmp_path / "model.keras").split() == ["SegmentationModel"]
+
+
+ANOTHER_BACKEND = """
+import keras
+keras.backend.backend = lambda: "torch"
+import keras_unet3p as ku
+from keras_unet3p.endpoint import Client
+for room in ("layers", "losses", "metrics", "models"):
+    try:
+        getattr(ku, room)
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_another_backend_of_keras_is_refused_at_import_and_the_client_is_not():
+    lines = run(ANOTHER_BACKEND).splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert "Keras runs on 'torch'" in line
+        assert "KERAS_BACKEND=tensorflow" in line
