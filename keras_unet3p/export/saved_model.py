@@ -21,7 +21,6 @@ from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
-from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import (
     input_channels,
