@@ -1,7 +1,12 @@
 """What every test has in common."""
 
+import os
 import shutil
 import subprocess
+
+# TensorFlow turns its oneDNN kernels on by itself on some processors only. The tests run with them
+# everywhere, as the graphs do on most servers.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import hypothesis
 import keras
