@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import requests
 
-from keras_unet3p.endpoint import Client, EndpointError
+from keras_unet3p.client import Client, EndpointError
 
 EXPORT = """
 import sys

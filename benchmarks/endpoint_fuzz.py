@@ -35,7 +35,7 @@ import cv2
 import grpc
 import numpy as np
 
-from keras_unet3p.endpoint import Client, EndpointError, messages
+from keras_unet3p.client import Client, EndpointError, messages
 
 SERVER = """
 import sys

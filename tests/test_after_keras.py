@@ -17,7 +17,7 @@ def run(code, *arguments):
 OURS_FIRST = """
 import sys
 import keras_unet3p as ku
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 assert not {"tensorflow", "keras"} & set(sys.modules)
 ku.pictures.overlay
 import keras
@@ -35,7 +35,7 @@ ANOTHER_BACKEND = """
 import keras
 keras.backend.backend = lambda: "torch"
 import keras_unet3p as ku
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 for room in ("layers", "losses", "metrics", "models"):
     try:
         getattr(ku, room)

@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
-from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array

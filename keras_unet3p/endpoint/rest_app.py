@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
-from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.grpc_services import metadata_messages
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
 from keras_unet3p.endpoint.request_guard import RequestGuard

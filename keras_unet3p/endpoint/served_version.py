@@ -14,8 +14,8 @@ import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from tensorflow_serving.apis import prediction_log_pb2
 
+from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
-from keras_unet3p.endpoint.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
 from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
 

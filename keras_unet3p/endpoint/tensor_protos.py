@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 
 
 def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:

@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 import requests
 
-from keras_unet3p.endpoint import Client, EndpointError, LocalServer, serve
+from keras_unet3p.client import Client, EndpointError
+from keras_unet3p.endpoint import LocalServer, serve
 
 IMAGE = np.full((8, 9), 100, np.uint8)  # below the first version's threshold, above the second's
 
