@@ -31,6 +31,19 @@ def test_a_model_is_loaded_where_keras_is_imported_second(tmp_path):
     assert run(OURS_FIRST, tmp_path / "model.keras").split() == ["SegmentationModel"]
 
 
+RELOADED = """
+import importlib, sys
+import keras_unet3p
+importlib.reload(keras_unet3p)
+import keras
+print("keras_unet3p.models" in sys.modules)
+"""
+
+
+def test_a_package_that_was_reloaded_does_not_wait_for_itself():
+    assert run(RELOADED).split() == ["True"]
+
+
 ANOTHER_BACKEND = """
 import keras
 keras.backend.backend = lambda: "torch"

@@ -15,13 +15,9 @@ from keras_unet3p.client.tensor_types import NAME_OF_TYPE, fill_tensor_proto, re
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 _METHODS = {
-    "Predict": ("PredictionService", "PredictRequest", "PredictResponse"),
-    "GetModelMetadata": (
-        "PredictionService",
-        "GetModelMetadataRequest",
-        "GetModelMetadataResponse",
-    ),
-    "GetModelStatus": ("ModelService", "GetModelStatusRequest", "GetModelStatusResponse"),
+    "Predict": ("PredictionService", "PredictResponse"),
+    "GetModelMetadata": ("PredictionService", "GetModelMetadataResponse"),
+    "GetModelStatus": ("ModelService", "GetModelStatusResponse"),
 }
 
 
@@ -72,7 +68,7 @@ class GrpcTransport:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=messages.parser(answer),
             )
-            for method, (service, _, answer) in _METHODS.items()
+            for method, (service, answer) in _METHODS.items()
         }
 
     def _call(self, method: str, request, timeout: float):

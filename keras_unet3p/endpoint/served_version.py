@@ -190,14 +190,11 @@ class ServedVersion:
         }
 
     def _check_input(self, name: str, array: np.ndarray, info) -> None:
-        dtype = tf.dtypes.as_dtype(info.dtype)
-        is_string = array.dtype == object
-        if is_string != (dtype == tf.string) or not (
-            is_string or array.dtype == dtype.as_numpy_dtype
-        ):
-            found = "string" if is_string else array.dtype.name
+        found = "string" if array.dtype == object else array.dtype.name
+        expected = tf.dtypes.as_dtype(info.dtype).name
+        if found != expected:
             raise EndpointError(
-                "INVALID_ARGUMENT", f"Input {name!r} has type {found}, expected {dtype.name}."
+                "INVALID_ARGUMENT", f"Input {name!r} has type {found}, expected {expected}."
             )
         shape = tf.TensorShape(info.tensor_shape)
         if not shape.is_compatible_with(array.shape):
@@ -210,7 +207,7 @@ class ServedVersion:
                 "INVALID_ARGUMENT",
                 f"Input {name!r} is empty: its shape is {list(array.shape)}.",
             )
-        if is_string:
+        if found == "string":
             for item in array.ravel().tolist():
                 try:
                     pixels = claimed_pixels(item) or 0
