@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import requests
 
-from keras_unet3p.endpoint import Client, EndpointError
+from keras_unet3p.client import Client, EndpointError
 
 EXPORT = """
 import sys
@@ -38,8 +38,8 @@ export.export_savedmodel(model, sys.argv[1], tile_size=int(sys.argv[2]))
 """
 SERVER = """
 import sys
-from keras_unet3p.endpoint import serve
-serve({"cells": sys.argv[1]}, port=0, grpc_port=0, workers=int(sys.argv[2]),
+from keras_unet3p.endpoint import LocalServer, serve
+serve(LocalServer({"cells": sys.argv[1]}, workers=int(sys.argv[2])),
       on_ready=lambda server: print(server.url, server.grpc_address, flush=True))
 """
 # Reads a line a turn, the seconds. As many runs at a time as the endpoint has workers.

@@ -35,12 +35,12 @@ import cv2
 import grpc
 import numpy as np
 
-from keras_unet3p.endpoint import Client, EndpointError, messages
+from keras_unet3p.client import Client, EndpointError, messages
 
 SERVER = """
 import sys
-from keras_unet3p.endpoint import serve
-serve({"cells": sys.argv[1]}, port=0, grpc_port=0,
+from keras_unet3p.endpoint import LocalServer, serve
+serve(LocalServer({"cells": sys.argv[1]}),
       on_ready=lambda server: print(server.url, server.grpc_address, flush=True))
 """
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from endpoint_fuzz import SERVER, export_unet, usage
 
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 
 
 def slope(points: list[tuple[float, float]]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 from rich.console import Console
 
-from keras_unet3p import data, endpoint, pictures, workflow
+from keras_unet3p import client, data, endpoint, pictures, workflow
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     version = workflow.export("runs/cells", "models/cells", tile_size=64)
     with endpoint.LocalServer({"cells": version.parent}) as server:
         large, _ = data.generate_cells((301, 403), seed=99)
-        mask = endpoint.Client(server.url, model="cells").predict(large)
+        mask = client.Client(server.url, model="cells").predict(large)
         print(server.url, mask.shape, mask.dtype)
 
 

@@ -1,7 +1,7 @@
 """U-Net and UNet 3+ for TensorFlow and Keras.
 
-The rooms of the package are imported when they are first used, so that light ones (the endpoint's
-client, the tile geometry) do not import TensorFlow.
+The rooms of the package are imported when they are first used, so that light ones (the client,
+the tile geometry) do not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from keras_unet3p._version import __version__
 
 if TYPE_CHECKING:
     from keras_unet3p import (
+        client,
         data,
         endpoint,
         export,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "client",
     "data",
     "endpoint",
     "export",

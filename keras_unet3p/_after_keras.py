@@ -41,9 +41,10 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "keras":
             return None
-        for finder in sys.meta_path:
+        # Those after this one only: there is a second of its kind where the package was reloaded.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             find = getattr(finder, "find_spec", None)
-            spec = find(fullname, path, target) if find and finder is not self else None
+            spec = find(fullname, path, target) if find else None
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):
                     self._follow(spec.loader)

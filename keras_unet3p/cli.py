@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_unet3p._version import __version__
-from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.extra import MissingExtraError
+from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.client.extra import MissingExtraError
 from keras_unet3p.errors import ProblemsError
 from keras_unet3p.files import printable, reason
 

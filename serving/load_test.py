@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from keras_unet3p.endpoint import Client, EndpointError
+from keras_unet3p.client import Client, EndpointError
 
 
 def load(

@@ -12,6 +12,8 @@ import hypothesis
 import keras
 import pytest
 
+pytest_plugins = ["served_models"]
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 
 

@@ -17,7 +17,7 @@ def run(code, *arguments):
 OURS_FIRST = """
 import sys
 import keras_unet3p as ku
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 assert not {"tensorflow", "keras"} & set(sys.modules)
 ku.pictures.overlay
 import keras
@@ -31,11 +31,24 @@ def test_a_model_is_loaded_where_keras_is_imported_second(tmp_path):
     assert run(OURS_FIRST, tmp_path / "model.keras").split() == ["SegmentationModel"]
 
 
+RELOADED = """
+import importlib, sys
+import keras_unet3p
+importlib.reload(keras_unet3p)
+import keras
+print("keras_unet3p.models" in sys.modules)
+"""
+
+
+def test_a_package_that_was_reloaded_does_not_wait_for_itself():
+    assert run(RELOADED).split() == ["True"]
+
+
 ANOTHER_BACKEND = """
 import keras
 keras.backend.backend = lambda: "torch"
 import keras_unet3p as ku
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 for room in ("layers", "losses", "metrics", "models"):
     try:
         getattr(ku, room)

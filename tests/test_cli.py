@@ -14,8 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from keras_unet3p import __version__, cli, data, workflow
-from keras_unet3p.endpoint import EndpointError
-from keras_unet3p.endpoint.extra import serving_extra
+from keras_unet3p.client import EndpointError
+from keras_unet3p.client.extra import serving_extra
 from keras_unet3p.errors import ProblemsError
 from keras_unet3p.workflow.config import ARCHITECTURES, LOSSES
 
@@ -172,7 +172,7 @@ def test_a_refusal_is_told_in_plain_lines(monkeypatch, capsys, error, expected):
 
 def test_a_package_that_an_extra_brings_is_named_in_one_line(monkeypatch, capsys):
     def refuse(*_, **__):
-        with serving_extra("Client"):
+        with serving_extra("client.Client"):
             raise ModuleNotFoundError("No module named 'grpc'", name="grpc")
 
     monkeypatch.setattr(workflow, "predict", refuse)

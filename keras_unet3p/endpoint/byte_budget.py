@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 
 
 class ByteBudget:

@@ -8,7 +8,7 @@ from concurrent import futures
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
-from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array
@@ -58,6 +58,9 @@ def grpc_server(
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(service), server)
     health_service = health.HealthServicer()
+    health_service.set(
+        "tensorflow.serving.PredictionService", health_pb2.HealthCheckResponse.SERVING
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     try:
         port = server.add_insecure_port(address)
@@ -192,16 +195,11 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
             ):
                 status = response.model_version_status.add(version=number)
                 status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
-                status.status.error_code = grpc_code_number(code)
+                status.status.error_code = getattr(grpc.StatusCode, code).value[0]
                 status.status.error_message = message
             return response
 
         return _answer(context, call)
-
-
-def grpc_code_number(name: str) -> int:
-    """Returns the number of a canonical status code."""
-    return getattr(grpc.StatusCode, name).value[0]
 
 
 def _predict(service: PredictService, served: ServedVersion, request, deadline: float):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 _FLOATS = ("float32", "float64")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import math
 import os
 import socket
@@ -50,7 +52,7 @@ class LocalServer:
         workers: requests that run at the same time; by default half as many as the machine has
             processors, at least two, as TensorFlow uses several itself.
         max_waiting: requests that may wait besides; more are refused (429, RESOURCE_EXHAUSTED).
-        max_request_bytes: largest request body, and largest input tensor in it.
+        max_request_bytes: largest request body, and largest tensor that one may claim to hold.
         max_held_bytes: most bytes of request bodies in memory at the same time; what exceeds it is
             refused (429, RESOURCE_EXHAUSTED). By default four of the largest bodies.
         max_json_values: most numbers and lists in a JSON body (413), as nothing else runs while one
@@ -109,41 +111,46 @@ class LocalServer:
         for name in labels:
             if name not in models:
                 raise ValueError(f"labels names the model {name!r}; models has {list(models)}.")
-        for argument, value in (
-            ("num_versions", num_versions),
-            ("workers", 1 if workers is None else workers),
-            ("max_request_bytes", max_request_bytes),
-            ("max_held_bytes", 1 if max_held_bytes is None else max_held_bytes),
-            ("max_json_values", max_json_values),
-            ("max_pixels", max_pixels),
-            ("receive_timeout", receive_timeout),
+        for argument, value, least in (
+            ("num_versions", num_versions, 1),
+            ("workers", workers, 1),
+            ("max_waiting", max_waiting, 0),
+            ("max_request_bytes", max_request_bytes, 1),
+            ("max_held_bytes", max_held_bytes, 1),
+            ("max_json_values", max_json_values, 1),
+            ("max_pixels", max_pixels, 1),
+            ("receive_timeout", receive_timeout, 1),
         ):
-            if value < 1:
-                raise ValueError(f"{argument} must be at least 1, found {value}.")
-        if max_waiting < 0:
-            raise ValueError(f"max_waiting must be at least 0, found {max_waiting}.")
+            if value is not None and value < least:
+                raise ValueError(f"{argument} must be at least {least}, found {value}.")
         for argument, value in (("port", port), ("grpc_port", grpc_port)):
             if not 0 <= value <= 65535:
                 raise ValueError(f"{argument} must lie in 0 to 65535, found {value}.")
         if port and port == grpc_port:
             raise ValueError(f"port and grpc_port must differ, both are {port}.")
-        self._models = dict(models)
-        self._host = host
+        self._host, self._ports = host, (port, grpc_port)
         self._hosts = {host, socket.gethostname(), *allowed_hosts}
-        self._ports = (port, grpc_port)
-        self._labels = labels
-        self._num_versions = num_versions
         self._workers = workers or max(2, (os.cpu_count() or 2) // 2)
         self._max_waiting = max_waiting
-        self._max_request_bytes = max_request_bytes
-        self._max_held_bytes = max_held_bytes or 4 * max_request_bytes
-        self._max_json_values = max_json_values
-        self._max_pixels = max_pixels
-        self._timeout = timeout
         self._receive_timeout = receive_timeout
         self._grace = grace
-        self._poll_seconds = poll_seconds
-        self._trust_models = trust_models
+        self._load_models = functools.partial(
+            ModelRepository,
+            dict(models),
+            labels=labels,
+            num_versions=num_versions,
+            max_pixels=max_pixels,
+            poll_seconds=poll_seconds,
+            trusted=trust_models,
+        )
+        self._make_service = functools.partial(
+            PredictService,
+            held=ByteBudget(max_held_bytes or 4 * max_request_bytes),
+            max_request_bytes=max_request_bytes,
+            max_json_values=max_json_values,
+            timeout=timeout,
+            receive_timeout=receive_timeout,
+        )
         self._service: PredictService | None = None
         self.url = ""
         self.grpc_address = ""
@@ -152,44 +159,30 @@ class LocalServer:
         """Loads the models and begins to serve; returns itself."""
         if self._service is not None:
             raise RuntimeError("This server has been started already.")
-        rest_socket = _bind(self._host, self._ports[0])
-        repository = work = None
-        try:
+        with contextlib.ExitStack() as undo:
+            rest_socket = undo.enter_context(_bind(self._host, self._ports[0]))
             # gRPC says of a port only that it cannot be bound, and says it on stderr.
             _bind(self._host, self._ports[1]).close()
-            repository = ModelRepository(
-                self._models,
-                labels=self._labels,
-                num_versions=self._num_versions,
-                max_pixels=self._max_pixels,
-                max_bytes=self._max_request_bytes,
-                poll_seconds=self._poll_seconds,
-                trusted=self._trust_models,
-            )
+            repository = self._load_models()
+            undo.callback(repository.close)
             work = WorkQueue(self._workers, self._max_waiting)
-            service = PredictService(
-                repository,
-                work,
-                ByteBudget(self._max_held_bytes),
-                max_request_bytes=self._max_request_bytes,
-                max_json_values=self._max_json_values,
-                timeout=self._timeout,
-                receive_timeout=self._receive_timeout,
-            )
+            undo.callback(work.close)
+            service = self._make_service(repository, work)
             self._grpc_threads = ThreadPoolExecutor(
                 self._workers + self._max_waiting + 16, thread_name_prefix="endpoint-grpc"
             )
             self._grpc, grpc_port, self._health = grpc_server(
                 service, _address(self._host, self._ports[1]), self._grpc_threads
             )
-        except BaseException:
-            rest_socket.close()
-            if work is not None:
-                work.close()
-            if repository is not None:
-                repository.close()
-            raise
+            undo.pop_all()
         self._service = service
+        self._grpc.start()
+        self._start_rest(service, rest_socket)
+        self.url = f"http://{_address(self._host, rest_socket.getsockname()[1])}"
+        self.grpc_address = _address(self._host, grpc_port)
+        return self
+
+    def _start_rest(self, service: PredictService, listener: socket.socket) -> None:
         self._rest = uvicorn.Server(
             uvicorn.Config(
                 rest_app(service, self._hosts),
@@ -206,28 +199,14 @@ class LocalServer:
             )
         )
         self._rest_thread = threading.Thread(
-            target=self._rest.run, args=([rest_socket],), name="endpoint-rest", daemon=True
+            target=self._rest.run, args=([listener],), name="endpoint-rest", daemon=True
         )
         self._rest_thread.start()
-        self._grpc.start()
         while not self._rest.started:
             if not self._rest_thread.is_alive():
                 self.close()
                 raise OSError("The REST server ended while it started.")
             time.sleep(0.005)
-        self.url = f"http://{_address(self._host, rest_socket.getsockname()[1])}"
-        self.grpc_address = _address(self._host, grpc_port)
-        self._set_health(True)
-        return self
-
-    def _set_health(self, serving: bool) -> None:
-        from grpc_health.v1 import health_pb2
-
-        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
-            "SERVING" if serving else "NOT_SERVING"
-        )
-        for name in ("", "tensorflow.serving.PredictionService"):
-            self._health.set(name, status)
 
     def close(self) -> None:
         """Refuses what is new and what waits, finishes what runs (for up to `grace` seconds)."""
@@ -239,7 +218,7 @@ class LocalServer:
         def left() -> int:
             return max(1, math.ceil(end - time.monotonic()))
 
-        self._set_health(False)
+        self._health.enter_graceful_shutdown()
         service.drain(self._grace)
         # What is finished is still being written; both servers wait for that, and uvicorn lets the
         # requests that still run then be answered 503.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_model import ServedModel
 from keras_unet3p.endpoint.served_version import ServedVersion
 

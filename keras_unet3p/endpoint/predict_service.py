@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
-from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.endpoint.work_queue import WorkQueue

@@ -12,14 +12,12 @@ from importlib import resources
 from urllib.parse import unquote
 
 from google.protobuf import json_format
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
-from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.grpc_services import metadata_messages
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
 from keras_unet3p.endpoint.request_guard import RequestGuard
@@ -33,7 +31,7 @@ _DISCARD = 8
 _DISCARD_SECONDS = 10.0
 
 
-def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> Starlette:
+def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> ASGIApp:
     """Builds the application: /v1/models/..., /health, and the page at /.
 
     Args:
@@ -41,65 +39,63 @@ def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> Starlette:
         hosts: names by which the server may be reached; see `RequestGuard`.
     """
 
-    async def v1(request: Request) -> Response:
-        path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
-        path = path.split("?")[0]
-        if not path.lower().startswith("/v1/"):
-            return JSONResponse({"error": "Not Found"}, 404)
-        body = _Body(request, service)
-        try:
-            if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
-                return await _predict(service, body, request, match)
-            if request.method == "GET" and (match := _STATUS.fullmatch(path)):
-                return _status(service, match)
-            raise EndpointError(
-                "INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}"
-            )
-        except EndpointError as error:
-            body.release()
-            await body.discard()
-            return _refusal(error)
-        except asyncio.CancelledError:
-            # The server has waited for its requests as long as it could, and now ends.
-            body.release()
-            return _refusal(shutting_down())
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = scope["raw_path"].decode("latin-1")
+        if path.lower().startswith("/v1/"):
+            response = await _answer(service, request, path)
+        elif request.method in ("GET", "HEAD") and path in _PAGES:
+            response = _PAGES[path](service)
+        else:
+            response = JSONResponse({"error": "Not Found"}, 404)
+        await response(scope, receive, send)
 
-    async def health(request: Request) -> Response:
-        models = {
-            name: [
-                {"version": str(version), "state": state}
-                for version, state, _, _ in service.repository.status(name)
-            ]
-            for name in service.repository.names
-        }
-        state = "NOT_SERVING" if service.draining else "SERVING"
-        return JSONResponse({"status": state, "models": models}, 503 if service.draining else 200)
+    return RequestGuard(app, hosts)
 
-    async def page(request: Request) -> Response:
-        text = resources.files("keras_unet3p.endpoint").joinpath("page.html").read_text("utf-8")
-        return HTMLResponse(
-            text,
-            headers={
-                "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
-                "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
-                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-                "X-Content-Type-Options": "nosniff",
-            },
-        )
 
-    async def not_allowed(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": "Method Not Allowed"}, 405)
+async def _answer(service: PredictService, request: Request, path: str) -> Response:
+    body = _Body(request, service)
+    try:
+        if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
+            return await _predict(service, body, request, match)
+        if request.method == "GET" and (match := _STATUS.fullmatch(path)):
+            return _status(service, match)
+        raise EndpointError("INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}")
+    except EndpointError as error:
+        body.release()
+        await body.discard()
+        return _refusal(error)
+    except asyncio.CancelledError:
+        # The server has waited for its requests as long as it could, and now ends.
+        body.release()
+        return _refusal(shutting_down())
 
-    methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]
-    return Starlette(
-        routes=[
-            Route("/", page, methods=["GET"]),
-            Route("/health", health, methods=["GET"]),
-            Route("/{path:path}", v1, methods=methods),
-        ],
-        middleware=[Middleware(RequestGuard, hosts=hosts)],
-        exception_handlers={405: not_allowed},
+
+def _health(service: PredictService) -> Response:
+    models = {
+        name: [
+            {"version": str(version), "state": state}
+            for version, state, _, _ in service.repository.status(name)
+        ]
+        for name in service.repository.names
+    }
+    state = "NOT_SERVING" if service.draining else "SERVING"
+    return JSONResponse({"status": state, "models": models}, 503 if service.draining else 200)
+
+
+def _page(service: PredictService) -> Response:
+    return HTMLResponse(
+        resources.files("keras_unet3p.endpoint").joinpath("page.html").read_text("utf-8"),
+        headers={
+            "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
+            "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+        },
     )
+
+
+_PAGES = {"/": _page, "/health": _health}
 
 
 class _Body:

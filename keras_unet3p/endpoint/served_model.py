@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.tiling.exported_model import version_number
 
@@ -25,7 +25,7 @@ class ServedModel:
         folder: the base folder; its subfolders named 1 to 2^63 - 1 are the versions.
         labels: label -> version number.
         num_versions: how many of the newest versions to serve.
-        **options: `max_pixels`, `max_bytes` and `trusted` of `ServedVersion`.
+        **options: `max_pixels` and `trusted` of `ServedVersion`.
 
     Raises:
         ValueError: when `folder` is no base folder of versions.
@@ -48,7 +48,6 @@ class ServedModel:
         self._lock = threading.Lock()
         self._loaded: dict[int, ServedVersion] = {}
         self._states: dict[int, tuple[str, str, str]] = {}
-        self._draining: dict[int, list[ServedVersion]] = {}
         self._failed: dict[int, object] = {}
         if (self._folder / "saved_model.pb").exists():
             raise ValueError(
@@ -74,13 +73,6 @@ class ServedModel:
 
     def poll(self) -> None:
         """Looks at the base folder once; loads and retires versions. One thread calls this."""
-        with self._lock:
-            for version, sessions in list(self._draining.items()):
-                sessions[:] = [session for session in sessions if not session.closed]
-                if not sessions:
-                    del self._draining[version]
-                    if version not in self._loaded and self._states[version][0] == "UNLOADING":
-                        self._states[version] = ("END", "OK", "")
         folders = self._version_folders()
         wanted = set(sorted(folders, reverse=True)[: self._num_versions])
         wanted |= set(self._labels.values()) & set(folders)
@@ -111,9 +103,13 @@ class ServedModel:
             retired = [self._loaded.pop(version) for version in versions]
             for served in retired:
                 self._states[served.version] = ("UNLOADING", "OK", "")
-                self._draining.setdefault(served.version, []).append(served)
         for served in retired:
-            served.retire()
+            served.retire(self._has_unloaded)
+
+    def _has_unloaded(self, version: int) -> None:
+        with self._lock:
+            if self._states[version][0] == "UNLOADING":
+                self._states[version] = ("END", "OK", "")
 
     def close(self) -> None:
         """Retires all versions."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from tensorflow_serving.apis import prediction_log_pb2
 
+from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
-from keras_unet3p.endpoint.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
 from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
 
@@ -33,7 +34,6 @@ class ServedVersion:
         name: the model's name.
         version: the version's number.
         max_pixels: largest height x width of an encoded image in a string input.
-        max_bytes: largest input tensor, in bytes.
         trusted: whether a graph is served that can use files, the network or Python.
 
     Raises:
@@ -48,14 +48,14 @@ class ServedVersion:
         version: int,
         *,
         max_pixels: int,
-        max_bytes: int,
         trusted: bool = False,
     ):
         self.name = name
         self.version = version
         self._max_pixels = max_pixels
         self._users = 0
-        self._retired = False
+        # What to call with the version once it has unloaded; set when it is retired.
+        self._when_unloaded: Callable[[int], None] | None = None
         self._closed = False
         self._lock = threading.Lock()
         config = tf.compat.v1.ConfigProto()
@@ -77,11 +77,11 @@ class ServedVersion:
                 for key, signature in meta_graph.signature_def.items()
                 if not key.startswith("__")
             }
-            self._calls: dict[tuple[str, tuple[str, ...]], tuple] = {}
-            # The model's own tiles may be larger than what requests may hold.
-            self._max_bytes = sys.maxsize
+            # Output filters are the client's to choose; not all of them are kept.
+            self._call = functools.lru_cache(maxsize=100)(
+                functools.partial(_make_call, self._session, self.signatures)
+            )
             self._warm_up(folder / WARMUP_FILE)
-            self._max_bytes = max_bytes
         except EndpointError as error:
             self._session.close()
             raise EndpointError(
@@ -102,8 +102,9 @@ class ServedVersion:
             if not log.HasField("predict_log"):
                 continue
             request = log.predict_log.request
+            # The model's own tiles may be larger than what requests may hold.
             inputs = {
-                key: array_from_proto(proto, key, self._max_bytes)
+                key: array_from_proto(proto, key, sys.maxsize)
                 for key, proto in request.inputs.items()
             }
             self.run(request.model_spec.signature_name, inputs)
@@ -166,7 +167,7 @@ class ServedVersion:
                 )
         for key, array in inputs.items():
             self._check_input(key, array, signature.inputs[key])
-        names, call = self._call(signature_name or _DEFAULT_SIGNATURE, signature, wanted)
+        call = self._call(signature_name or _DEFAULT_SIGNATURE, wanted)
         options = None
         if deadline is not None:
             remaining = int((deadline - time.monotonic()) * 1000)
@@ -174,7 +175,7 @@ class ServedVersion:
                 raise EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
             options = tf.compat.v1.RunOptions(timeout_in_ms=min(remaining, 2**31 - 1))
         try:
-            results = call(*(inputs[key] for key in names), options=options)
+            results = call(*(inputs[key] for key in sorted(inputs)), options=options)
         except tf.errors.OpError as error:
             code = _CODES.get(error.error_code, "UNKNOWN")
             if code == "CANCELLED" and deadline is not None and time.monotonic() >= deadline:
@@ -182,38 +183,18 @@ class ServedVersion:
             raise EndpointError(
                 code if code in HTTP_STATUS else "UNKNOWN", _shorten(error.message)
             ) from None
-        # A string scalar comes back as bytes.
+        # A scalar string comes back as bytes, which NumPy would store without its last zeros.
         return {
-            alias: result if isinstance(result, np.ndarray) else np.array(result, _dtype(result))
+            alias: np.asarray(result, object if isinstance(result, bytes) else None)
             for alias, result in zip(wanted, results, strict=True)
         }
 
-    def _call(self, name: str, signature, wanted: tuple[str, ...]) -> tuple:
-        key = (name, wanted)
-        found = self._calls.get(key)
-        if found is None:
-            graph = self._session.graph
-            names = sorted(signature.inputs)
-            call = self._session.make_callable(
-                [graph.get_tensor_by_name(signature.outputs[alias].name) for alias in wanted],
-                [graph.get_tensor_by_name(signature.inputs[alias].name) for alias in names],
-                accept_options=True,
-            )
-            if len(self._calls) > 100:
-                # Output filters are the client's to choose; do not keep them all.
-                self._calls.clear()
-            found = self._calls[key] = (names, call)
-        return found
-
     def _check_input(self, name: str, array: np.ndarray, info) -> None:
-        dtype = tf.dtypes.as_dtype(info.dtype)
-        is_string = array.dtype == object
-        if is_string != (dtype == tf.string) or not (
-            is_string or array.dtype == dtype.as_numpy_dtype
-        ):
-            found = "string" if is_string else array.dtype.name
+        found = "string" if array.dtype == object else array.dtype.name
+        expected = tf.dtypes.as_dtype(info.dtype).name
+        if found != expected:
             raise EndpointError(
-                "INVALID_ARGUMENT", f"Input {name!r} has type {found}, expected {dtype.name}."
+                "INVALID_ARGUMENT", f"Input {name!r} has type {found}, expected {expected}."
             )
         shape = tf.TensorShape(info.tensor_shape)
         if not shape.is_compatible_with(array.shape):
@@ -226,13 +207,7 @@ class ServedVersion:
                 "INVALID_ARGUMENT",
                 f"Input {name!r} is empty: its shape is {list(array.shape)}.",
             )
-        if not is_string and array.nbytes > self._max_bytes:
-            raise EndpointError(
-                "INVALID_ARGUMENT",
-                f"Input {name!r} takes {array.nbytes} bytes; this endpoint accepts "
-                f"{self._max_bytes}.",
-            )
-        if is_string:
+        if found == "string":
             for item in array.ravel().tolist():
                 try:
                     pixels = claimed_pixels(item) or 0
@@ -250,7 +225,7 @@ class ServedVersion:
     def acquire(self) -> bool:
         """Counts a request in; False when the version has been retired already."""
         with self._lock:
-            if self._retired:
+            if self._when_unloaded is not None:
                 return False
             self._users += 1
             return True
@@ -261,29 +236,33 @@ class ServedVersion:
             self._users -= 1
         self._close_if_unused()
 
-    def retire(self) -> None:
-        """Takes no more requests, and unloads once those that run have finished."""
-        with self._lock:
-            self._retired = True
-        self._close_if_unused()
+    def retire(self, when_unloaded: Callable[[int], None]) -> None:
+        """Takes no more requests, and unloads once those that run have finished.
 
-    @property
-    def closed(self) -> bool:
-        """Whether the session is closed."""
-        return self._closed
+        Args:
+            when_unloaded: called with the version's number then.
+        """
+        with self._lock:
+            self._when_unloaded = when_unloaded
+        self._close_if_unused()
 
     def _close_if_unused(self) -> None:
         with self._lock:
-            if not self._retired or self._users or self._closed:
+            if self._when_unloaded is None or self._users or self._closed:
                 return
             self._closed = True
         # The callables hold the session; drop them so that its memory goes now.
-        self._calls = {}
+        self._call.cache_clear()
         self._session.close()
+        self._when_unloaded(self.version)
 
 
-def _dtype(value) -> type | None:
-    return object if isinstance(value, bytes) else None
+def _make_call(session, signatures: Mapping[str, Any], name: str, wanted: tuple[str, ...]):
+    """A function from a signature's inputs, in the order of their names, to those outputs."""
+    signature, find = signatures[name], session.graph.get_tensor_by_name
+    outputs = [find(signature.outputs[alias].name) for alias in wanted]
+    inputs = [find(signature.inputs[alias].name) for alias in sorted(signature.inputs)]
+    return session.make_callable(outputs, inputs, accept_options=True)
 
 
 def _copied(message):

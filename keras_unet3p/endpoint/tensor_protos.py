@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 
 
 def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:
@@ -35,31 +35,19 @@ def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:
         raise EndpointError(
             "INVALID_ARGUMENT", f"Input {name!r} needs a full shape of at most 32 dimensions."
         )
-    elements = math.prod(shape)
-    if elements * as_numpy.itemsize > max_bytes:
+    if math.prod(shape) * as_numpy.itemsize > max_bytes:
         raise EndpointError(
             "INVALID_ARGUMENT",
             f"Input {name!r} of shape {shape} is larger than the {max_bytes} bytes that this "
             "endpoint accepts.",
         )
-    if proto.tensor_content and len(proto.tensor_content) != elements * as_numpy.itemsize:
-        raise EndpointError(
-            "INVALID_ARGUMENT",
-            f"Input {name!r} of shape {shape} and type {dtype.name} needs "
-            f"{elements * as_numpy.itemsize} bytes of content, found {len(proto.tensor_content)}.",
-        )
     try:
-        array = tf.make_ndarray(proto)
+        return tf.make_ndarray(proto)
     except Exception as error:
         raise EndpointError(
             "INVALID_ARGUMENT",
             f"Input {name!r}: the values do not fit shape {shape} and type {dtype.name}.",
         ) from error
-    if array.shape != tuple(shape):
-        raise EndpointError(
-            "INVALID_ARGUMENT", f"Input {name!r}: the values do not fill the shape {shape}."
-        )
-    return array
 
 
 def proto_from_array(array: np.ndarray, dtype: int):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 
 
 class WorkQueue:

@@ -203,7 +203,7 @@ def _saved_model(version: Path) -> Predictor:
 
 
 def _endpoint(url: str) -> Predictor:
-    from keras_unet3p.endpoint import Client
+    from keras_unet3p.client import Client
 
     parts = urlsplit(url)
     client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)

@@ -75,7 +75,8 @@ def quickstart(
     Returns:
         What was made, and how good it is.
     """
-    from keras_unet3p.endpoint import Client, LocalServer
+    from keras_unet3p.client import Client
+    from keras_unet3p.endpoint import LocalServer
 
     console = console or Console()
     out = Path(out)

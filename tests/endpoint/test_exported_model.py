@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_unet3p.endpoint import Client, LocalServer
+from keras_unet3p.client import Client
+from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.tiling import TileGeometry
 
 

@@ -118,7 +118,7 @@ def bomb(dtype: int, shape: list[int], content: bytes = b""):
         (
             {"signature": "tile", "tile": bomb(1, [3, 2], b"1234")},
             "INVALID_ARGUMENT",
-            "bytes of content",
+            "do not fit shape",
         ),
         ({"signature": "tile", "tile": bomb(99, [1])}, "INVALID_ARGUMENT", "unknown type"),
         ({"signature": "tile", "tile": bomb(21, [1])}, "INVALID_ARGUMENT", ""),

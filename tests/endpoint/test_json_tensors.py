@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("requests")
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
+from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.json_tensors import format_answer, parse_request
 
 TYPES = [

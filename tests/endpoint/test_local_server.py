@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 import requests
 
-from keras_unet3p.endpoint import Client, EndpointError, LocalServer, serve
+from keras_unet3p.client import Client, EndpointError
+from keras_unet3p.endpoint import LocalServer, serve
 
 IMAGE = np.full((8, 9), 100, np.uint8)  # below the first version's threshold, above the second's
 
@@ -383,16 +384,16 @@ def test_closing_gives_everything_back(model_folder):
 
     with LocalServer({"cells": model_folder}) as server:
         assert post(server, spin(0.0)).status_code == 200
-        versions = list(server._service.repository._models["cells"]._loaded.values())
-    assert all(version.closed for version in versions)
+        model = server._service.repository._models["cells"]
+    assert [state for _, state, _, _ in model.status()] == ["END"]
     wait_for(lambda: not threads())
 
 
 def test_sigterm_ends_serving_cleanly(model_folder):
     code = """
 import sys
-from keras_unet3p.endpoint import serve
-serve({"cells": sys.argv[1]}, port=0, grpc_port=0,
+from keras_unet3p.endpoint import LocalServer, serve
+serve(LocalServer({"cells": sys.argv[1]}),
       on_ready=lambda server: print(server.url, server.grpc_address, flush=True))
 print("ended", flush=True)
 """
@@ -417,9 +418,7 @@ print("ended", flush=True)
 def test_sigint_ends_serving_and_handlers_are_put_back(model_folder):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     serve(
-        {"cells": model_folder},
-        port=0,
-        grpc_port=0,
+        LocalServer({"cells": model_folder}),
         on_ready=lambda _: threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start(),
     )
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -429,8 +428,8 @@ def test_serve_in_a_thread(model_folder):
     stop, servers = threading.Event(), []
     thread = threading.Thread(
         target=serve,
-        args=({"cells": model_folder},),
-        kwargs={"port": 0, "grpc_port": 0, "on_ready": servers.append, "stop": stop},
+        args=(LocalServer({"cells": model_folder}),),
+        kwargs={"on_ready": servers.append, "stop": stop},
     )
     thread.start()
     wait_for(lambda: servers)

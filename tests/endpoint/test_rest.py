@@ -188,7 +188,7 @@ def test_wrong_bodies_are_refused_with_a_reason(model_url, body, message):
         ("GET", "/v1/models/cells/versions/" + "9" * 30, 400, "Malformed request"),
         ("GET", "/favicon.ico", 404, "Not Found"),
         ("POST", "/health", 404, "Not Found"),
-        ("BREW", "/health", 405, "Method Not Allowed"),
+        ("BREW", "/health", 404, "Not Found"),
     ],
 )
 def test_wrong_paths(server, method, path, code, message):

@@ -70,19 +70,13 @@ def test_servers_have_limits_health_check_and_no_rights():
     assert SERVERS["serving-gpu"]["image"].endswith("-gpu")
 
 
-def test_the_health_check_tells_a_loaded_model_from_none(tmp_path):
+def test_the_health_check_tells_a_loaded_model_from_none(tmp_path, write_model):
     """Runs the very command of the file against the local endpoint's address."""
-    conftest = Path(__file__).parents[1] / "endpoint" / "conftest.py"
     if not shutil.which("bash"):
         pytest.skip("no bash to run the health check with")
-    import importlib.util
-
     from keras_unet3p.endpoint import LocalServer
 
-    spec = importlib.util.spec_from_file_location("endpoint_conftest", conftest)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.write_threshold_model(tmp_path / "cells" / "1")
+    write_model(tmp_path / "cells" / "1")
     kind, *command = SERVERS["serving"]["healthcheck"]["test"]
     assert kind == "CMD"
     for name, healthy in (("cells", True), ("other", False)):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,18 +8,14 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "serving" / "load_test.py"
-CONFTEST = Path(__file__).parents[1] / "endpoint" / "conftest.py"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, write_model):
     from keras_unet3p.endpoint import LocalServer
 
-    spec = importlib.util.spec_from_file_location("endpoint_conftest", CONFTEST)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     base = tmp_path_factory.mktemp("models") / "cells"
-    module.write_threshold_model(base / "1")
+    write_model(base / "1")
     with LocalServer({"cells": base}) as server:
         yield server
 

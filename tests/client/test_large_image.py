@@ -9,7 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from keras_unet3p.endpoint import Client, EndpointError, LocalServer
+from keras_unet3p.client import Client, EndpointError
+from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.tiling import TileGeometry
 
 GEOMETRY = TileGeometry((32, 32), halo=8, stride=8)
@@ -116,7 +117,7 @@ def test_it_imports_no_tensorflow(server):
     code = """
 import sys
 import numpy as np
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 with Client(sys.argv[1], "cells") as client:
     assert client.predict_large(np.full((50, 60), 200, np.uint8), stride=4).all()
 found = sorted(name for name in sys.modules if name.split(".")[0] in ("tensorflow", "keras"))

@@ -121,5 +121,5 @@ def server(model_folder):
 if __name__ == "__main__":
     import sys
 
-    # For a TensorFlow Serving to test the client against; see test_client.py.
+    # For a TensorFlow Serving to test the client against; see client/test_client.py.
     write_threshold_model(sys.argv[1])

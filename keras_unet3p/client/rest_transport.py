@@ -7,15 +7,13 @@ import json
 import threading
 import weakref
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
 import requests
 
-from keras_unet3p.endpoint.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
-from keras_unet3p.endpoint.tensor_types import NAME_OF_REST_TYPE
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from keras_unet3p.client.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
+from keras_unet3p.client.tensor_types import NAME_OF_REST_TYPE
 
 
 class RestTransport:
@@ -26,9 +24,18 @@ class RestTransport:
         model: the model's name, or None to ask a local endpoint, which knows.
         version: a version's number.
         label: a version's label.
+        use_proxy: whether proxies, keys and certificates of the environment are used.
     """
 
-    def __init__(self, url: str, model: str | None, version: int | None, label: str | None):
+    def __init__(
+        self,
+        url: str,
+        model: str | None,
+        version: int | None,
+        label: str | None,
+        use_proxy: bool,
+    ):
+        self._use_proxy = use_proxy
         self._base = url.rstrip("/")
         self._model = model
         self._choice = ""
@@ -44,8 +51,7 @@ class RestTransport:
         session = getattr(self._threads, "session", None)
         if session is None:
             session = self._threads.session = requests.Session()
-            # What is on this machine is not reached through a proxy.
-            session.trust_env = urlsplit(self._base).hostname not in _LOOPBACK
+            session.trust_env = self._use_proxy
             self._sessions.add(session)
         return session
 
@@ -95,9 +101,14 @@ class RestTransport:
         return names[0]
 
     def predict(
-        self, signature: str, inputs: dict[str, np.ndarray], timeout: float
-    ) -> dict[str, Any]:
-        """Runs a signature; returns its outputs as the JSON holds them, by name where named."""
+        self,
+        signature: str,
+        inputs: dict[str, np.ndarray],
+        output: str,
+        dtype: str,
+        timeout: float,
+    ) -> np.ndarray:
+        """Runs a signature with a single output, which JSON gives without its name."""
         columns = {
             name: _encode(array) if array.dtype == object else array.tolist()
             for name, array in inputs.items()
@@ -106,14 +117,9 @@ class RestTransport:
         answer = self._request("POST", self._path(timeout) + ":predict", timeout, body)
         if "outputs" not in answer:
             raise EndpointError("UNKNOWN", 'The answer has no "outputs".')
-        return answer["outputs"]
-
-    def decode(self, outputs: Any, name: str, dtype: str, only: bool) -> np.ndarray:
-        """Returns the output `name` as an array of `dtype`; `only` says that there is one."""
-        value = outputs if only else outputs[name]
         if dtype != "string":
-            return np.asarray(value, dtype)
-        return _decode(np.array(value, object))
+            return np.asarray(answer["outputs"], dtype)
+        return _decode(np.array(answer["outputs"], object))
 
     def status(self, timeout: float) -> list[dict[str, Any]]:
         """Returns the versions' states."""

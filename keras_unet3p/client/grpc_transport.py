@@ -8,21 +8,16 @@ from urllib.parse import urlsplit
 import grpc
 import numpy as np
 
-from keras_unet3p.endpoint import messages
-from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.tensor_types import NAME_OF_TYPE, fill_tensor_proto, read_tensor_proto
+from keras_unet3p.client import messages
+from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.client.tensor_types import NAME_OF_TYPE, fill_tensor_proto, read_tensor_proto
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 _METHODS = {
-    "Predict": ("PredictionService", "PredictRequest", "PredictResponse"),
-    "GetModelMetadata": (
-        "PredictionService",
-        "GetModelMetadataRequest",
-        "GetModelMetadataResponse",
-    ),
-    "GetModelStatus": ("ModelService", "GetModelStatusRequest", "GetModelStatusResponse"),
+    "Predict": ("PredictionService", "PredictResponse"),
+    "GetModelMetadata": ("PredictionService", "GetModelMetadataResponse"),
+    "GetModelStatus": ("ModelService", "GetModelStatusResponse"),
 }
 
 
@@ -34,6 +29,7 @@ class GrpcTransport:
         model: the model's name; None is "model", the default of TensorFlow Serving's image.
         version: a version's number.
         label: a version's label.
+        use_proxy: whether the proxy of the environment is used.
         max_message_bytes: largest answer; gRPC's own default is 4 MiB.
     """
 
@@ -43,14 +39,14 @@ class GrpcTransport:
         model: str | None,
         version: int | None,
         label: str | None,
+        use_proxy: bool,
         max_message_bytes: int,
     ):
         parts = urlsplit(url)
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
-            # What is on this machine is not reached through a proxy.
-            ("grpc.enable_http_proxy", int(parts.hostname not in _LOOPBACK)),
+            ("grpc.enable_http_proxy", int(use_proxy)),
             # The client waits and tries again by itself.
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),
@@ -72,7 +68,7 @@ class GrpcTransport:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=messages.parser(answer),
             )
-            for method, (service, _, answer) in _METHODS.items()
+            for method, (service, answer) in _METHODS.items()
         }
 
     def _call(self, method: str, request, timeout: float):
@@ -82,18 +78,19 @@ class GrpcTransport:
             raise EndpointError(error.code().name, error.details() or "") from error
 
     def predict(
-        self, signature: str, inputs: dict[str, np.ndarray], timeout: float
-    ) -> dict[str, Any]:
-        """Runs a signature; returns its outputs as messages by name."""
+        self,
+        signature: str,
+        inputs: dict[str, np.ndarray],
+        output: str,
+        dtype: str,
+        timeout: float,
+    ) -> np.ndarray:
+        """Runs a signature; returns its output `output`, whose message says its type."""
         request = messages.new("PredictRequest", model_spec=self._spec)
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
             fill_tensor_proto(request.inputs[name], array)
-        return dict(self._call("Predict", request, timeout).outputs)
-
-    def decode(self, outputs: dict[str, Any], name: str, dtype: str, only: bool) -> np.ndarray:
-        """Returns the output `name` as an array."""
-        return read_tensor_proto(outputs[name])
+        return read_tensor_proto(self._call("Predict", request, timeout).outputs[output])
 
     def status(self, timeout: float) -> list[dict[str, Any]]:
         """Returns the versions' states."""

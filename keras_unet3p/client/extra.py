@@ -25,7 +25,7 @@ def serving_extra(name: str) -> Iterator[None]:
     """Within, an import that lacks a package of the extra "serving" says so.
 
     Args:
-        name: what needs the package.
+        name: what needs the package, such as "client.Client".
     """
     try:
         yield
@@ -34,7 +34,7 @@ def serving_extra(name: str) -> Iterator[None]:
         if missing not in _PACKAGES:
             raise
         raise MissingExtraError(
-            f"keras_unet3p.endpoint.{name} needs the package {missing!r}, which comes with the "
+            f"keras_unet3p.{name} needs the package {missing!r}, which comes with the "
             'extra "serving": pip install "keras_unet3p[serving]"',
             name=error.name,
         ) from error

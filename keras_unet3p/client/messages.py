@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_PACKAGE = "keras_unet3p.endpoint"
+_PACKAGE = "keras_unet3p.client"
 _TYPES = descriptor_pb2.FieldDescriptorProto
 
 # message -> field -> (number, type), where a type is a scalar's name, another message, or
@@ -95,7 +95,7 @@ def _add_field(message, name: str, number: int, kind: str) -> None:
 
 def _build() -> dict[str, type]:
     file = descriptor_pb2.FileDescriptorProto(
-        name="keras_unet3p/endpoint/messages.proto", package=_PACKAGE, syntax="proto3"
+        name="keras_unet3p/client/messages.proto", package=_PACKAGE, syntax="proto3"
     )
     for name, fields in FIELDS.items():
         message = file.message_type.add(name=name)

@@ -7,26 +7,29 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import cv2
 import numpy as np
 
-from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.extra import serving_extra
+from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.client.extra import serving_extra
+from keras_unet3p.client.sent_images import (
+    Image,
+    decode_mask,
+    encode_image,
+    fits_png,
+    model_pixels,
+    open_image,
+)
 
 if TYPE_CHECKING:
     from keras_unet3p.tiling import TileGeometry
 
 T = TypeVar("T")
-Image = bytes | str | Path | np.ndarray
 
 _AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# What the served graph decodes by itself in all its variants.
-_ENCODED = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Client:
@@ -69,19 +72,23 @@ class Client:
     ):
         if version is not None and label is not None:
             raise ValueError("version and label: give one of them, not both.")
-        scheme = urlsplit(url).scheme
-        if scheme not in ("http", "https", "grpc", "grpcs") or not urlsplit(url).netloc:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https", "grpc", "grpcs") or not parts.netloc:
             raise ValueError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
-        if scheme.startswith("http"):
-            with serving_extra("Client"):
-                from keras_unet3p.endpoint.rest_transport import RestTransport
-            self._transport = RestTransport(url, model, version, label)
+        # What is on this machine is not reached through a proxy.
+        use_proxy = parts.hostname not in _LOOPBACK
+        if parts.scheme.startswith("http"):
+            with serving_extra("client.Client"):
+                from keras_unet3p.client.rest_transport import RestTransport
+            self._transport = RestTransport(url, model, version, label, use_proxy)
         else:
-            with serving_extra("Client"):
-                from keras_unet3p.endpoint.grpc_transport import GrpcTransport
-            self._transport = GrpcTransport(url, model, version, label, max_message_bytes)
+            with serving_extra("client.Client"):
+                from keras_unet3p.client.grpc_transport import GrpcTransport
+            self._transport = GrpcTransport(
+                url, model, version, label, use_proxy, max_message_bytes
+            )
         self.url = url
         self._choice = (version, label)
         self._max_message_bytes = max_message_bytes
@@ -119,10 +126,10 @@ class Client:
                 f"signature: expected 'serving_default' or 'classes', found {signature!r}."
             )
         if signature is None:
-            image = _opened(image)
-            signature = "serving_default" if _fits_png(image) else "classes"
+            image = open_image(image)
+            signature = "serving_default" if fits_png(image) else "classes"
         if signature == "serving_default":
-            return _decode_mask(self.predict_bytes(_encoded(image)))
+            return decode_mask(self.predict_bytes(encode_image(image)))
         return self._predict_pixels(signature, image).astype(np.uint8, copy=False)
 
     def predict_bytes(self, image: bytes) -> bytes:
@@ -217,7 +224,8 @@ class Client:
             OSError: when the disk is full.
             EndpointError: as `predict`; what is finished stays in `output` and `journal`.
         """
-        from keras_unet3p.endpoint.large_image import predict_large
+        from keras_unet3p.client.concurrent_tiles import ConcurrentTiles
+        from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
 
         metadata = self.metadata()
         client = self
@@ -226,20 +234,22 @@ class Client:
         try:
             if geometry is None:
                 geometry = _geometry(client._signature("tile"), halo, stride)
-            return predict_large(
+            with ConcurrentTiles(
                 client.predict_tiles,
                 f"{metadata['model']} version {metadata['version']}",
-                image,
-                output,
-                geometry=geometry,
-                kind=kind,
-                threshold=threshold,
                 multi_label=_gives_a_map_a_class(metadata["signatures"]),
                 concurrency=concurrency,
                 tiles_per_request=tiles_per_request,
-                journal=journal,
-                progress=progress,
-            )
+            ) as tiles:
+                predictor = StreamingPredictor(
+                    tiles,
+                    geometry=geometry,
+                    tiles_per_step=concurrency * tiles_per_request,
+                    threshold=threshold,
+                )
+                return predictor.predict(
+                    image, output, kind=kind, journal=journal, progress=progress
+                )
         finally:
             if client is not self:
                 client.close()
@@ -309,14 +319,15 @@ class Client:
         name = self._only(signature, "inputs")
         info = self._signature(signature)["inputs"][name]
         channels = info["shape"][-1] if info["shape"] else -1
-        pixels = _pixels(image, info["dtype"], channels)
+        pixels = model_pixels(image, info["dtype"], channels)
         return self._run(signature, {name: pixels[np.newaxis]})[0]
 
     def _run(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         name = self._only(signature, "outputs")
         dtype = self._signature(signature)["outputs"][name]["dtype"]
-        outputs = self._try(lambda timeout: self._transport.predict(signature, inputs, timeout))
-        return self._transport.decode(outputs, name, dtype, only=True)
+        return self._try(
+            lambda timeout: self._transport.predict(signature, inputs, name, dtype, timeout)
+        )
 
     def _try(self, call: Callable[[float], T]) -> T:
         deadline = time.monotonic() + self._timeout
@@ -358,123 +369,3 @@ def _gives_a_map_a_class(signatures: dict[str, Any]) -> bool:
     """Whether the model's classes may overlap: "classes" gives (B, H, W, K), not (B, H, W)."""
     outputs = signatures.get("classes", {}).get("outputs", {})
     return len(outputs.get("class_ids", {}).get("shape", ())) == 4
-
-
-def _decode_mask(png: bytes) -> np.ndarray:
-    mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None or mask.ndim != 2:
-        raise EndpointError("UNKNOWN", "The answer is not a PNG of class ids.")
-    return mask
-
-
-def _opened(image: Image) -> bytes | np.ndarray:
-    """Gives encoded bytes that travel as they are, and the array of anything else."""
-    name = "image"
-    if isinstance(image, (str, Path)):
-        name, path = str(image), Path(image)
-        if path.suffix.lower() == ".npy":
-            return np.load(path, allow_pickle=False)
-        image = path.read_bytes()
-    if not isinstance(image, (bytes, bytearray, memoryview)):
-        return image
-    data = bytes(image)
-    return data if data.startswith(_ENCODED) else _decode_array(data, name)
-
-
-def _fits_png(image: bytes | np.ndarray) -> bool:
-    if isinstance(image, bytes):
-        return True
-    pixels = _check(image)
-    fits = pixels.dtype.kind in "bf" or pixels.dtype in (np.uint8, np.uint16)
-    return fits and pixels.shape[2] in (1, 3, 4)
-
-
-def _encoded(image: Image) -> bytes:
-    image = _opened(image)
-    if isinstance(image, bytes):
-        return image
-    pixels = _check(image)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype.kind == "f":
-        pixels = _to_integers(pixels, np.uint16)
-    elif pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
-    if pixels.shape[2] in (3, 4):
-        pixels = cv2.cvtColor(
-            pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        )
-    elif pixels.shape[2] != 1:
-        raise ValueError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
-    # Level 1: on the way to a server, time matters more than the last bytes.
-    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-
-
-def _decode_array(data: bytes, name: str) -> np.ndarray:
-    encoded = np.frombuffer(data, np.uint8)
-    try:
-        if data.startswith(_TIFF):
-            _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
-            if len(pages) > 1:
-                raise ValueError(f"{name} holds {len(pages)} images; give them one by one.")
-            pixels = pages[0] if pages else None
-        else:
-            pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # nothing at all, or more pixels than OpenCV takes
-        pixels = None
-    if pixels is None:
-        raise ValueError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
-    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        pixels = cv2.cvtColor(
-            pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        )
-    return pixels
-
-
-def _check(image: np.ndarray) -> np.ndarray:
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"image: expected bytes, a path or an array, found {type(image)}.")
-    pixels = image[..., np.newaxis] if image.ndim == 2 else image
-    if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "bufi":
-        raise ValueError(
-            f"image: expected numbers of shape (H, W) or (H, W, C), found {image.dtype} of shape "
-            f"{image.shape}."
-        )
-    return pixels
-
-
-def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0.0 and high <= 1.0):
-        raise ValueError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
-    return np.round(pixels * np.iinfo(dtype).max).astype(dtype)
-
-
-def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
-    """Brings an image to the model's type and channels."""
-    name = str(image) if isinstance(image, (str, Path)) else "image"
-    image = _opened(image)
-    pixels = _check(_decode_array(image, name) if isinstance(image, bytes) else image)
-    if dtype not in ("uint8", "float32"):
-        raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
-    if pixels.dtype != dtype:
-        if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2:
-            raise ValueError(
-                f"image: integers must have 8 or 16 bits to be divided by their type's largest "
-                f"value, found {pixels.dtype}."
-            )
-        if pixels.dtype.kind in "fb":
-            unit = pixels.astype(np.float32)
-        else:
-            unit = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-        pixels = unit if dtype == "float32" else _to_integers(unit, np.uint8)
-    found = pixels.shape[2]
-    if channels in (-1, found):
-        return pixels
-    if found == 4 and channels == 3:
-        return pixels[..., :3]
-    if found == 1 and channels == 3:
-        return np.repeat(pixels, 3, axis=2)
-    if found in (3, 4) and channels == 1:
-        return cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)[..., None]
-    raise ValueError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")

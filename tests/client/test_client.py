@@ -1,7 +1,7 @@
 """The client against the local endpoint, and against TensorFlow Serving where there is one.
 
 `TF_SERVING_URL` names a running server, as "http://host:port" or "grpc://host:port"; it must serve
-the model that `python tests/endpoint/conftest.py FOLDER/1` writes, under the name "cells".
+the model that `python tests/served_models.py FOLDER/1` writes, under the name "cells".
 `TF_SERVING_BINARY` is the path of a `tensorflow_model_server` to start.
 """
 
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_unet3p.endpoint import Client, EndpointError
+from keras_unet3p.client import Client, EndpointError
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_the_client_imports_no_tensorflow(server):
     code = """
 import sys
 import numpy as np
-from keras_unet3p.endpoint import Client
+from keras_unet3p.client import Client
 image = np.full((8, 9), 200, np.uint8)
 for url in sys.argv[1:]:
     with Client(url, "cells") as client:

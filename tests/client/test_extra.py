@@ -16,19 +16,19 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())
-import keras_unet3p.endpoint
-exec("from keras_unet3p.endpoint import " + sys.argv[1].split("(")[0] + "; " + sys.argv[1])
+import keras_unet3p as ku
+exec("ku." + sys.argv[1])
 """
 
 
 @pytest.mark.parametrize(
     ("use", "missing"),
     [
-        ("LocalServer", "grpc_health"),
-        ("LocalServer", "tensorflow_serving"),
-        ("serve", "uvicorn"),
-        ("Client('http://localhost:1')", "requests"),
-        ("Client('grpc://localhost:1')", "grpc"),
+        ("endpoint.LocalServer", "grpc_health"),
+        ("endpoint.LocalServer", "tensorflow_serving"),
+        ("endpoint.serve", "uvicorn"),
+        ("client.Client('http://localhost:1')", "requests"),
+        ("client.Client('grpc://localhost:1')", "grpc"),
     ],
 )
 def test_the_error_names_package_and_extra(use, missing):
@@ -37,11 +37,11 @@ def test_the_error_names_package_and_extra(use, missing):
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     name = use.split("(")[0]
-    assert f"keras_unet3p.endpoint.{name} needs the package {missing!r}" in last
+    assert f"keras_unet3p.{name} needs the package {missing!r}" in last
     assert 'pip install "keras_unet3p[serving]"' in last
 
 
 def test_a_client_for_rest_needs_no_grpc():
     missing = ["grpc", "grpc_health", "starlette", "tensorflow_serving", "uvicorn", "google"]
-    command = [sys.executable, "-c", CODE, "Client('http://localhost:1')", *missing]
+    command = [sys.executable, "-c", CODE, "client.Client('http://localhost:1')", *missing]
     subprocess.run(command, check=True, timeout=60)

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
     status_pb2,
 )
 
-from keras_unet3p.endpoint import messages, tensor_types
+from keras_unet3p.client import messages, tensor_types
 
 OFFICIAL = {
     "Int64Value": wrappers_pb2.Int64Value,

@@ -1,0 +1,27 @@
+"""What runs on other people's machines: a client of a serving endpoint, without TensorFlow.
+
+Names are imported when they are first used: whoever only wants the error needs no OpenCV.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_unet3p.client.client import Client
+    from keras_unet3p.client.endpoint_error import EndpointError
+
+__all__ = ["Client", "EndpointError"]
+
+_FILES = {"Client": "client", "EndpointError": "endpoint_error"}
+
+
+def __getattr__(name: str):
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

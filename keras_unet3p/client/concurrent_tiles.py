@@ -1,0 +1,59 @@
+"""Tiles of an image in several requests at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+
+class ConcurrentTiles:
+    """Splits a step's tiles into requests that are under way at the same time.
+
+    A context manager, which ends its threads.
+
+    Args:
+        predict_tiles: sends the tiles of one request.
+        model: which model answers; a journal is continued with the same one only.
+        multi_label: whether the classes of a pixel may overlap.
+        concurrency: requests that are under way at the same time.
+        tiles_per_request: tiles in a request.
+
+    Attributes:
+        url: `model`, as the streaming predictor asks for it.
+        multi_label: as given.
+
+    Raises:
+        ValueError: when a number is less than 1.
+    """
+
+    def __init__(
+        self,
+        predict_tiles: Callable[[np.ndarray], np.ndarray],
+        model: str,
+        *,
+        multi_label: bool,
+        concurrency: int,
+        tiles_per_request: int,
+    ):
+        for name, value in (("concurrency", concurrency), ("tiles_per_request", tiles_per_request)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}.")
+        self._predict_tiles = predict_tiles
+        self._tiles_per_request = tiles_per_request
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="predict-large")
+        self.url = model
+        self.multi_label = multi_label
+
+    def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
+        """Returns what `predict_tiles` gives for all tiles, in their order."""
+        size = self._tiles_per_request
+        parts = [tiles[start : start + size] for start in range(0, len(tiles), size)]
+        return np.concatenate(list(self._threads.map(self._predict_tiles, parts)))
+
+    def __enter__(self) -> ConcurrentTiles:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._threads.shutdown()
