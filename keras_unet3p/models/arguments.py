@@ -42,14 +42,14 @@ def level_filters(filters: int | Sequence[int], depth: int | None) -> tuple[int,
     """
     if depth is not None and (not isinstance(depth, numbers.Integral) or depth < 1):
         raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth!r}")
-    if isinstance(filters, numbers.Integral):  # NumPy's too
+    given: Any = filters
+    levels: list[Any] = []
+    if isinstance(given, numbers.Integral):  # NumPy's too
         poolings = DEPTH if depth is None else int(depth)
-        levels = [int(filters) * 2**level for level in range(poolings + 1)]
-    elif isinstance(filters, str) or not hasattr(filters, "__iter__"):
-        levels = []
-    else:
-        levels = list(filters)
-    if len(levels) < 2 or not all(isinstance(n, numbers.Integral) and n > 0 for n in levels):
+        levels = [int(given) * 2**level for level in range(poolings + 1)]
+    elif hasattr(given, "__iter__") and not isinstance(given, str):
+        levels = list(given)
+    if len(levels) < 2 or not all(isinstance(n, numbers.Integral) and int(n) > 0 for n in levels):
         raise ValueError(
             f"filters: expected a positive number, or two or more of them, found {filters!r}"
         )
@@ -93,6 +93,7 @@ def resolve_normalization(normalization: NormalizationLike | None) -> dict[str, 
     if normalization is None:
         return None
     given: Any = normalization
+    found: dict[str, Any]
     if hasattr(given, "to_dict"):
         given = given.to_dict()
     if isinstance(given, Mapping):
