@@ -1,8 +1,8 @@
 """UNet 3+ inside a hand-written TensorFlow training loop.
 
-The twin `unet3plus_tensors` works on a tensor of yours and returns named tensors, among them inner
-features. Here they carry a second task (counting the cells) that shares UNet 3+'s deepest features,
-and the loop, the losses and their weights are ours.
+Given `input_tensor`, a builder builds on a tensor of yours, and `features` are its named tensors,
+among them inner ones. Here they carry a second task (counting the cells) that shares UNet 3+'s
+deepest features, and the loop, the losses and their weights are ours.
 
     python embed_in_training_loop.py
 """
@@ -22,11 +22,10 @@ def build():
     image = keras.Input((SIZE, SIZE, 1))
     # What stands before the network is yours too.
     noisy = keras.layers.GaussianNoise(0.02)(image)
-    tensors = models.unet3plus_tensors(noisy, filters=8, deep_supervision=True)
-    pooled = keras.layers.GlobalAveragePooling2D()(tensors["e5"])
+    network = models.unet3plus(input_tensor=noisy, filters=8, deep_supervision=True)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.features["e5"])
     count = keras.layers.Dense(1, activation="softplus", name="count")(pooled)
-    heads = {name: tensor for name, tensor in tensors.items() if name.startswith("mask")}
-    return keras.Model(image, {**heads, "count": count})
+    return keras.Model(image, {**network.output, "count": count})
 
 
 def batches():

@@ -25,11 +25,11 @@ def cells(seeds):
 
 
 def build():
-    """A model of the code base's own: its input pipeline in front of our twin."""
+    """A model of the code base's own: its input pipeline in front of our network."""
     image = keras.Input((SIZE, SIZE, 1))
     flat = tfa.layers.GroupNormalization(groups=1)(image)
-    tensors = models.unet_tensors(flat, filters=8, depth=3, batch_norm=True, dropout=0)
-    return keras.Model(image, tensors["mask"])
+    network = models.unet(input_tensor=flat, filters=8, depth=3, batch_norm=True, dropout=0)
+    return keras.Model(image, network.features["mask"])
 
 
 def main():

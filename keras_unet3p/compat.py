@@ -139,20 +139,91 @@ def random_states(layer) -> list:
     return [generator.state for generator in generators if generator is not None]
 
 
+# Keras keeps to itself how layers hang together (`_keras_history`, `_inbound_nodes`), and by which
+# names `compile` knows a model's outputs. What follows was tried on Keras 3.15 and 2.15.
+
+
+def is_keras_tensor(value) -> bool:
+    """Whether `value` is a symbolic tensor, of which models are made."""
+    return hasattr(value, "_keras_history")
+
+
+def layer_of(tensor):
+    """The layer that makes a Keras tensor."""
+    return tensor._keras_history[0]
+
+
+def inputs_of_last_call(layer) -> list:
+    """The Keras tensors that a layer, or a model within a model, was called with the last time."""
+    return tf.nest.flatten(layer._inbound_nodes[-1].input_tensors)
+
+
+def source_inputs(tensor) -> list:
+    """The inputs from which a Keras tensor is made.
+
+    (`keras.utils.get_source_inputs` follows every path, of which a network with skips has many.)
+    """
+    nodes = _nodes_before([tensor])
+    return [source for node in nodes if node.is_input for source in _outputs_of(node)]
+
+
+def tensors_by_place(tensors) -> dict[tuple[str, int], object]:
+    """The Keras tensors that `tensors` are made of, and these, by their layer's name and number.
+
+    The number is that of the tensor among the layer's outputs.
+    """
+    return {
+        (_layer_of(node).name, number): tensor
+        for node in _nodes_before(tensors)
+        for number, tensor in enumerate(_outputs_of(node))
+    }
+
+
+def place_of(tensor) -> tuple[str, int]:
+    """The key of a Keras tensor in `tensors_by_place`."""
+    layer, _, number = tensor._keras_history
+    return layer.name, number
+
+
 def layers_around(tensor) -> tuple[set[str], set[str]]:
     """Names of the layers that make a Keras tensor, and of those that read one on the way to it."""
-    before, beside, seen = set(), set(), set()
-    layer, number, _ = tensor._keras_history
-    waiting = [layer._inbound_nodes[number]]
+    before, beside = set(), set()
+    for node in _nodes_before([tensor]):
+        layer = _layer_of(node)
+        before.add(layer.name)
+        beside.update(_layer_of(reader).name for reader in layer._outbound_nodes)
+    return before, beside - before
+
+
+@contextlib.contextmanager
+def known_by_first_output(model):
+    """Within it `model.compile` takes loss and metrics as for a model of the first output alone."""
+    names = model.output_names
+    model.output_names = names[:1]
+    try:
+        yield
+    finally:
+        model.output_names = names
+
+
+def _nodes_before(tensors) -> list:
+    """The calls of layers of which Keras tensors are made, each once."""
+    found, seen = [], set()
+    waiting = [
+        layer._inbound_nodes[number]
+        for layer, number, _ in (tensor._keras_history for tensor in tensors)
+    ]
     while waiting:
         node = waiting.pop()
         if id(node) not in seen:
             seen.add(id(node))
-            layer = _layer_of(node)
-            before.add(layer.name)
-            beside.update(_layer_of(reader).name for reader in layer._outbound_nodes)
+            found.append(node)
             waiting.extend(node.parent_nodes)
-    return before, beside - before
+    return found
+
+
+def _outputs_of(node) -> list:
+    return tf.nest.flatten(node.output_tensors)
 
 
 def _layer_of(node):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.compat import register
@@ -83,6 +84,4 @@ class IntensityNormalization(keras.layers.Layer):
 
 
 def _numbers(values) -> tuple[float, ...]:
-    if hasattr(values, "__iter__"):
-        return tuple(float(value) for value in values)
-    return (float(values),)
+    return tuple(np.asarray(values, np.float64).reshape(-1).tolist())

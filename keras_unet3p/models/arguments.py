@@ -4,29 +4,61 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
 
 from keras_unet3p.compat import layers_around
 
+Numbers = float | Sequence[float] | np.ndarray
+"""A number, or one for each channel."""
 
-def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
+
+class Constants(Protocol):
+    """An object that tells mean and standard deviation, such as `data.Normalization`."""
+
+    @property
+    def mean(self) -> Any: ...
+
+    @property
+    def std(self) -> Any: ...
+
+
+NormalizationLike = tuple[Numbers, Numbers] | Mapping[str, Any] | Constants
+InitializerLike = str | dict[str, Any] | keras.initializers.Initializer
+RegularizerLike = str | dict[str, Any] | keras.regularizers.Regularizer | Callable[[Any], Any]
+
+DEPTH = 4
+"""Poolings of the papers' networks."""
+
+
+def level_filters(filters: int | Sequence[int], depth: int | None) -> tuple[int, ...]:
     """Channels of every level, finest first.
 
-    A number is the finest level's and doubles at each of `depth` poolings; a sequence is taken as
-    it is, and its length decides the depth.
+    A number is the finest level's and doubles at each of `depth` poolings, four if not given; a
+    sequence is taken as it is, and is one longer than the depth.
     """
-    if isinstance(filters, int | numbers.Integral):  # the latter are NumPy's
-        if depth < 1:
-            raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth}")
-        levels = tuple(int(filters) * 2**level for level in range(depth + 1))
-    else:
-        levels = tuple(int(value) for value in filters)
-    if len(levels) < 2 or min(levels) < 1:
+    if depth is not None and (not isinstance(depth, numbers.Integral) or depth < 1):
+        raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth!r}")
+    given: Any = filters
+    levels: list[Any] = []
+    if isinstance(given, numbers.Integral):  # NumPy's too
+        poolings = DEPTH if depth is None else int(depth)
+        levels = [int(given) * 2**level for level in range(poolings + 1)]
+    elif hasattr(given, "__iter__") and not isinstance(given, str):
+        levels = list(given)
+    if len(levels) < 2 or not all(isinstance(n, numbers.Integral) and int(n) > 0 for n in levels):
         raise ValueError(
             f"filters: expected a positive number, or two or more of them, found {filters!r}"
         )
-    return levels
+    if depth is not None and len(levels) != depth + 1:
+        raise ValueError(
+            f"filters, depth: {len(levels)} levels have {len(levels) - 1} poolings between them, "
+            f"found filters={filters!r} with depth={depth}; leave depth out"
+        )
+    return tuple(int(level) for level in levels)
 
 
 def resolve_activation(classifier_activation: str | None, num_classes: int) -> str | None:
@@ -48,29 +80,52 @@ def resolve_activation(classifier_activation: str | None, num_classes: int) -> s
     return classifier_activation
 
 
-def resolve_normalization(normalization: Any) -> dict[str, Any] | None:
+def resolve_normalization(normalization: NormalizationLike | None) -> dict[str, Any] | None:
     """The arguments of `layers.IntensityNormalization`; None stays None.
 
     From (mean, std), from a mapping or an object that has both, or from a `data.Normalization`,
     which tells the training images' stored values too.
+
+    Raises:
+        ValueError: it is none of them, or mean or std are no numbers of which a normalisation can
+            be made.
     """
     if normalization is None:
         return None
-    if hasattr(normalization, "to_dict"):
-        normalization = normalization.to_dict()
-    if isinstance(normalization, Mapping):
+    given: Any = normalization
+    found: dict[str, Any]
+    if hasattr(given, "to_dict"):
+        given = given.to_dict()
+    if isinstance(given, Mapping):
         names = ("mean", "std", "value_scale", "stored_values")
-        return {name: normalization[name] for name in names if name in normalization}
-    if hasattr(normalization, "mean") and hasattr(normalization, "std"):
-        return {"mean": normalization.mean, "std": normalization.std}
-    try:
-        mean, std = normalization
-    except (TypeError, ValueError):
+        found = {name: given[name] for name in names if name in given}
+    elif hasattr(given, "__len__") and len(given) == 2:
+        found = dict(zip(("mean", "std"), given, strict=True))
+    else:
+        found = {name: getattr(given, name) for name in ("mean", "std") if hasattr(given, name)}
+    if not found.keys() >= {"mean", "std"}:
         raise ValueError(
             "normalization: expected (mean, std) or an object with mean and std, "
             f"found {normalization!r}"
-        ) from None
-    return {"mean": mean, "std": std}
+        )
+    for name in ("mean", "std"):
+        found[name] = _channel_values(f"normalization: {name}", found[name])
+    if min(found["std"]) <= 0:
+        raise ValueError(f"normalization: std must be positive, found {found['std']}")
+    return found
+
+
+def _channel_values(what: str, given: Any) -> list[float]:
+    """A number, or one for each channel, as numbers of Python's own."""
+    try:
+        values = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(
+            f"{what}: expected a finite number, or one for each channel, found {given!r}"
+        )
+    return values.reshape(-1).tolist()
 
 
 def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
@@ -105,4 +160,4 @@ def check_prefix(image: Any, prefix: str) -> None:
     if first_layers & before:
         raise ValueError(f"prefix: the tensor is made by a network {advice}")
     if first_layers & beside:
-        warnings.warn(f"prefix: the tensor already goes into a network {advice}", stacklevel=3)
+        warnings.warn(f"prefix: the tensor already goes into a network {advice}", stacklevel=4)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_unet3p.layers import InputSize
 from keras_unet3p.models.arguments import (
+    InitializerLike,
+    NormalizationLike,
+    RegularizerLike,
     check_choice,
-    check_prefix,
     level_filters,
     resolve_activation,
 )
 from keras_unet3p.models.blocks import Blocks
-from keras_unet3p.models.build import build_model
+from keras_unet3p.models.build import network_input, network_model
 from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -25,54 +28,27 @@ from keras_unet3p.models.segmentation_model import SegmentationModel
 def attention_unet(
     input_shape: Sequence[int | None] = (None, None, 1),
     num_classes: int = 1,
-    classifier_activation: str | None = "auto",
+    classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
     *,
-    name: str = "attention_unet",
-    **options: Any,
-) -> SegmentationModel:
-    """Attention U-Net as a Keras model.
-
-    Args:
-        input_shape: (H, W, C); H and W may be None, and are multiples of 16 for five levels.
-        num_classes: channels of the mask. One is foreground against background.
-        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
-            "softmax", or None for logits.
-        name: the model's name.
-        **options: all further arguments of `attention_unet_tensors`.
-
-    Returns:
-        A model (B, H, W, C) -> (B, H, W, K) in float32.
-
-    Raises:
-        ValueError: an argument, or a height or width that the network cannot take.
-    """
-    return build_model(
-        attention_unet_tensors, input_shape, num_classes, classifier_activation, name, options
-    )
-
-
-def attention_unet_tensors(
-    image,
-    num_classes: int = 1,
-    classifier_activation: str | None = "auto",
-    *,
+    input_tensor: Any = None,
     filters: int | Sequence[int] = 64,
-    depth: int = 4,
-    upsampling: str = "transposed",
-    batch_norm: bool = True,
+    depth: int | None = None,
     gate_finest: bool = False,
+    upsampling: Literal["transposed", "bilinear"] = "transposed",
+    batch_norm: bool | Literal["encoder"] = True,
     encoder: str = "plain",
     encoder_weights: str | PathLike | None = None,
     encoder_trainable: bool = True,
-    normalization: Any = None,
-    kernel_initializer: Any = None,
-    kernel_regularizer: Any = None,
+    normalization: NormalizationLike | None = None,
+    kernel_initializer: InitializerLike | None = None,
+    kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
-    upsample_method: str = "auto",
+    upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
-) -> dict[str, Any]:
-    """Attention U-Net on a Keras tensor, for embedding in a model of your own.
+    name: str = "attention_unet",
+) -> SegmentationModel:
+    """Attention U-Net as a Keras model.
 
     Every skip of a U-Net passes an additive attention gate (section 2.2, equations 1 and 2): with
     the skip x and the gating signal g of the next coarser level,
@@ -80,44 +56,66 @@ def attention_unet_tensors(
     grid of g, phi and psi 1x1; alpha is upsampled bilinearly and multiplies x.
 
     Args:
-        image: Keras tensor (B, H, W, C).
-        num_classes, classifier_activation: as in `attention_unet`.
+        input_shape: (H, W, C); H and W may be None, and are multiples of 2 ** depth.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        input_tensor: Keras tensor (B, H, W, C) of a network of yours to build on, instead of an
+            input of its own; `input_shape` is not looked at then. The model begins where the tensor
+            begins, at your `keras.Input`, and shares your layers.
         filters: channels of the finest level, doubled at each of `depth` poolings; or the channels
             of all levels, whose number less one then is the depth.
-        depth: number of poolings.
-        upsampling: "transposed" (2x2 convolution) or "bilinear" (then a 3x3 convolution).
-        batch_norm: whether convolutions are normalised.
+        depth: number of poolings; 4 where `filters` is a number and this is not given.
         gate_finest: whether the finest skip is gated too; in the paper it is not.
-        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`).
-        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        upsampling: "transposed" (2x2 convolution) or "bilinear" (then a 3x3 convolution).
+        batch_norm: whether convolutions are normalised: True, as in this paper, False, or "encoder"
+            (in the contracting path only).
+        encoder: the contracting path, one of `ENCODERS`: the paper's own, "plain", or a network of
+            `keras.applications`; then `filters` are the expansive path's channels.
+        encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
+        encoder_trainable: whether training changes the encoder; not for "plain".
+        normalization: (mean, std), numbers or one for each channel, or an object with both:
+            `layers.IntensityNormalization` first.
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
-        prefix: put before every layer's name.
+        prefix: put before every layer's name; networks in one model need one each.
+        name: the model's name.
 
     Returns:
-        "e1", ...: features of the contracting path; "d1", ...: of the expansive path;
-        "attention2", ...: attention coefficients (B, h, w, 1) of the gated levels; "logits";
-        "mask".
+        A model (B, H, W, C) -> (B, H, W, K) in float32.
+
+        `model.features` are its named tensors: "e1", ... of the contracting path; "d1", ... of the
+        expansive path; "attention2", ... the attention coefficients (B, h, w, 1) of the gated
+        levels; "logits"; "mask".
 
     Raises:
-        ValueError: as `attention_unet`.
+        ValueError: an argument, or a height or width that the network cannot take.
+
+    Example:
+
+    >>> model = attention_unet((64, 64, 1), filters=4, depth=2)
+    >>> model.features["attention2"].shape[1:]
+    (32, 32, 1)
     """
-    check_prefix(image, prefix)
+    arguments = dict(locals())
+    image = network_input(input_shape, input_tensor, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("upsampling", upsampling, ("transposed", "bilinear"))
-    blocks = Blocks(
+    check_choice("batch_norm", batch_norm, (True, False, "encoder"))
+    down = Blocks(
         prefix=prefix,
-        batch_norm=batch_norm,
+        batch_norm=bool(batch_norm),
         kernel_initializer=kernel_initializer,
         kernel_regularizer=kernel_regularizer,
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
         upsample_method=upsample_method,
     )
+    blocks = replace(down, batch_norm=batch_norm is True)
 
     x = InputSize(2 ** (len(levels) - 1), name=f"{prefix}input_size")(image)
     tensors = encoder_tensors(
@@ -127,7 +125,7 @@ def attention_unet_tensors(
         encoder_weights=encoder_weights,
         encoder_trainable=encoder_trainable,
         normalization=normalization,
-        blocks=blocks,
+        blocks=down,
     )
     x = tensors[f"e{len(levels)}"]
     for level in range(len(levels) - 1, 0, -1):
@@ -148,7 +146,7 @@ def attention_unet_tensors(
     tensors.update(
         segmentation_heads({"mask": tensors["logits"]}, activation=activation, prefix=prefix)
     )
-    return tensors
+    return network_model("attention_unet", arguments, image, tensors)
 
 
 def _attention_gate(blocks: Blocks, skip, gating, channels: int, name: str):

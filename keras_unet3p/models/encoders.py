@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
-from keras_unet3p.compat import register, stateful_random_layers
+from keras_unet3p.compat import inputs_of_last_call, register, stateful_random_layers
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization, SavedRandomState
-from keras_unet3p.models.arguments import resolve_normalization
+from keras_unet3p.models.arguments import NormalizationLike, resolve_normalization
 from keras_unet3p.models.blocks import Blocks
 
 
@@ -92,7 +92,7 @@ def encoder_tensors(
     levels: Sequence[int] = (64, 128, 256, 512, 1024),
     encoder_weights: str | PathLike | None = None,
     encoder_trainable: bool = True,
-    normalization: Any = None,
+    normalization: NormalizationLike | None = None,
     dropout: float = 0.0,
     blocks: Blocks | None = None,
 ) -> dict[str, Any]:
@@ -214,14 +214,10 @@ def _features(encoder: str, weights, name: str) -> EncoderFeatures:
     for tap in application.taps:
         layer = network.get_layer(tap)
         if application.before:
-            (tensor,) = _flat(layer._inbound_nodes[-1].input_tensors)
+            (tensor,) = inputs_of_last_call(layer)
         else:
             tensor = layer.output
         taps.append(tensor)
     features = EncoderFeatures(network.input, taps, name=name)
     features.encoder = encoder
     return features
-
-
-def _flat(tensors) -> list:
-    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,13 +13,15 @@ import tensorflow as tf
 from keras_unet3p.compat import register
 from keras_unet3p.layers import CropTo, PadToMultiple
 from keras_unet3p.models.arguments import (
+    InitializerLike,
+    NormalizationLike,
+    RegularizerLike,
     check_choice,
-    check_prefix,
     level_filters,
     resolve_activation,
 )
 from keras_unet3p.models.blocks import Blocks
-from keras_unet3p.models.build import build_model
+from keras_unet3p.models.build import network_input, network_model
 from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -28,50 +30,25 @@ from keras_unet3p.models.segmentation_model import SegmentationModel
 def fcn(
     input_shape: Sequence[int | None] = (None, None, 3),
     num_classes: int = 1,
-    classifier_activation: str | None = "auto",
+    classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
     *,
-    name: str = "fcn",
-    **options: Any,
-) -> SegmentationModel:
-    """FCN-32s, FCN-16s or FCN-8s as a Keras model.
-
-    Args:
-        input_shape: (H, W, C); H and W may be None, and may be any size.
-        num_classes: channels of the mask. One is foreground against background.
-        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
-            "softmax", or None for logits.
-        name: the model's name.
-        **options: all further arguments of `fcn_tensors`.
-
-    Returns:
-        A model (B, H, W, C) -> (B, H, W, K) in float32.
-
-    Raises:
-        ValueError: an argument.
-    """
-    return build_model(fcn_tensors, input_shape, num_classes, classifier_activation, name, options)
-
-
-def fcn_tensors(
-    image,
-    num_classes: int = 1,
-    classifier_activation: str | None = "auto",
-    *,
-    stride: int = 8,
+    input_tensor: Any = None,
+    stride: Literal[8, 16, 32] = 8,
     dense_filters: int = 4096,
     dropout: float = 0.5,
     filters: int | Sequence[int] = 64,
     encoder: str = "vgg16",
     encoder_weights: str | PathLike | None = None,
     encoder_trainable: bool = True,
-    normalization: Any = None,
-    kernel_initializer: Any = None,
-    kernel_regularizer: Any = None,
+    normalization: NormalizationLike | None = None,
+    kernel_initializer: InitializerLike | None = None,
+    kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
     prefix: str = "",
-) -> dict[str, Any]:
-    """An FCN on a Keras tensor, for embedding in a model of your own.
+    name: str = "fcn",
+) -> SegmentationModel:
+    """FCN-32s, FCN-16s or FCN-8s as a Keras model.
 
     The classifier's dense layers are a 7x7 and a 1x1 convolution on the map of stride 32 (section
     4.1). Class scores at strides 32, 16 and 8, those of stride 16 and 8 starting at zero, are
@@ -79,29 +56,50 @@ def fcn_tensors(
     interpolation (section 4.2).
 
     Args:
-        image: Keras tensor (B, H, W, C), of any height and width: it is padded with zeros on the
-            bottom and the right to a multiple of 32, and the mask is cropped.
-        num_classes, classifier_activation: as in `fcn`.
+        input_shape: (H, W, C); H and W may be None, and may be any size: the image is padded with
+            zeros on the bottom and the right to a multiple of 32, and the mask is cropped. Three
+            channels, where the other networks have one, as VGG16 is for photographs in colour.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        input_tensor: Keras tensor (B, H, W, C) of a network of yours to build on, instead of an
+            input of its own; `input_shape` is not looked at then. The model begins where the tensor
+            begins, at your `keras.Input`, and shares your layers.
         stride: of the finest scores: 32, 16 or 8.
         dense_filters: channels of the two convolutions that stand for the dense layers.
         dropout: rate after each of the two.
-        filters: channels of the plain encoder's five levels, or of the first.
-        encoder, encoder_weights, encoder_trainable: the classification network (`encoder_tensors`);
-            the paper's is VGG16.
-        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        filters: channels of the finest of the plain encoder's five levels, doubled at each pooling;
+            or of all five. The depth is always 4, of another encoder too.
+        encoder: the classification network, one of `ENCODERS`; VGG16, where the other networks have
+            "plain", is the paper's.
+        encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
+        encoder_trainable: whether training changes the encoder; not for "plain".
+        normalization: (mean, std), numbers or one for each channel, or an object with both:
+            `layers.IntensityNormalization` first.
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of the plain encoder's batch normalisation.
-        prefix: put before every layer's name.
+        prefix: put before every layer's name; networks in one model need one each.
+        name: the model's name.
 
     Returns:
-        "e1", ... "e5": the encoder's features; "scores32" (, "scores16", "scores8"): summed class
-        scores; "logits"; "mask".
+        A model (B, H, W, C) -> (B, H, W, K) in float32.
+
+        `model.features` are its named tensors: "e1", ... "e5" of the encoder, as far as scores are
+        made of them; "scores32" (, "scores16", "scores8"), the summed class scores; "logits";
+        "mask".
 
     Raises:
-        ValueError: as `fcn`.
+        ValueError: an argument.
+
+    Example:
+
+    >>> model = fcn((None, None, 1), 2, encoder="plain", filters=4, dense_filters=8)
+    >>> model(tf.zeros((1, 50, 70, 1))).shape
+    TensorShape([1, 50, 70, 2])
     """
-    check_prefix(image, prefix)
+    arguments = dict(locals())
+    image = network_input(input_shape, input_tensor, prefix)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("stride", stride, (8, 16, 32))
     blocks = Blocks(
@@ -122,7 +120,7 @@ def fcn_tensors(
     tensors = encoder_tensors(
         x,
         encoder,
-        levels=level_filters(filters, 4),
+        levels=level_filters(filters, None),
         encoder_weights=encoder_weights,
         encoder_trainable=encoder_trainable,
         normalization=normalization,
@@ -151,7 +149,7 @@ def fcn_tensors(
     tensors.update(
         segmentation_heads({"mask": tensors["logits"]}, activation=activation, prefix=prefix)
     )
-    return tensors
+    return network_model("fcn", arguments, image, tensors)
 
 
 def _raise(x, factor: int, name: str):

@@ -6,6 +6,7 @@ import keras
 
 from keras_unet3p.compat import register
 from keras_unet3p.layers.batch_norm_folding import foldable_pairs, folded_weights
+from keras_unet3p.models.segmentation_model import SegmentationModel
 
 
 @register
@@ -51,4 +52,6 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     for layer in folded.layers:
         if layer.weights:
             layer.set_weights(weights[layer.name])
+    if isinstance(model, SegmentationModel):
+        folded.blueprint = model.blueprint
     return folded

@@ -11,13 +11,14 @@ import keras
 import numpy as np
 
 from keras_unet3p.models.pytorch_state_dict import pytorch_layer_names, pytorch_state_dict
+from keras_unet3p.models.segmentation_model import SegmentationModel
 
 _EPSILON = 1e-5
 """Batch normalisation's in PyTorch, with which released weights were trained."""
 
 
 def load_pytorch_state_dict(
-    model: keras.Model, state_dict: Mapping[str, np.ndarray] | str | PathLike
+    model: SegmentationModel, state_dict: Mapping[str, np.ndarray] | str | PathLike
 ) -> None:
     """Sets the weights of a UNet 3+ from a state of the authors' PyTorch code.
 

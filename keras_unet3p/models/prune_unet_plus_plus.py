@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keras_unet3p.models.arguments import level_filters
+from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
 
@@ -10,7 +12,8 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
 
     What the head does not need is not in the pruned model: its parameters, its time. The mask is
     the full model's mask at that head. The two models share their weights. With an encoder of
-    `keras.applications` the encoder stays whole.
+    `keras.applications` the encoder stays whole. The pruned model's `options` are those of the
+    network that is left; the sizes that it takes are still the full network's.
 
     Args:
         model: made by `unet_plus_plus(..., deep_supervision=True)`.
@@ -21,19 +24,49 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
 
     Raises:
         ValueError: the model has no such head.
+
+    Example:
+
+    >>> model = unet_plus_plus(filters=4, depth=3, deep_supervision=True)
+    >>> prune_unet_plus_plus(model, 1).count_params() < model.count_params() / 4
+    True
     """
-    outputs = model.output if isinstance(model.output, dict) else {}
-    heads = {name: tensor for name, tensor in outputs.items() if name.startswith("mask_")}
-    last = len(heads) + 1
-    if f"mask_{last - 1}_conv" in {layer.name for layer in model.layers}:
-        accurate = f"mask_{last}_conv" not in {layer.name for layer in model.layers}
-        if accurate:
-            last -= 1
-        else:
-            heads[f"mask_{last}"] = outputs["mask"]
-    if f"mask_{level}" not in heads:
+    blueprint = model.blueprint
+    heads = {} if blueprint is None else _heads(blueprint)
+    if blueprint is None or level not in heads:
         raise ValueError(
-            f"level: expected one of {sorted(heads)} of a UNet++ with deep supervision, "
-            f"found {level!r} for model {model.name!r}"
+            f"level: expected one of {[*heads]}, the heads of a UNet++ with deep supervision "
+            f"(models.unet_plus_plus), found {level!r} for model {model.name!r}"
         )
-    return SegmentationModel(model.input, heads[f"mask_{level}"], name=f"{model.name}_l{level}")
+    head = heads[level]
+    pruned = SegmentationModel(model.input, model.features[head], name=f"{model.name}_l{level}")
+    others = {"mask", *heads.values()}
+    options = blueprint.options
+    levels = level_filters(options["filters"], options["depth"])[: level + 1]
+    pruned.blueprint = Blueprint(
+        blueprint.architecture,
+        {
+            **options,
+            "filters": [*levels],
+            "depth": level,
+            "deep_supervision": False,
+            "mode": "fast",
+            "head_weights": None,
+            "name": pruned.name,
+        },
+        {
+            **{name: at for name, at in blueprint.features.items() if name not in others},
+            "mask": blueprint.features[head],
+        },
+    )
+    return pruned
+
+
+def _heads(blueprint: Blueprint) -> dict[int, str]:
+    """Level -> name of the head there."""
+    options = blueprint.options
+    if blueprint.architecture != "unet_plus_plus" or not options["deep_supervision"]:
+        return {}
+    last = len(level_filters(options["filters"], options["depth"])) - 1
+    heads = {level: f"mask_{level}" for level in range(1, last + 1)}
+    return heads if options["mode"] == "accurate" else {**heads, last: "mask"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_unet3p.models.arguments import level_filters
+from keras_unet3p.models.segmentation_model import SegmentationModel
+
 _NORM = (
     ("weight", "gamma"),
     ("bias", "beta"),
@@ -13,8 +16,10 @@ _NORM = (
 )
 
 
-def pytorch_layer_names(model: keras.Model) -> dict[str, str]:
+def pytorch_layer_names(model: SegmentationModel) -> dict[str, str]:
     """Name of every module with weights in the released code -> our layer's name.
+
+    (Before the names here stands the model's `prefix`.)
 
     | released | here | what |
     |---|---|---|
@@ -30,15 +35,13 @@ def pytorch_layer_names(model: keras.Model) -> dict[str, str]:
     Raises:
         ValueError: the model is not a UNet 3+ with the plain encoder.
     """
-    ours = {layer.name for layer in model.layers}
-    deepest = 0
-    while f"e{deepest + 1}_2_conv" in ours:
-        deepest += 1
-    if deepest < 2 or f"d1_e{deepest}_conv" not in ours:
+    options = model.options if isinstance(model, SegmentationModel) else {}
+    if not options or model.architecture != "unet3plus" or options["encoder"] != "plain":
         raise ValueError(
             f"model: expected a UNet 3+ with the plain encoder (models.unet3plus), "
             f"found {model.name!r}"
         )
+    deepest = len(level_filters(options["filters"], options["depth"]))
     names = {}
     for stage in range(1, deepest + 1):
         for i in (1, 2):
@@ -57,13 +60,16 @@ def pytorch_layer_names(model: keras.Model) -> dict[str, str]:
             names[f"{theirs}_bn"] = f"d{stage}_{origin}_bn"
         names[f"conv{stage}d_1"] = f"d{stage}_conv"
         names[f"bn{stage}d_1"] = f"d{stage}_bn"
-    heads = {"outconv1": "mask_conv", f"outconv{deepest}": f"mask_e{deepest}_conv"}
-    heads |= {f"outconv{stage}": f"mask_d{stage}_conv" for stage in range(2, deepest)}
-    heads["cls.1"] = "presence_conv"
-    return names | {theirs: name for theirs, name in sorted(heads.items()) if name in ours}
+    names["outconv1"] = "mask_conv"
+    if options["deep_supervision"]:
+        names |= {f"outconv{stage}": f"mask_d{stage}_conv" for stage in range(2, deepest)}
+        names[f"outconv{deepest}"] = f"mask_e{deepest}_conv"
+    if options["classification_guided"]:
+        names["cls.1"] = "presence_conv"
+    return {theirs: f"{options['prefix']}{ours}" for theirs, ours in names.items()}
 
 
-def pytorch_state_dict(model: keras.Model) -> dict[str, np.ndarray]:
+def pytorch_state_dict(model: SegmentationModel) -> dict[str, np.ndarray]:
     """The weights of a UNet 3+ as the released PyTorch code names and lays them out.
 
     Args:

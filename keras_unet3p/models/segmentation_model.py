@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
@@ -13,6 +14,7 @@ import tensorflow as tf
 from keras_unet3p import compat
 from keras_unet3p.layers import InputSize, SegmentationOutput
 from keras_unet3p.models import weight_files
+from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.check_compiled import check_compiled, loss_named
 from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
@@ -49,8 +51,36 @@ class SegmentationModel(keras.Model):
     # No constructor: Keras then builds and saves this class as it does a functional model.
 
     _all_heads = False  # whether a call in inference gives them, as `test_step` wants
+    blueprint: Blueprint | None = None
+    """What a builder has built the network as; saved with the model."""
 
     # What the network is.
+
+    @property
+    def architecture(self) -> str | None:
+        """Name of the builder in `models.ARCHITECTURES`; None of a model that none has built."""
+        return self.blueprint.architecture if self.blueprint else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The builder's arguments, defaults included; empty of a model that no builder has built.
+
+        They are a copy, made of what JSON knows: a sequence is a list, an initializer its Keras
+        configuration, `normalization` a mapping, and `input_shape` is that of `input_tensor` where
+        this was given. `ARCHITECTURES[model.architecture](**model.options)` builds another one.
+        """
+        return copy.deepcopy(dict(self.blueprint.options)) if self.blueprint else {}
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The network's Keras tensors by name: of inner stages ("e1", "d1", ...) and of the heads.
+
+        The builder's docstring lists them. Of them new models can be made:
+        `keras.Model(model.input, model.features["d1"])`.
+        """
+        if self.blueprint is None:
+            return {}
+        return self.blueprint.find_features(self.outputs)
 
     @property
     def head_weights(self) -> dict[str, float]:
@@ -125,6 +155,21 @@ class SegmentationModel(keras.Model):
 
     # How it is kept.
 
+    def get_config(self):
+        config = super().get_config()
+        if self.blueprint is not None:
+            config["blueprint"] = self.blueprint.get_config()
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        blueprint = config.pop("blueprint", None)  # absent in files of earlier versions
+        model = super().from_config(config, custom_objects)
+        if blueprint is not None:
+            model.blueprint = Blueprint.from_config(blueprint)
+        return model
+
     def save(self, filepath, *args, **kwargs):
         """As `keras.Model.save`.
 
@@ -198,12 +243,8 @@ class SegmentationModel(keras.Model):
                 check_compiled(argument, found, mask.activation, self.num_classes)
         given.setdefault("jit_compile", compat.default_jit_compile())
         # Loss and metrics see the final mask, as if it were the only output.
-        names = self.output_names
-        self.output_names = names[:1]
-        try:
+        with compat.known_by_first_output(self):
             super().compile(*call.args[1:], **call.kwargs)
-        finally:
-            self.output_names = names
 
     def compile_from_config(self, config):
         # Keras leaves a loaded model uncompiled where compile() is overridden.
@@ -272,7 +313,7 @@ class SegmentationModel(keras.Model):
 
     def _head_layers(self) -> dict[str, SegmentationOutput]:
         outputs = self.output if isinstance(self.output, dict) else {"mask": self.output}
-        layers = {name: tensor._keras_history[0] for name, tensor in outputs.items()}
+        layers = {name: compat.layer_of(tensor) for name, tensor in outputs.items()}
         return {n: layer for n, layer in layers.items() if isinstance(layer, SegmentationOutput)}
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_unet3p.layers import CentreCrop, InputSize
 from keras_unet3p.models.arguments import (
+    InitializerLike,
+    NormalizationLike,
+    RegularizerLike,
     check_choice,
-    check_prefix,
     level_filters,
     resolve_activation,
 )
 from keras_unet3p.models.blocks import Blocks
-from keras_unet3p.models.build import build_model
+from keras_unet3p.models.build import network_input, network_model
 from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -25,10 +27,28 @@ from keras_unet3p.models.segmentation_model import SegmentationModel
 def unet(
     input_shape: Sequence[int | None] = (None, None, 1),
     num_classes: int = 1,
-    classifier_activation: str | None = "auto",
+    classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
     *,
+    input_tensor: Any = None,
+    filters: int | Sequence[int] = 64,
+    depth: int | None = None,
+    padding: Literal["same", "valid"] = "same",
+    upsampling: Literal["transposed", "bilinear"] = "transposed",
+    up_kernel_size: int = 2,
+    batch_norm: bool | Literal["encoder"] = False,
+    dropout: float = 0.5,
+    head_kernel_size: int = 1,
+    encoder: str = "plain",
+    encoder_weights: str | PathLike | None = None,
+    encoder_trainable: bool = True,
+    normalization: NormalizationLike | None = None,
+    kernel_initializer: InitializerLike | None = None,
+    kernel_regularizer: RegularizerLike | None = None,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
+    prefix: str = "",
     name: str = "unet",
-    **options: Any,
 ) -> SegmentationModel:
     """U-Net as a Keras model.
 
@@ -36,79 +56,54 @@ def unet(
     388 x 388 pixels out, 92 pixels of context on each side.
 
     Args:
-        input_shape: (H, W, C); H and W may be None.
+        input_shape: (H, W, C); H and W may be None; see `padding`.
         num_classes: channels of the mask. One is foreground against background.
         classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
             "softmax", or None for logits.
-        name: the model's name.
-        **options: all further arguments of `unet_tensors`.
-
-    Returns:
-        A model (B, H, W, C) -> (B, h, w, K), h = H - 2 * margin, in float32.
-
-    Raises:
-        ValueError: an argument, or a height or width that the network cannot take.
-    """
-    return build_model(unet_tensors, input_shape, num_classes, classifier_activation, name, options)
-
-
-def unet_tensors(
-    image,
-    num_classes: int = 1,
-    classifier_activation: str | None = "auto",
-    *,
-    filters: int | Sequence[int] = 64,
-    depth: int = 4,
-    padding: str = "same",
-    upsampling: str = "transposed",
-    batch_norm: bool | str = False,
-    dropout: float = 0.5,
-    encoder: str = "plain",
-    encoder_weights: str | PathLike | None = None,
-    encoder_trainable: bool = True,
-    up_kernel_size: int = 2,
-    head_kernel_size: int = 1,
-    normalization: Any = None,
-    kernel_initializer: Any = None,
-    kernel_regularizer: Any = None,
-    batch_norm_momentum: float = 0.9,
-    batch_norm_epsilon: float = 1e-5,
-    upsample_method: str = "auto",
-    prefix: str = "",
-) -> dict[str, Any]:
-    """U-Net on a Keras tensor, for embedding in a model of your own.
-
-    Args:
-        image: Keras tensor (B, H, W, C).
-        num_classes, classifier_activation: as in `unet`.
+        input_tensor: Keras tensor (B, H, W, C) of a network of yours to build on, instead of an
+            input of its own; `input_shape` is not looked at then. The model begins where the tensor
+            begins, at your `keras.Input`, and shares your layers.
         filters: channels of the finest level, doubled at each of `depth` poolings; or the channels
             of all levels, whose number less one then is the depth.
-        depth: number of poolings.
+        depth: number of poolings; 4 where `filters` is a number and this is not given.
         padding: "valid" (the paper's: sizes 16 k + 12 for depth 4, from 188 on) or "same" (sizes
             16 k, the mask as large as the image).
         upsampling: "transposed" (convolution) or "bilinear" (then a 3x3 convolution).
-        batch_norm: False (the paper's), True, or "encoder" (in the contracting path only).
-        dropout: rate of the two dropouts at the end of the contracting path; 0 for none.
-        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`); other
-            than "plain", `filters` are the expansive path's channels.
         up_kernel_size: of the transposed convolutions; 2 or 4.
+        batch_norm: whether convolutions are normalised: False, as in this paper, which is older
+            than the method; True, or "encoder" (in the contracting path only).
+        dropout: rate of the two dropouts at the end of the contracting path; 0 for none.
         head_kernel_size: of the last convolution.
-        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        encoder: the contracting path, one of `ENCODERS`: the paper's own, "plain", or a network of
+            `keras.applications`; then `filters` are the expansive path's channels.
+        encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
+        encoder_trainable: whether training changes the encoder; not for "plain".
+        normalization: (mean, std), numbers or one for each channel, or an object with both:
+            `layers.IntensityNormalization` first.
         kernel_initializer: None is the paper's Gaussian of deviation sqrt(2 / N), untruncated.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
-        prefix: put before every layer's name.
+        prefix: put before every layer's name; networks in one model need one each.
+        name: the model's name.
 
     Returns:
-        "e1", ... "eL": features of the contracting path, finest first, "eL" the bottom;
-        "d1", ...: of the expansive path; "logits"; "mask".
+        A model (B, H, W, C) -> (B, h, w, K), h = H - 2 * margin, in float32.
+
+        `model.features` are its named tensors: "e1", ... "eL" of the contracting path, finest
+        first, "eL" the bottom; "d1", ... of the expansive path; "logits"; "mask".
 
     Raises:
-        ValueError: as `unet`.
+        ValueError: an argument, or a height or width that the network cannot take.
+
+    Example:
+
+    >>> unet((572, 572, 1), 2, filters=2, padding="valid").output_shape
+    (None, 388, 388, 2)
     """
-    check_prefix(image, prefix)
+    arguments = dict(locals())
+    image = network_input(input_shape, input_tensor, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("padding", padding, ("same", "valid"))
@@ -167,7 +162,7 @@ def unet_tensors(
     logits = up.conv(x, num_classes, head_kernel_size, "mask_conv")
     tensors["logits"] = logits
     tensors.update(segmentation_heads({"mask": logits}, activation=activation, prefix=prefix))
-    return tensors
+    return network_model("unet", arguments, image, tensors)
 
 
 def _input_size(depth: int, padding: str, upsampling: str, name: str) -> InputSize:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from keras_unet3p.layers import InputSize
-from keras_unet3p.models.arguments import check_prefix, level_filters, resolve_activation
+from keras_unet3p.models.arguments import (
+    InitializerLike,
+    NormalizationLike,
+    RegularizerLike,
+    level_filters,
+    resolve_activation,
+)
 from keras_unet3p.models.blocks import Blocks
-from keras_unet3p.models.build import build_model
+from keras_unet3p.models.build import network_input, network_model
 from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -20,73 +26,48 @@ from keras_unet3p.models.segmentation_model import SegmentationModel
 def unet3plus(
     input_shape: Sequence[int | None] = (None, None, 1),
     num_classes: int = 1,
-    classifier_activation: str | None = "auto",
+    classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
     *,
-    name: str = "unet3plus",
-    **options: Any,
-) -> SegmentationModel:
-    """UNet 3+ as a Keras model.
-
-    Args:
-        input_shape: (H, W, C); H and W may be None, and are multiples of 16 for five levels.
-        num_classes: channels of the mask. One is foreground against background.
-        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
-            "softmax", or None for logits.
-        name: the model's name.
-        **options: all further arguments of `unet3plus_tensors`: `deep_supervision`,
-            `classification_guided`, `filters`, ...
-
-    Returns:
-        A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` or
-        `classification_guided` it holds further heads, which only training sees: see
-        `SegmentationModel`.
-
-    Raises:
-        ValueError: an argument, or a height or width that the network cannot take.
-    """
-    return build_model(
-        unet3plus_tensors, input_shape, num_classes, classifier_activation, name, options
-    )
-
-
-def unet3plus_tensors(
-    image,
-    num_classes: int = 1,
-    classifier_activation: str | None = "auto",
-    *,
+    input_tensor: Any = None,
     filters: int | Sequence[int] = 64,
-    depth: int = 4,
+    depth: int | None = None,
     deep_supervision: bool = False,
     classification_guided: bool = False,
     head_weights: Mapping[str, float] | float | None = None,
     presence_weight: float = 1.0,
     presence_dropout: float = 0.5,
-    training_gate: str = "open",
+    training_gate: Literal["open", "soft"] = "open",
     branch_filters: int | None = None,
     encoder: str = "plain",
     encoder_weights: str | PathLike | None = None,
     encoder_trainable: bool = True,
-    normalization: Any = None,
-    kernel_initializer: Any = None,
-    kernel_regularizer: Any = None,
+    normalization: NormalizationLike | None = None,
+    kernel_initializer: InitializerLike | None = None,
+    kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
-    batch_norm_gamma: Any = "ones",
-    upsample_method: str = "auto",
+    batch_norm_gamma: InitializerLike = "ones",
+    upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
-) -> dict[str, Any]:
-    """UNet 3+ on a Keras tensor, for embedding in a model of your own.
+    name: str = "unet3plus",
+) -> SegmentationModel:
+    """UNet 3+ as a Keras model.
 
     Layers are named after the paper's nodes: `e2_1_conv`, `e2_1_bn` (encoder stage 2, first
     convolution); `d3_e5_conv` (what decoder stage 3 takes from e5), `d3_conv` (its aggregation);
     `mask_conv`, `mask_d2_conv`, ... (heads); `presence_conv`.
 
     Args:
-        image: Keras tensor (B, H, W, C).
-        num_classes, classifier_activation: as in `unet3plus`.
-        filters: channels of the finest encoder stage, doubled at each of `depth` poolings; or the
-            channels of all stages, whose number less one then is the depth.
-        depth: number of poolings.
+        input_shape: (H, W, C); H and W may be None, and are multiples of 2 ** depth.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        input_tensor: Keras tensor (B, H, W, C) of a network of yours to build on, instead of an
+            input of its own; `input_shape` is not looked at then. The model begins where the tensor
+            begins, at your `keras.Input`, and shares your layers.
+        filters: channels of the finest level, doubled at each of `depth` poolings; or the channels
+            of all levels, whose number less one then is the depth.
+        depth: number of poolings; 4 where `filters` is a number and this is not given.
         deep_supervision: adds a head on every other decoder stage and on the deepest encoder stage.
         classification_guided: adds the classification-guided module, which gates every head.
         head_weights: weights of the side heads in the loss, by name or one for all; 1 if not given.
@@ -96,9 +77,12 @@ def unet3plus_tensors(
             product of probabilities (`layers.PresenceGate`).
         branch_filters: channels that a decoder stage takes from each source; the finest encoder
             stage's if not given.
-        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`); with
-            another than "plain" and `filters` left alone, the decoder is the paper's.
-        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        encoder: the contracting path, one of `ENCODERS`: the paper's own, "plain", or a network of
+            `keras.applications`; the decoder is the same on each.
+        encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
+        encoder_trainable: whether training changes the encoder; not for "plain".
+        normalization: (mean, std), numbers or one for each channel, or an object with both:
+            `layers.IntensityNormalization` first.
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: of batch normalisation; the
@@ -106,17 +90,35 @@ def unet3plus_tensors(
             `keras.initializers.RandomNormal(1.0, 0.02)`.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
-        prefix: put before every layer's name.
+        prefix: put before every layer's name; networks in one model need one each.
+        name: the model's name.
 
     Returns:
-        "e1", ... "e5": encoder features; "d4", ... "d1": decoder features; "mask"; with deep
-        supervision "mask_d2", "mask_d3", "mask_d4", "mask_e5", of the image's size; with the
-        classification-guided module "presence", (B, K), or (B, 2) (absent, present) for one class.
+        A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` or
+        `classification_guided` it holds further heads, which only training sees: see
+        `SegmentationModel`.
+
+        `model.features` are its named tensors: "e1", ... "e5" of the encoder; "d4", ... "d1" of the
+        decoder; "mask"; with deep supervision "mask_d2", "mask_d3", "mask_d4", "mask_e5", of the
+        image's size; with the classification-guided module "presence", (B, K), or (B, 2) (absent,
+        present) for one class.
 
     Raises:
-        ValueError: as `unet3plus`.
+        ValueError: an argument, or a height or width that the network cannot take.
+
+    Example:
+
+    >>> model = unet3plus((64, 64, 1), filters=4, depth=2, deep_supervision=True)
+    >>> model.output_shape["mask"]
+    (None, 64, 64, 1)
+    >>> list(model.features)[:3]
+    ['e1', 'e1_pool2', 'e2']
+    >>> image = keras.Input((64, 64, 3))
+    >>> mine = unet3plus(input_tensor=keras.layers.Rescaling(1 / 255)(image), filters=4)
+    >>> features = keras.Model(image, mine.features["d1"])
     """
-    check_prefix(image, prefix)
+    arguments = dict(locals())
+    image = network_input(input_shape, input_tensor, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     deepest = len(levels)
@@ -187,4 +189,4 @@ def unet3plus_tensors(
             prefix=prefix,
         )
     )
-    return tensors
+    return network_model("unet3plus", arguments, image, tensors)

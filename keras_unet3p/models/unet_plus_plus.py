@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 from keras_unet3p.layers import InputSize, SegmentationAverage
 from keras_unet3p.models.arguments import (
+    InitializerLike,
+    NormalizationLike,
+    RegularizerLike,
     check_choice,
-    check_prefix,
     level_filters,
     resolve_activation,
 )
 from keras_unet3p.models.blocks import Blocks
-from keras_unet3p.models.build import build_model
+from keras_unet3p.models.build import network_input, network_model
 from keras_unet3p.models.encoders import encoder_tensors
 from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -23,93 +25,87 @@ from keras_unet3p.models.segmentation_model import SegmentationModel
 def unet_plus_plus(
     input_shape: Sequence[int | None] = (None, None, 1),
     num_classes: int = 1,
-    classifier_activation: str | None = "auto",
+    classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
     *,
-    name: str = "unet_plus_plus",
-    **options: Any,
-) -> SegmentationModel:
-    """UNet++ as a Keras model.
-
-    Args:
-        input_shape: (H, W, C); H and W may be None, and are multiples of 16 for five levels.
-        num_classes: channels of the mask. One is foreground against background.
-        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
-            "softmax", or None for logits.
-        name: the model's name.
-        **options: all further arguments of `unet_plus_plus_tensors`.
-
-    Returns:
-        A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` it can be cut down
-        after training by `prune_unet_plus_plus`.
-
-    Raises:
-        ValueError: an argument, or a height or width that the network cannot take.
-    """
-    return build_model(
-        unet_plus_plus_tensors, input_shape, num_classes, classifier_activation, name, options
-    )
-
-
-def unet_plus_plus_tensors(
-    image,
-    num_classes: int = 1,
-    classifier_activation: str | None = "auto",
-    *,
+    input_tensor: Any = None,
     filters: int | Sequence[int] = 64,
-    depth: int = 4,
+    depth: int | None = None,
     deep_supervision: bool = False,
-    mode: str = "fast",
+    mode: Literal["fast", "accurate"] = "fast",
     head_weights: Mapping[str, float] | float | None = None,
-    upsampling: str = "transposed",
-    batch_norm: bool | str = True,
+    upsampling: Literal["transposed", "bilinear"] = "transposed",
     up_kernel_size: int = 2,
+    batch_norm: bool | Literal["encoder"] = True,
     encoder: str = "plain",
     encoder_weights: str | PathLike | None = None,
     encoder_trainable: bool = True,
-    normalization: Any = None,
-    kernel_initializer: Any = None,
-    kernel_regularizer: Any = None,
+    normalization: NormalizationLike | None = None,
+    kernel_initializer: InitializerLike | None = None,
+    kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
-    upsample_method: str = "auto",
+    upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
-) -> dict[str, Any]:
-    """UNet++ on a Keras tensor, for embedding in a model of your own.
+    name: str = "unet_plus_plus",
+) -> SegmentationModel:
+    """UNet++ as a Keras model.
 
     Node X^{i,j} (section 3.1) convolves, twice, the concatenation of X^{i,0}, ... X^{i,j-1} and the
     upsampled X^{i+1,j-1}; X^{i,0} is the contracting path. Layers are named `x{i}_{j}_...`.
 
     Args:
-        image: Keras tensor (B, H, W, C).
-        num_classes, classifier_activation: as in `unet_plus_plus`.
+        input_shape: (H, W, C); H and W may be None, and are multiples of 2 ** depth.
+        num_classes: channels of the mask. One is foreground against background.
+        classifier_activation: "auto" ("sigmoid" for one class, "softmax" for more), "sigmoid",
+            "softmax", or None for logits.
+        input_tensor: Keras tensor (B, H, W, C) of a network of yours to build on, instead of an
+            input of its own; `input_shape` is not looked at then. The model begins where the tensor
+            begins, at your `keras.Input`, and shares your layers.
         filters: channels of the finest level, doubled at each of `depth` poolings; or the channels
             of all levels, whose number less one then is the depth.
-        depth: number of poolings.
+        depth: number of poolings; 4 where `filters` is a number and this is not given.
         deep_supervision: adds a head on each of X^{0,1}, X^{0,2}, ... (section 3.2).
         mode: with deep supervision, what the final mask is: "fast", the last node's head, or
             "accurate", the mean of all heads' probabilities. Both have the same weights, in the
             same order.
         head_weights: weights of the side heads in the loss, by name or one for all; 1 if not given.
         upsampling: "transposed" (convolution) or "bilinear" (then a 3x3 convolution).
-        batch_norm: True, False, or "encoder" (in the contracting path only).
         up_kernel_size: of the transposed convolutions; 2 or 4.
-        encoder, encoder_weights, encoder_trainable: the contracting path (`encoder_tensors`).
-        normalization: (mean, std), or an object with both: `layers.IntensityNormalization` first.
+        batch_norm: whether convolutions are normalised: True, as in this paper, False, or "encoder"
+            (in the contracting path only).
+        encoder: the contracting path, one of `ENCODERS`: the paper's own, "plain", or a network of
+            `keras.applications`; then `filters` are the other nodes' channels.
+        encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
+        encoder_trainable: whether training changes the encoder; not for "plain".
+        normalization: (mean, std), numbers or one for each channel, or an object with both:
+            `layers.IntensityNormalization` first.
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
-        prefix: put before every layer's name.
+        prefix: put before every layer's name; networks in one model need one each.
+        name: the model's name.
 
     Returns:
-        "x0_1", ...: every node's features; "e1", ...: the contracting path; "mask"; with deep
-        supervision "mask_1", "mask_2", ..., the heads that are not the final mask.
+        A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` it can be cut down
+        after training by `prune_unet_plus_plus`.
+
+        `model.features` are its named tensors: "x0_1", ... of every node; "e1", ... of the
+        contracting path; "mask"; with deep supervision "mask_1", "mask_2", ..., the heads that are
+        not the final mask.
 
     Raises:
-        ValueError: as `unet_plus_plus`.
+        ValueError: an argument, or a height or width that the network cannot take.
+
+    Example:
+
+    >>> model = unet_plus_plus(filters=4, depth=3, deep_supervision=True)
+    >>> list(model.output)
+    ['mask', 'mask_1', 'mask_2']
     """
-    check_prefix(image, prefix)
+    arguments = dict(locals())
+    image = network_input(input_shape, input_tensor, prefix)
     levels = level_filters(filters, depth)
     activation = resolve_activation(classifier_activation, num_classes)
     check_choice("mode", mode, ("fast", "accurate"))
@@ -175,4 +171,4 @@ def unet_plus_plus_tensors(
                 logits, activation=activation, head_weights=head_weights, prefix=prefix
             )
         )
-    return tensors
+    return network_model("unet_plus_plus", arguments, image, tensors)

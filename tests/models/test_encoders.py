@@ -60,6 +60,9 @@ def test_saved_and_loaded(encoder, tmp_path):
     assert len(loaded.trainable_weights) == len(model.trainable_weights)
     assert not loaded.get_layer("encoder").trainable
     states, expected = (compat.random_states(m.get_layer("encoder")) for m in (loaded, model))
+    for features in (model.features, loaded.features):
+        found = [features[f"e{stage}"].shape[-1] for stage in range(1, 6)]
+        assert found == [*CHANNELS[encoder]]
     assert states or encoder == "convnext_tiny"  # whose numbers have no state in Keras 2
     for state, saved in zip(states, expected, strict=True):
         np.testing.assert_array_equal(state.numpy(), saved.numpy())

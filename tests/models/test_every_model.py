@@ -105,11 +105,15 @@ def test_saving_cloning_and_dynamic_sizes(name, tmp_path):
     if model.classifier_activation == "softmax":
         np.testing.assert_allclose(np.sum(expected["mask"], -1), 1, rtol=1e-5)
 
-    def same(other, atol=1e-5):
+    def same(other, atol=1e-5, remembers=True):
         assert type(other) is models.SegmentationModel
         for attribute in ("margin", "size_divisor", "size_offset", "minimum_size", "head_weights"):
             assert getattr(other, attribute) == getattr(model, attribute)
         assert other.classifier_activation == model.classifier_activation
+        if remembers:
+            assert other.architecture == MODELS[name][0].__name__
+            assert other.options == model.options
+            assert [*other.features] == [*model.features]
         assert [layer.name for layer in other.layers] == [layer.name for layer in model.layers]
         for key, head in everything(other, image).items():
             np.testing.assert_allclose(head, expected[key], atol=atol)
@@ -119,7 +123,7 @@ def test_saving_cloning_and_dynamic_sizes(name, tmp_path):
     clone = keras.models.clone_model(model)
     model.save_weights(tmp_path / "model.weights.h5")
     clone.load_weights(tmp_path / "model.weights.h5")
-    same(clone)
+    same(clone, remembers=False)  # Keras clones layers only
     revived = models.SegmentationModel.from_config(model.get_config())
     revived.set_weights(model.get_weights())
     same(revived)
@@ -156,20 +160,33 @@ def test_a_saved_model_runs_in_session_mode(name, tmp_path):
     np.testing.assert_allclose(found, model(image), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["unet", "attention_unet", "unet_plus_plus", "unet3plus_guided"])
-def test_twins_give_the_models_tensors(name):
+@pytest.mark.parametrize(
+    "name",
+    ["unet_valid", "attention_unet", "unet_plus_plus_accurate", "unet3plus_guided_classes", "fcn8"],
+)
+def test_a_network_on_a_tensor_of_the_callers_own(name, tmp_path):
     function, channels, classes, options = MODELS[name]
-    twin = getattr(models, f"{function.__name__}_tensors")
     image = keras.Input((None, None, channels), name="pixels")
-    tensors = twin(keras.layers.Rescaling(0.5)(image), classes, prefix="net_", **options)
+    scaled = keras.layers.Rescaling(0.5, name="scaled")(image)
+    inner = function(num_classes=classes, input_tensor=scaled, prefix="net_", **options)
     model = build(name)
-    embedded = keras.Model(image, tensors)
-    assert all(layer.name.startswith(("net_", "pixels", "rescaling")) for layer in embedded.layers)
-    embedded.set_weights(model.get_weights())
+    own = {layer.name for layer in inner.layers} - {"pixels", "scaled"}
+    assert all(name.startswith("net_") for name in own)
+    assert inner.options["input_shape"] == [None, None, channels]
+    inner.set_weights(model.get_weights())
     pixels = image_for(model)
-    found = embedded(pixels)
-    for key, head in everything(model, pixels * 0.5).items():
-        np.testing.assert_allclose(found[key], head, atol=1e-6)
+    expected = everything(model, pixels * 0.5)
+    inner.save(tmp_path / "model.keras")
+    # A model of the named tensors shares the layers, in a network just built and in a loaded one.
+    for network in (inner, keras.models.load_model(tmp_path / "model.keras")):
+        assert [*network.features] == [*model.features]
+        embedded = keras.Model(network.input, network.features)
+        found = embedded(pixels)
+        for key, head in expected.items():
+            np.testing.assert_allclose(found[key], head, atol=1e-6)
+        for key, tensor in model.features.items():
+            assert found[key].shape[-1] == tensor.shape[-1]
+        np.testing.assert_allclose(network(pixels), expected["mask"], atol=1e-6)
 
 
 def test_batch_of_one_and_one_channel():

@@ -435,16 +435,22 @@ def test_what_is_not_ours_is_not_judged():
     for loss in (keras.losses.SparseCategoricalCrossentropy(), "mse", lambda y, p: p, None):
         model.compile("sgd", loss, metrics=["mae", lambda y, p: p])
     image = keras.Input((None, None, 1))
-    tensors = models.unet3plus_tensors(image, 1, None, filters=2, depth=2)
-    own = keras.layers.Activation("sigmoid")(tensors["mask"])
+    logits = models.unet3plus(
+        input_tensor=image, classifier_activation=None, filters=2, depth=2
+    ).features["mask"]
+    own = keras.layers.Activation("sigmoid")(logits)
     models.SegmentationModel(image, own).compile("sgd", losses.Dice(), metrics=[metrics.Dice()])
 
 
 def test_masks_that_a_layer_of_ones_own_makes_are_trained_and_their_activation_is_not_guessed():
     image = keras.Input((SIZE, SIZE, 1))
-    tensors = models.unet3plus_tensors(
-        image, 1, None, filters=2, depth=2, classification_guided=True
-    )
+    tensors = models.unet3plus(
+        input_tensor=image,
+        classifier_activation=None,
+        filters=2,
+        depth=2,
+        classification_guided=True,
+    ).features
     own = keras.layers.Activation("sigmoid")(tensors["mask"])
     model = models.SegmentationModel(image, {"mask": own, "presence": tensors["presence"]})
     assert not hasattr(model, "classifier_activation")

@@ -88,13 +88,24 @@ def test_the_receptive_field_is_the_margin():
         ({"padding": "valid", "head_kernel_size": 3}, "head_kernel_size"),
         ({"padding": "valid", "encoder": "vgg16"}, "padding"),
         ({"filters": (4,)}, "filters"),
+        ({"filters": 2.5}, "filters"),
+        ({"filters": "64"}, "filters"),
+        ({"filters": (2, 2.5)}, "filters"),
+        ({"filters": (2, 3, 4), "depth": 4}, "3 levels have 2 poolings .*depth=4"),
         ({"depth": 0}, "depth"),
+        ({"depth": 2.5}, "depth"),
         ({"num_classes": 0}, "num_classes"),
         ({"num_classes": 1, "classifier_activation": "softmax"}, "softmax over one class"),
         ({"classifier_activation": "relu"}, "classifier_activation"),
         ({"input_shape": (None, None, None)}, "input_shape"),
         ({"input_shape": (30, 32, 1)}, "16 or 32 would do"),
-        ({"normalization": 0.5}, "normalization"),
+        ({"normalization": 0.5}, r"normalization: expected \(mean, std\)"),
+        ({"normalization": (0.5, None)}, "normalization: std: expected a finite number"),
+        ({"normalization": (float("nan"), 1.0)}, "normalization: mean: expected a finite number"),
+        ({"normalization": ("a", 1.0)}, "normalization: mean: expected a finite number"),
+        ({"normalization": ([[0.5]], 1.0)}, "normalization: mean: expected a finite number"),
+        ({"normalization": ((), ())}, "normalization: mean: expected a finite number"),
+        ({"normalization": (0.5, -1.0)}, "normalization: std must be positive"),
         ({"encoder": "vgg"}, "encoder"),
         ({"encoder_weights": "imagenet"}, "encoder_weights"),
     ],
@@ -111,10 +122,22 @@ def test_normalization_is_inside():
 
     image = noise(1, 16, 16, 1)
     plain = models.unet(filters=2, depth=1)
-    for normalization in ((0.25, 0.5), Constants(), {"mean": [0.25], "std": [0.5]}):
+    for normalization in (
+        (0.25, 0.5),
+        (np.array(0.25), np.array(0.5)),
+        (np.array([0.25]), np.float32(0.5)),
+        np.array([0.25, 0.5]),
+        Constants(),
+        {"mean": [0.25], "std": [0.5]},
+    ):
         model = models.unet(filters=2, depth=1, normalization=normalization)
         model.set_weights(plain.get_weights())
         np.testing.assert_allclose(model(image), plain((image - 0.25) / 0.5), atol=1e-6)
+
+
+def test_channels_of_every_level_and_their_depth_may_both_be_given():
+    found, expected = models.unet(filters=(2, 3, 4), depth=2), models.unet(filters=(2, 3, 4))
+    assert [w.shape for w in found.weights] == [w.shape for w in expected.weights]
 
 
 def test_numbers_of_numpy_will_do(tmp_path):

@@ -28,6 +28,12 @@ def test_pruned_networks_are_smaller_and_give_the_heads_masks(mode):
         assert f"x0_{level}_2_conv" in names
         assert not any(name.startswith((f"x0_{level + 1}", f"e{level + 2}")) for name in names)
         sizes.append(pruned.count_params())
+        assert pruned.architecture == "unet_plus_plus"
+        assert "mask" in pruned.features
+        assert not {"mask_1", f"x0_{level + 1}"} & {*pruned.features}
+        if level == 2:  # what is left is a network that the builder makes, too
+            another = models.unet_plus_plus(**pruned.options)
+            assert [w.shape for w in another.weights] == [w.shape for w in pruned.weights]
         pruned.compile("sgd", "binary_crossentropy")
         pruned.evaluate(image, np.zeros((1, 16, 24)), verbose=0)
     assert sizes[0] < sizes[1] / 2 < sizes[2] / 4
@@ -37,7 +43,7 @@ def test_pruned_networks_are_smaller_and_give_the_heads_masks(mode):
 def test_refuses():
     model = models.unet_plus_plus(filters=2, depth=2, deep_supervision=True)
     for level in (0, 3):
-        with pytest.raises(ValueError, match=r"level: expected one of \['mask_1', 'mask_2'\]"):
+        with pytest.raises(ValueError, match=r"level: expected one of \[1, 2\]"):
             models.prune_unet_plus_plus(model, level)
     with pytest.raises(ValueError, match="deep supervision"):
         models.prune_unet_plus_plus(models.unet_plus_plus(filters=2, depth=2), 1)
