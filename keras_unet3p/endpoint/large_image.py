@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
 
 

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_unet3p.files import printable
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.exported_model import (
     CARD_FILE,
     load_exported_model,
     newest_version,
     read_model_card,
 )
-from keras_unet3p.tiling.geometry import TileGeometry
 
 
 class TileRunner(Protocol):
@@ -98,16 +98,13 @@ class _KerasRunner:
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
-        from keras_unet3p.tiling.network_geometry import (
-            input_channels,
-            is_multi_label,
-            model_geometry,
-            network_function,
-        )
+        from keras_unet3p.tiling.network_geometry import network_facts, network_function
+        from keras_unet3p.tiling.tile_choice import model_geometry
 
+        facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
-        self.channels = input_channels(model)
-        self.multi_label = is_multi_label(model, getattr(model, "num_classes", 1))
+        self.channels = facts.channels
+        self.multi_label = facts.is_multi_label()
         spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
         self._run = tf.function(
             network_function(model), input_signature=[spec], jit_compile=False, autograph=False

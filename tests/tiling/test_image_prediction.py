@@ -16,9 +16,9 @@ def test_only_the_graphs_used_last_are_kept(networks, monkeypatch):
     made, graphs = [], []
     compile_graph = image_prediction._compile
 
-    def watched(model, geometry, *arguments):
-        run = compile_graph(model, geometry, *arguments)
-        made.append(geometry.tile[0])
+    def watched(tiler, *arguments):
+        run = compile_graph(tiler, *arguments)
+        made.append(tiler.geometry.tile[0])
         graphs.append(weakref.ref(run))
         return run
 

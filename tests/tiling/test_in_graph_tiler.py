@@ -13,7 +13,7 @@ from keras_unet3p.tiling import (
     model_geometry,
     predict_image,
 )
-from tests.tiling.test_geometry import geometries
+from tests.geometry.test_tiles import geometries
 
 SIZES = [(1, 1), (1, 37), (150, 1), (5, 9), (64, 64), (101, 77), (33, 160)]
 

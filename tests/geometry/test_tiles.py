@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet3p.tiling import TileGeometry, mirror_index
+from keras_unet3p.geometry import TileGeometry, mirror_index
 
 
 @st.composite
@@ -159,7 +159,7 @@ def test_dictionary_reads_back():
 
 def test_geometry_imports_neither_numpy_nor_tensorflow():
     code = (
-        "import sys; from keras_unet3p.tiling import TileGeometry; TileGeometry.fit(64, 8); "
+        "import sys; from keras_unet3p.geometry import TileGeometry; TileGeometry.fit(64, 8); "
         "found = {'numpy', 'tensorflow', 'keras'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
