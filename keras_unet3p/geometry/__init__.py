@@ -11,6 +11,7 @@ from keras_unet3p.geometry.tiles import (
     TileGrid,
     fade_in,
     mirror_index,
+    mirrored,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "TileGrid",
     "fade_in",
     "mirror_index",
+    "mirrored",
 ]

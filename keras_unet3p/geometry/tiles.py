@@ -34,11 +34,19 @@ def mirror_index(index: int, length: int) -> int:
     """
     if length < 1:
         raise ValueError(f"length must be at least 1, found {length}")
-    if length == 1:
-        return 0
-    period = 2 * length - 2
-    index %= period
-    return index if index < length else period - index
+    return mirrored(index, length)
+
+
+def mirrored(index, length, maximum=max):
+    """`mirror_index` for whole arrays of integers, of any library.
+
+    Args:
+        index: integers, of any sign.
+        length: of the axis, at least 1.
+        maximum: the library's function, where `length` is a tensor of a graph.
+    """
+    last = length - 1
+    return last - abs(index % maximum(2 * last, 1) - last)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_unet3p.geometry import TileGeometry, fade_in
+from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.targets.foreground import is_foreground
 
 
@@ -224,17 +224,17 @@ class _AxisTile:
     """
 
     def __init__(self, geometry: TileGeometry, axis: int, index, count, length) -> None:
-        core, side, mirrored = geometry.core[axis], geometry.tile[axis], geometry.mirrored
+        core, side, reach = geometry.core[axis], geometry.tile[axis], geometry.mirrored
         self._blend, self._length = geometry.blend, length
         self.is_first, self.is_last = tf.equal(index, 0), tf.equal(index, count - 1)
-        start = index * core - mirrored
-        beyond = start + side - mirrored - length
+        start = index * core - reach
+        beyond = start + side - reach - length
         shift = beyond // geometry.stride * geometry.stride
         self._start = start - tf.where(self.is_last & ~self.is_first, shift, 0)
         self._stop = self._start + side
         if geometry.fill == "zeros":
-            self._stop = tf.minimum(self._stop, length + mirrored)
-        self._line = index * core + geometry.halo - mirrored
+            self._stop = tf.minimum(self._stop, length + reach)
+        self._line = index * core + geometry.halo - reach
         self._next_line = self._line + core
         self.kept_start = tf.where(self.is_first, 0, self._line - self._blend)
         ends = tf.where(self.is_first, 0, self._line + self._blend)
@@ -245,7 +245,7 @@ class _AxisTile:
 
     def sources(self) -> tf.Tensor:
         """The pixels of the image that the tile shows; where there are too few, zeros follow."""
-        return mirror_indices(tf.range(self._start, self._stop), self._length)
+        return mirrored(tf.range(self._start, self._stop), self._length, tf.maximum)
 
     def weights(self) -> tf.Tensor:
         """Factors of what is kept."""
@@ -280,13 +280,6 @@ def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Ten
     if images.shape[1] == images.shape[2] and inverse:
         images = swap(images)
     return images
-
-
-def mirror_indices(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """`mirror_index` for a tensor of indices."""
-    period = tf.maximum(2 * length - 2, 1)
-    wrapped = tf.math.floormod(indices, period)
-    return tf.minimum(wrapped, tf.maximum(period - wrapped, 0))
 
 
 def to_unit_values(image: tf.Tensor) -> tf.Tensor:

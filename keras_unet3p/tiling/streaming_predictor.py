@@ -32,20 +32,20 @@ class StreamingPredictor:
 
     Windows are read from anything that can be sliced in two axes (a NumPy array, a memory map, a
     Zarr array, a TIFF opened as one) and results are written as they are finished to anything that
-    can be assigned to in the same way. Only the tiles in flight are held, and, with blending, a
-    band of the image's width and twice the blend's height.
+    can be assigned to in the same way. Only the tiles in flight are held, where the columns of
+    tiles lie, and, with blending, a band of the image's width and twice the blend's height.
 
     A classification-guided model decides tile by tile whether there is anything to draw.
 
     Args:
-        model: a Keras model, the folder of an exported SavedModel, or an object with
-            `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported then).
+        model: a Keras model, its `.keras` file, the folder of an exported SavedModel, or an object
+            with `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported
+            then).
         tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
         geometry: replaces these.
         tiles_per_step: tiles that go to the model together.
         threshold: with one class, a pixel is of class 1 from this probability on; with classes that
-            may overlap, of each class. None takes that
-            of the exported model, else 0.5.
+            may overlap, of each class. None takes that of the exported model, else 0.5.
 
     Raises:
         ValueError: see `tile_runner`.

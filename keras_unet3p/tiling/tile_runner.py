@@ -54,18 +54,24 @@ def tile_runner(
     """The runner for `model`.
 
     Args:
-        model: a Keras model; the folder of a SavedModel that `export_savedmodel` wrote (a version,
+        model: a Keras model, or the path of its `.keras` file; the folder of a SavedModel that `export_savedmodel` wrote (a version,
             or the base folder, of which the newest version is taken); or any object with a method
             `predict_tiles(tiles)`, as the endpoint's client has.
-        tile_size, halo, blend: for a Keras model; see `model_geometry`. A SavedModel brings its
+        tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel brings its
             own.
         geometry: replaces these; needed for an object with `predict_tiles`.
 
     Raises:
-        ValueError: if the folder holds no such model, or the geometry is missing.
+        ValueError: if the folder holds no such model, the file is damaged, or the geometry is
+            missing.
     """
     if isinstance(model, (str, os.PathLike)):
-        return _SavedModelRunner(Path(model), geometry)
+        path = Path(model)
+        if path.suffix != ".keras" or path.is_dir():
+            return _SavedModelRunner(path, geometry)
+        from keras_unet3p.tiling.keras_file import load_network
+
+        model = load_network(path)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
             raise ValueError(
@@ -128,8 +134,8 @@ class _SavedModelRunner:
         card = read_model_card(folder)
         if card is None:
             raise ValueError(
-                f"{printable(folder)} must be a folder that export_savedmodel wrote (SavedModel "
-                f"with {CARD_FILE}), found none there"
+                f"{printable(folder)} must be a .keras file, or a folder that export_savedmodel "
+                f"wrote (SavedModel with {CARD_FILE}), found none there"
             )
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:
