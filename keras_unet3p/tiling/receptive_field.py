@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,13 @@ _PASSED_ON = frozenset(
 )
 _SUMMED = {"Maximum": (0, 1), "Minimum": (0, 1), "SelectV2": (1, 2), "Select": (1, 2)}
 _LARGEST_PROBE = 4096
+_HALOS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def exact_halo(model: Any) -> int:
     """Pixels of context on each side of a tile that make its core independent of what lies beyond.
+
+    Found once for each model.
 
     With this halo, tiles give what the whole image would give. It is found from the support of a
     gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is
@@ -56,8 +60,13 @@ def exact_halo(model: Any) -> int:
         ValueError: if the model takes one size only and looks farther than that, or looks at the
             whole image whatever its size.
     """
-    facts = network_facts(model)
-    network = network_function(model)
+    found = _HALOS.get(model)
+    if found is None:
+        found = _HALOS[model] = _exact_halo(network_function(model), network_facts(model))
+    return found
+
+
+def _exact_halo(network, facts: NetworkFacts) -> int:
     fixed = facts.fixed_size
     side = 256
     while True:

@@ -54,11 +54,12 @@ def tile_runner(
     """The runner for `model`.
 
     Args:
-        model: a Keras model, or the path of its `.keras` file; the folder of a SavedModel that `export_savedmodel` wrote (a version,
-            or the base folder, of which the newest version is taken); or any object with a method
-            `predict_tiles(tiles)`, as the endpoint's client has.
-        tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel brings its
-            own.
+        model: a Keras model; the path of its `.keras` file; the folder of a SavedModel that
+            `export_savedmodel` wrote (a version, or the base folder, of which the newest version is
+            taken); or any object with a method `predict_tiles(tiles)`, as the endpoint's client
+            has.
+        tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel
+            brings its own.
         geometry: replaces these; needed for an object with `predict_tiles`.
 
     Raises:
