@@ -119,7 +119,7 @@ class SegmentationModel(keras.Model):
         padded = next((layer for layer in self.layers if isinstance(layer, PadToMultiple)), None)
         if size is None and padded is None:
             return None
-        height, width, channels = self.input_shape[1:]
+        _, height, width, channels = self.inputs[0].shape
         return NetworkFacts(
             channels=channels,
             num_classes=self.num_classes,

@@ -47,7 +47,7 @@ def predict_image(
         tile_size: side of the tile in pixels; the largest size not above it that the model takes is
             used. A model of one fixed size gets that size.
         halo: pixels of context around each tile that are not kept; see `model_geometry`. With
-            "exact", an image of no more pixels than a tile is run in one piece.
+            "exact", this package's models run an image of no more pixels than a tile in one piece.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         geometry: replaces the three arguments above.
         kind: "probabilities", or "classes": then probabilities are held for one row of tiles only.
@@ -65,7 +65,9 @@ def predict_image(
         ValueError: if an argument does not fit the model.
 
     Example:
-        >>> model = keras_unet3p.models.unet(filters=2, depth=2)
+        >>> import numpy as np
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=2)
         >>> predict_image(model, np.zeros((50, 70), np.uint8), tile_size=32, kind="classes").shape
         (50, 70)
     """
@@ -84,7 +86,8 @@ def predict_image(
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
         raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
-    if halo == "exact" and geometry is None and facts.fixed_size is None:
+    says_its_sizes = getattr(model, "facts", None) is not None and facts.fixed_size is None
+    if halo == "exact" and geometry is None and says_its_sizes:
         whole = whole_geometry(facts, *image.shape[:2])
         if math.prod(whole.tile) <= math.prod(facts.tile(tile_size)):
             geometry = whole

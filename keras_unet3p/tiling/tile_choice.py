@@ -63,6 +63,5 @@ def model_geometry(
 
 def whole_geometry(facts: NetworkFacts, height: int, width: int) -> TileGeometry:
     """One tile that shows an image of this size in one piece, which needs no halo."""
-    return TileGeometry(
-        facts.whole(height, width), facts.margin, facts.margin, facts.grid, fill=facts.padding
-    )
+    tile = facts.whole(max(height, facts.grid), max(width, facts.grid))
+    return TileGeometry(tile, facts.margin, facts.margin, facts.grid, fill=facts.padding)

@@ -84,6 +84,14 @@ def test_an_image_smaller_than_a_tile_is_exact_too(name, size):
     np.testing.assert_allclose(found, whole, atol=3e-6)
 
 
+def test_an_image_smaller_than_the_output_of_the_smallest_tile():
+    model = models.unet(filters=1, depth=4, padding="valid")  # 188 pixels in, 4 out
+    image = np.random.default_rng(0).random((3, 2, 1), np.float32)
+    found = predict_image(model, image, tile_size=252, halo="exact")
+    whole = in_one_piece(model, image)[:3, :2]
+    np.testing.assert_allclose(found, whole, atol=3e-6)
+
+
 @pytest.mark.parametrize("name", ["unet unpadded", "unet3plus", "fcn"])
 def test_a_model_by_itself_and_one_that_holds_it_have_the_same_facts(name):
     model = network(name)
