@@ -349,7 +349,7 @@ class Client:
 
 
 def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileGeometry:
-    from keras_unet3p.tiling.geometry import TileGeometry
+    from keras_unet3p.geometry import TileGeometry
 
     (taken,) = signature["inputs"].values()
     (given,) = signature["outputs"].values()

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_unet3p.geometry import mirrored
+
 
 def mirror_indices(start: int, stop: int, size: int) -> np.ndarray:
     """Indices into an axis of this size for positions start..stop-1, mirrored beyond its ends.
 
     The outermost pixel is not repeated (OpenCV's and NumPy's "reflect 101"), however far beyond.
     """
-    positions = np.arange(start, stop)
-    if size == 1:
-        return np.zeros_like(positions)
-    period = 2 * (size - 1)
-    positions = np.abs(positions) % period
-    return np.minimum(positions, period - positions)
+    return mirrored(np.arange(start, stop), size)
 
 
 def mirrored_crop(array: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:

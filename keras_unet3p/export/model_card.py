@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p._version import __version__
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.layers import IntensityNormalization
-from keras_unet3p.tiling.geometry import TileGeometry
 
 
 def model_card(

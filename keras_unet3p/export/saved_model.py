@@ -22,11 +22,8 @@ from keras_unet3p.files import locked, printable, remove_unfinished, replacing
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-from keras_unet3p.tiling.network_geometry import (
-    input_channels,
-    is_multi_label,
-    model_geometry,
-)
+from keras_unet3p.tiling.network_geometry import network_facts
+from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LARGEST_SET = 16
 """Classes that a pixel of a PNG can hold as a set, a bit each."""
@@ -134,12 +131,13 @@ def export_savedmodel(
     if version is not None:
         _check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
-    channels = input_channels(model)
+    facts = network_facts(model)
+    channels = facts.channels
     frozen = frozen_network(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
-    num_classes = frozen.num_classes
-    multi_label = is_multi_label(model, num_classes, activation)
+    num_classes = facts.num_classes
+    multi_label = facts.is_multi_label(activation)
 
     limits = PixelLimits(max_pixels, max_batch_pixels or max_pixels)
     tiler = InGraphTiler(

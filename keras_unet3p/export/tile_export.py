@@ -12,8 +12,9 @@ from typing import Any
 from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.files import locked, naming_full_disk, printable, write_json
-from keras_unet3p.tiling.geometry import TileGeometry
-from keras_unet3p.tiling.network_geometry import input_channels, model_geometry
+from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.tiling.network_geometry import network_facts
+from keras_unet3p.tiling.tile_choice import model_geometry
 
 OUTPUT = "probabilities"
 
@@ -38,7 +39,7 @@ class TileExport:
             raise ValueError(f"path must end in {ending}, found {self.path}")
         self._model = model
         self.geometry: TileGeometry = model_geometry(model, tile_size, halo)
-        self.channels = input_channels(model)
+        self.channels = network_facts(model).channels
         # Other runtimes have no branches, or slow ones: the gate is a multiplication there.
         self.network: FrozenNetwork = frozen_network(
             model, self.geometry.tile, self.channels, activation=activation, skip_empty=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import os
 from typing import Any
 
@@ -12,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
-from keras_unet3p.layers import InputSize, SegmentationOutput
+from keras_unet3p.geometry import NetworkFacts
+from keras_unet3p.layers import InputSize, PadToMultiple, SegmentationOutput
 from keras_unet3p.models import weight_files
 from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.check_compiled import check_compiled, loss_named
@@ -136,6 +138,30 @@ class SegmentationModel(keras.Model):
     def margin(self) -> int:
         """Pixels that the mask lacks on each side of the image; 0 for padded networks."""
         return self._input_size().margin
+
+    @property
+    def facts(self) -> NetworkFacts | None:
+        """What tilers and exporters need to know; None where no layer tells it.
+
+        That is a model of the caller's own tensors, without this package's input layers.
+        """
+        size = next((layer for layer in self.layers if isinstance(layer, InputSize)), None)
+        padded = next((layer for layer in self.layers if isinstance(layer, PadToMultiple)), None)
+        if size is None and padded is None:
+            return None
+        _, height, width, channels = self.inputs[0].shape
+        return NetworkFacts(
+            channels=channels,
+            num_classes=self.num_classes,
+            activation=getattr(self, "classifier_activation", "unknown"),
+            divisor=self.size_divisor,
+            offset=self.size_offset,
+            minimum=self.minimum_size,
+            margin=self.margin,
+            grid=math.lcm(self.size_divisor, padded.multiple if padded else 1),
+            padding="zeros" if padded else "mirror",
+            fixed_size=None if None in (height, width) else (height, width),
+        )
 
     def nearest_sizes(self, size: int) -> tuple[int, int]:
         """The next fitting sizes below and above `size` pixels; the same where it fits."""

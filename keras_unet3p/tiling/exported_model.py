@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p.files import printable, reason
-from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.geometry import TileGeometry
 
 CARD_FILE = "assets.extra/model_card.json"
 

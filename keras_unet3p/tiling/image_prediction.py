@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-from keras_unet3p.tiling.network_geometry import input_channels, model_geometry, network_function
+from keras_unet3p.tiling.network_geometry import network_facts, network_function
+from keras_unet3p.tiling.tile_choice import model_geometry, whole_geometry
 
 _COMPILED: weakref.WeakKeyDictionary[Any, collections.OrderedDict[tuple, Callable]] = (
     weakref.WeakKeyDictionary()
@@ -31,10 +33,12 @@ def predict_image(
     halo: int | str | None = None,
     blend: int | None = None,
     geometry: TileGeometry | None = None,
+    kind: str = "probabilities",
+    threshold: float = 0.5,
     tiles_per_step: int = 1,
     symmetries: int = 1,
 ) -> np.ndarray:
-    """Probabilities for an image of any size, tile by tile.
+    """Probabilities or class ids for an image of any size, tile by tile.
 
     Args:
         model: a Keras model that takes (B, h, w, C) in unit values and gives probabilities.
@@ -42,19 +46,35 @@ def predict_image(
             255 / 65535.
         tile_size: side of the tile in pixels; the largest size not above it that the model takes is
             used. A model of one fixed size gets that size.
-        halo: pixels of context around each tile that are not kept; see `model_geometry`.
+        halo: pixels of context around each tile that are not kept; see `model_geometry`. With
+            "exact", this package's models run an image of no more pixels than a tile in one piece.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
         geometry: replaces the three arguments above.
+        kind: "probabilities", or "classes": then probabilities are held for one row of tiles only.
+        threshold: with one class, a pixel is of class 1 from this probability on; with classes that
+            may overlap, of each class.
         tiles_per_step: tiles that go through the model together.
         symmetries: averages over 2, 4 or 8 mirrored and turned versions; see `InGraphTiler`.
 
     Returns:
-        (H, W, K) float32. For an image larger than memory see `StreamingPredictor`.
+        Probabilities (H, W, K) float32; or class ids (H, W), uint8 and beyond 256 classes int32;
+        or, where classes may overlap, a map a class (H, W, K) of 0 and 1, uint8. For an image
+        larger than memory see `StreamingPredictor`.
 
     Raises:
-        ValueError: if the image's shape or type does not fit the model.
+        ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=2)
+        >>> predict_image(model, np.zeros((50, 70), np.uint8), tile_size=32, kind="classes").shape
+        (50, 70)
     """
-    channels = input_channels(model)
+    if kind not in ("classes", "probabilities"):
+        raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+    facts = network_facts(model)
+    channels = facts.channels
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., np.newaxis]
@@ -66,12 +86,25 @@ def predict_image(
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
         raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
-    key = (tile_size, halo, blend, geometry, tiles_per_step, symmetries, image.dtype.name)
+    says_its_sizes = getattr(model, "facts", None) is not None and facts.fixed_size is None
+    if halo == "exact" and geometry is None and says_its_sizes:
+        whole = whole_geometry(facts, *image.shape[:2])
+        if math.prod(whole.tile) <= math.prod(facts.tile(tile_size)):
+            geometry = whole
+    key = (tile_size, halo, blend, geometry, kind, threshold, tiles_per_step, symmetries)
+    key = (*key, image.dtype.name)
     run = _kept(model, key)
     if run is None:
-        chosen = geometry or model_geometry(model, tile_size, halo, blend=blend)
-        options = {"tiles_per_step": tiles_per_step, "symmetries": symmetries}
-        run = _compile(weakref.proxy(model), chosen, channels, image.dtype, options)
+        tiler = InGraphTiler(
+            network_function(weakref.proxy(model)),
+            geometry or model_geometry(model, tile_size, halo, blend=blend),
+            facts.num_classes,
+            tiles_per_step=tiles_per_step,
+            threshold=threshold,
+            multi_label=facts.is_multi_label(),
+            symmetries=symmetries,
+        )
+        run = _compile(tiler, kind, channels, image.dtype)
         _keep(model, key, run)
     return run(tf.constant(image[np.newaxis])).numpy()[0]
 
@@ -94,11 +127,7 @@ def _keep(model, key: tuple, run: Callable) -> None:
             compiled.popitem(last=False)
 
 
-def _compile(model, geometry: TileGeometry, channels: int, dtype, options: dict) -> Callable:
-    network = network_function(model)
-    num_classes = int(network(tf.zeros((1, *geometry.tile, channels))).shape[-1] or 0)
-    tiler = InGraphTiler(network, geometry, num_classes, **options)
+def _compile(tiler: InGraphTiler, kind: str, channels: int, dtype) -> Callable:
+    function = tiler.class_ids if kind == "classes" else tiler.probabilities
     spec = tf.TensorSpec((None, None, None, channels), dtype)
-    return tf.function(
-        tiler.probabilities, input_signature=[spec], jit_compile=False, autograph=False
-    )
+    return tf.function(function, input_signature=[spec], jit_compile=False, autograph=False)

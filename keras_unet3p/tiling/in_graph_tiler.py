@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.targets.foreground import is_foreground
-from keras_unet3p.tiling.geometry import TileGeometry, fade_in
 
 
 class InGraphTiler:
@@ -209,6 +209,10 @@ class InGraphTiler:
         top, left = tf.reduce_min(ys), tf.reduce_min(xs)
         window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
         tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)
+        if self.geometry.fill == "zeros":
+            height, width = self.geometry.tile
+            bottom, right = height - tf.size(ys), width - tf.size(xs)
+            tile = tf.pad(tile, [[0, bottom], [0, right], [0, 0]])
         tile.set_shape((*self.geometry.tile, image.shape[-1]))
         return to_unit_values(tile)
 
@@ -220,14 +224,17 @@ class _AxisTile:
     """
 
     def __init__(self, geometry: TileGeometry, axis: int, index, count, length) -> None:
-        core, side, mirrored = geometry.core[axis], geometry.tile[axis], geometry.mirrored
-        self._blend, self._side, self._length = geometry.blend, side, length
+        core, side, reach = geometry.core[axis], geometry.tile[axis], geometry.mirrored
+        self._blend, self._length = geometry.blend, length
         self.is_first, self.is_last = tf.equal(index, 0), tf.equal(index, count - 1)
-        start = index * core - mirrored
-        beyond = start + side - mirrored - length
+        start = index * core - reach
+        beyond = start + side - reach - length
         shift = beyond // geometry.stride * geometry.stride
         self._start = start - tf.where(self.is_last & ~self.is_first, shift, 0)
-        self._line = index * core + geometry.halo - mirrored
+        self._stop = self._start + side
+        if geometry.fill == "zeros":
+            self._stop = tf.minimum(self._stop, length + reach)
+        self._line = index * core + geometry.halo - reach
         self._next_line = self._line + core
         self.kept_start = tf.where(self.is_first, 0, self._line - self._blend)
         ends = tf.where(self.is_first, 0, self._line + self._blend)
@@ -237,8 +244,8 @@ class _AxisTile:
         self.crop = slice(crop, crop + self.kept)
 
     def sources(self) -> tf.Tensor:
-        """The pixels of the image that the tile shows."""
-        return mirror_indices(self._start + tf.range(self._side), self._length)
+        """The pixels of the image that the tile shows; where there are too few, zeros follow."""
+        return mirrored(tf.range(self._start, self._stop), self._length, tf.maximum)
 
     def weights(self) -> tf.Tensor:
         """Factors of what is kept."""
@@ -273,13 +280,6 @@ def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Ten
     if images.shape[1] == images.shape[2] and inverse:
         images = swap(images)
     return images
-
-
-def mirror_indices(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """`mirror_index` for a tensor of indices."""
-    period = tf.maximum(2 * length - 2, 1)
-    wrapped = tf.math.floormod(indices, period)
-    return tf.minimum(wrapped, tf.maximum(period - wrapped, 0))
 
 
 def to_unit_values(image: tf.Tensor) -> tf.Tensor:

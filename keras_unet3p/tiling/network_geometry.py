@@ -1,13 +1,17 @@
-"""What a network does to the size of an image, read off the network itself."""
+"""What a network does to the size of an image: it says so, or it is read off its graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from keras_unet3p.tiling.geometry import TileGeometry
+from keras_unet3p.geometry import NetworkFacts
+from keras_unet3p.geometry.network import ACTIVATIONS, activation_to_apply
+from keras_unet3p.layers import PadToMultiple
 
 _STRIDED = {
     "Conv2D": "strides",
@@ -16,6 +20,11 @@ _STRIDED = {
     "MaxPoolV2": "strides",
     "AvgPool": "strides",
 }
+REFUSALS = (ValueError, AssertionError, tf.errors.InvalidArgumentError)
+"""What Keras, layers and TensorFlow raise where a network does not take a size."""
+_LARGEST_GRID = 64
+"""Pixels in which a size that fits is looked for, of a model that does not tell."""
+_FACTS: weakref.WeakKeyDictionary[Any, NetworkFacts] = weakref.WeakKeyDictionary()
 
 
 def network_function(
@@ -58,24 +67,20 @@ def resolve_activation(model: Any, activation: str | None) -> str | None:
     Raises:
         ValueError: on an unknown activation.
     """
-    if activation not in (None, "auto", "sigmoid", "softmax"):
-        raise ValueError(
-            f"activation must be 'auto', None, 'sigmoid' or 'softmax', found {activation!r}"
-        )
-    if activation != "auto":
-        return activation
-    if getattr(model, "classifier_activation", "unknown") is not None:
-        return None
-    return "sigmoid" if model.num_classes == 1 else "softmax"
+    return activation_to_apply(
+        activation, _declared_activation(model), getattr(model, "num_classes", 1)
+    )
+
+
+def _declared_activation(model: Any) -> str | None:
+    declared = getattr(model, "classifier_activation", "unknown")
+    return declared if declared in ACTIVATIONS else "unknown"
 
 
 def is_multi_label(model: Any, num_classes: int, activation: str | None = "auto") -> bool:
     """Whether classes may overlap: there are several, and each has a sigmoid of its own."""
-    activation = resolve_activation(model, activation)
-    return (
-        num_classes > 1
-        and (activation or getattr(model, "classifier_activation", None)) == "sigmoid"
-    )
+    applied = resolve_activation(model, activation)
+    return num_classes > 1 and (applied or _declared_activation(model)) == "sigmoid"
 
 
 def input_channels(model: Any) -> int:
@@ -109,6 +114,69 @@ def fixed_input_size(model: Any) -> tuple[int, int] | None:
     if shape[1] is None or shape[2] is None:
         return None
     return int(shape[1]), int(shape[2])
+
+
+def network_facts(model: Any) -> NetworkFacts:
+    """What is to be known of a model; found once for each.
+
+    This package's models say it themselves (`SegmentationModel.facts`); others are traced. Of
+    those, sizes that fit are taken to be as far apart as the steps of the grid.
+
+    Args:
+        model: a Keras model of one image input.
+
+    Raises:
+        ValueError: if the model is none, or takes no size that was tried.
+    """
+    found = _FACTS.get(model)
+    if found is None:
+        found = _FACTS[model] = getattr(model, "facts", None) or _inspected(model)
+    return found
+
+
+def _inspected(model: Any) -> NetworkFacts:
+    channels, fixed = input_channels(model), fixed_input_size(model)
+    network = network_function(model, None)  # for its shapes
+    padded = [layer.multiple for layer in _all_layers(model) if isinstance(layer, PadToMultiple)]
+    if fixed is not None:
+        size, traced = fixed, trace_network(network, fixed, channels)
+    else:
+        size, traced = _a_size_that_fits(network, channels)
+    grid = graph_stride(traced.graph.as_graph_def())
+    margin = output_margin(traced, size)
+    return NetworkFacts(
+        channels=channels,
+        num_classes=int(traced.structured_outputs.shape[3]),
+        activation=_declared_activation(model),
+        divisor=1 if fixed is not None else grid,
+        offset=0 if fixed is not None else size[0] % grid,
+        minimum=2 * margin + 1,
+        margin=margin,
+        grid=math.lcm(grid, *padded),
+        padding="zeros" if padded else "mirror",
+        fixed_size=fixed,
+    )
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from _all_layers(layer)
+
+
+def _a_size_that_fits(network: Callable, channels: int) -> tuple[tuple[int, int], Any]:
+    # Some layers of Keras cannot be traced for a size left open, so sizes are tried.
+    problem: Exception | None = None
+    for side in (256, 1024):  # unpadded networks need much
+        for less in range(_LARGEST_GRID):
+            size = side - less, side - less
+            try:
+                return size, trace_network(network, size, channels)
+            except REFUSALS as error:
+                problem = problem or error
+    raise ValueError(
+        f"the model takes no image of {size[0]}x{size[1]} pixels nor one a little larger: {problem}"
+    ) from problem
 
 
 def trace_network(network: Callable, size: tuple[int, int], channels: int) -> Any:
@@ -167,78 +235,6 @@ def _flat_nodes(graph_def: Any) -> list:
                 order.append(nodes[top])
                 stack.pop()
     return order
-
-
-def accepted_tile(
-    network: Callable, tile: tuple[int, int], channels: int, divisor: int | None
-) -> tuple[tuple[int, int], Any]:
-    """The largest tile not above `tile` that the network takes, and its concrete function.
-
-    Sizes down to `divisor` (64 when unknown) pixels smaller are tried.
-
-    Raises:
-        ValueError: if none is taken; the network's own message is the cause.
-    """
-    problem: Exception | None = None
-    for less in range(divisor or 64):
-        size = tile[0] - less, tile[1] - less
-        if min(size) < 1:
-            break
-        try:
-            return size, trace_network(network, size, channels)
-        except Exception as error:  # Keras and TensorFlow raise several kinds for a wrong size
-            problem = problem or error
-    raise ValueError(
-        f"the model takes no tile of {tile[0]}x{tile[1]} pixels nor one a little smaller: {problem}"
-    ) from problem
-
-
-def model_geometry(
-    model: Any,
-    tile_size: int | tuple[int, int] = 512,
-    halo: int | str | None = None,
-    *,
-    blend: int | None = None,
-    border: int = 0,
-) -> TileGeometry:
-    """The tile geometry for a model.
-
-    Args:
-        model: a Keras model of one image input.
-        tile_size: side of the tile in pixels, or height and width. A model of one fixed input size
-            gets that size; else the largest size not above it that the model takes.
-        halo: pixels of context on each side that are not kept, rounded up to the model's stride.
-            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`),
-            and the width of the cross-fade more, which is 0 then unless it is given. None gives an
-            unpadded network its margin, which is exact, and a padded one an eighth of the tile,
-            which is cheaper than exact and leaves no visible seam where tiles are blended.
-        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
-        border: pixels that are mirrored around the image on top of an unpadded network's margin, at
-            most as many as the halo has on top of it. With 0 a padded network gives at the image's
-            border what it gives for the image in one piece, if that is at least as large as a tile;
-            a smaller image is mirrored on the right and below until it fills one.
-
-    Returns:
-        The geometry; `margin` and `stride` in it come from the model.
-    """
-    from keras_unet3p.tiling.receptive_field import exact_halo  # which needs this module
-
-    network = network_function(model)
-    channels = input_channels(model)
-    tile = (tile_size, tile_size) if isinstance(tile_size, int) else (tile_size[0], tile_size[1])
-    tile = fixed_input_size(model) or tile
-    divisor = getattr(model, "size_divisor", None)
-    tile, traced = accepted_tile(network, tile, channels, divisor)
-    margin = output_margin(traced, tile)
-    stride = int(divisor or graph_stride(traced.graph.as_graph_def()))
-    if halo == "exact":
-        blend = blend or 0
-        halo = exact_halo(model) + blend
-    elif halo is None:
-        halo = margin if margin else min(tile) // 8
-    elif not isinstance(halo, int):
-        raise ValueError(f"halo must be pixels, 'exact' or None, found {halo!r}")
-    return TileGeometry.fit(tile, halo, margin=margin, stride=stride, blend=blend, border=border)
 
 
 def output_margin(traced: Any, tile: tuple[int, int]) -> int:

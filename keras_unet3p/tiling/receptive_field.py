@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.tiling.network_geometry import (
-    accepted_tile,
-    fixed_input_size,
-    graph_stride,
-    input_channels,
+    REFUSALS,
+    network_facts,
     network_function,
-    output_margin,
     trace_network,
 )
 
@@ -37,10 +36,13 @@ _PASSED_ON = frozenset(
 )
 _SUMMED = {"Maximum": (0, 1), "Minimum": (0, 1), "SelectV2": (1, 2), "Select": (1, 2)}
 _LARGEST_PROBE = 4096
+_HALOS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def exact_halo(model: Any) -> int:
     """Pixels of context on each side of a tile that make its core independent of what lies beyond.
+
+    Found once for each model.
 
     With this halo, tiles give what the whole image would give. It is found from the support of a
     gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is
@@ -58,20 +60,21 @@ def exact_halo(model: Any) -> int:
         ValueError: if the model takes one size only and looks farther than that, or looks at the
             whole image whatever its size.
     """
-    channels = input_channels(model)
-    network = network_function(model)
-    fixed = fixed_input_size(model)
-    divisor = getattr(model, "size_divisor", None)
+    found = _HALOS.get(model)
+    if found is None:
+        found = _HALOS[model] = _exact_halo(network_function(model), network_facts(model))
+    return found
+
+
+def _exact_halo(network, facts: NetworkFacts) -> int:
+    fixed = facts.fixed_size
     side = 256
     while True:
         reaches = []
         for axis in (0, 1):
-            size, traced = _probe(model, network, channels, divisor, fixed, side, axis)
-            margin = output_margin(traced, size)
-            graph_def, names = _gradient_passing_copy(traced)
-            stride = int(divisor or graph_stride(graph_def))
-            reach = _reach(graph_def, names, size, channels, margin, stride, axis)
-            reaches.append(reach and _smallest_halo(*reach, size[axis], margin, stride))
+            size, traced = _probe(network, facts, side, axis)
+            reach = _reach(*_gradient_passing_copy(traced), size, facts, axis)
+            reaches.append(reach and _smallest_halo(*reach, size[axis], facts))
         if None not in reaches:
             return max(reaches)
         if fixed:
@@ -87,25 +90,20 @@ def exact_halo(model: Any) -> int:
             )
 
 
-def _probe(model, network, channels: int, divisor, fixed, side: int, axis: int):
+def _probe(network, facts: NetworkFacts, side: int, axis: int):
     """A strip that is long along `axis` and as narrow as the network takes, and its function."""
-    if fixed:
-        return fixed, trace_network(network, fixed, channels)
-    narrow = getattr(model, "minimum_size", None)
-    for width in [narrow] if narrow else [32, 128, 256, side]:
-        size = (side, width) if axis == 0 else (width, side)
+    if facts.fixed_size:
+        return facts.fixed_size, trace_network(network, facts.fixed_size, facts.channels)
+    length = facts.at_least(side)
+    problem: Exception | None = None
+    for width in (facts.minimum, 32, 128, 256, side):
+        width = facts.at_least(width)
+        size = (length, width) if axis == 0 else (width, length)
         try:
-            if narrow:  # along the strip only the next smaller sizes are tried
-                for less in range(divisor or 1):
-                    shorter = (size[0] - less * (axis == 0), size[1] - less * (axis == 1))
-                    try:
-                        return shorter, trace_network(network, shorter, channels)
-                    except ValueError:
-                        continue
-            return accepted_tile(network, size, channels, divisor)
-        except ValueError:
-            continue
-    raise ValueError(f"the model takes no image of about {side} pixels")
+            return size, trace_network(network, size, facts.channels)
+        except REFUSALS as error:  # of a network that does not say how small it can be
+            problem = error
+    raise ValueError(f"the model takes no image of about {side} pixels: {problem}") from problem
 
 
 def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:
@@ -139,19 +137,20 @@ def _become(node, op: str, inputs: list[str], kept: list[str]) -> None:
             del node.attr[key]
 
 
-def _smallest_halo(before: int, after: int, side: int, margin: int, stride: int) -> int:
-    halo = margin
+def _smallest_halo(before: int, after: int, side: int, facts: NetworkFacts) -> int:
+    halo, stride = facts.margin, facts.grid
     # A side that is not a multiple of the stride leaves some pixels more at the tile's end.
     while before > halo or after > halo + (side - 2 * halo) % stride:
         halo += stride
     return halo
 
 
-def _reach(graph_def, names, size, channels: int, margin: int, stride: int, axis: int):
+def _reach(graph_def, names, size, facts: NetworkFacts, axis: int):
     """Pixels before and after one period of output pixels that have influence on it.
 
     None if those at the input's border have: then it was too small to tell.
     """
+    channels, margin, stride = facts.channels, facts.margin, facts.grid
     length = size[axis] - 2 * margin
     start = length // 2 // stride * stride
     with tf.Graph().as_default():

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
+from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
 from keras_unet3p.targets.foreground import is_foreground
-from keras_unet3p.tiling.geometry import Tile, TileGeometry, mirror_index
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
 
@@ -32,20 +32,20 @@ class StreamingPredictor:
 
     Windows are read from anything that can be sliced in two axes (a NumPy array, a memory map, a
     Zarr array, a TIFF opened as one) and results are written as they are finished to anything that
-    can be assigned to in the same way. Only the tiles in flight are held, and, with blending, a
-    band of the image's width and twice the blend's height.
+    can be assigned to in the same way. Only the tiles in flight are held, where the columns of
+    tiles lie, and, with blending, a band of the image's width and twice the blend's height.
 
     A classification-guided model decides tile by tile whether there is anything to draw.
 
     Args:
-        model: a Keras model, the folder of an exported SavedModel, or an object with
-            `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported then).
+        model: a Keras model, its `.keras` file, the folder of an exported SavedModel, or an object
+            with `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported
+            then).
         tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
         geometry: replaces these.
         tiles_per_step: tiles that go to the model together.
         threshold: with one class, a pixel is of class 1 from this probability on; with classes that
-            may overlap, of each class. None takes that
-            of the exported model, else 0.5.
+            may overlap, of each class. None takes that of the exported model, else 0.5.
 
     Raises:
         ValueError: see `tile_runner`.
@@ -124,7 +124,7 @@ class StreamingPredictor:
             raise ValueError(f"output must be a .npy file or an array, found {target}")
         if target is not None and journal is None:
             journal = _journal_of(target)
-        tiles = list(self._order(height, width))
+        tiles = self.geometry.tiles(height, width)
         with contextlib.ExitStack() as held:
             for path in _written(target, journal):
                 lock = path.with_name(f"{path.name}.lock")
@@ -147,7 +147,7 @@ class StreamingPredictor:
             sink = _Sink(self, output, target, kind, (height, width))
             return self._predict(image, tiles, sink, log, progress)
 
-    def _predict(self, image, tiles: list[Tile], sink: _Sink, log: RunJournal | None, progress):
+    def _predict(self, image, tiles: TileGrid, sink: _Sink, log: RunJournal | None, progress):
         done = log.finished if log else 0
         if log and sink.target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
@@ -173,12 +173,9 @@ class StreamingPredictor:
             log.remove()
         return result
 
-    def _order(self, height: int, width: int) -> Iterator[Tile]:
-        return self.geometry.tiles(height, width)
-
-    def _segment(self, image, tiles: list[Tile], done: int, sink: _Sink) -> Iterator[int]:
+    def _segment(self, image, tiles: TileGrid, done: int, sink: _Sink) -> Iterator[int]:
         """Runs the tiles from `done` on, and yields how many are finished after each step."""
-        columns = len({tile.x.write_start for tile in tiles})
+        columns = tiles.columns
         start = done
         if self.geometry.blend:
             # The row above reaches into the first unfinished one: it is run again, not written.
@@ -221,7 +218,7 @@ class _Bands:
         self._above: dict[int, np.ndarray] = {}
         self._below: dict[int, np.ndarray] = {}
 
-    def finish(self, tiles: list[Tile], index: int, output: np.ndarray):
+    def finish(self, tiles: TileGrid, index: int, output: np.ndarray):
         """((y0, y1, x0, x1), values) of the pixels that are final with this tile."""
         tile = tiles[index]
         y, x = tile.y, tile.x
@@ -400,6 +397,8 @@ def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
     window = window[rows][:, columns]
     if window.ndim == 2:
         window = window[..., np.newaxis]
+    if tile.y.zeros_after or tile.x.zeros_after:
+        window = np.pad(window, ((0, tile.y.zeros_after), (0, tile.x.zeros_after), (0, 0)))
     divide = window.dtype.kind in "ui" and not is_raw
     scale = float(np.iinfo(window.dtype).max) if divide else 1.0
     return window.astype(np.float32) / np.float32(scale)
@@ -408,9 +407,7 @@ def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
 def _sources(axis, length: int):
     if not axis.mirror_before and not axis.mirror_after:
         return slice(None)
-    return [
-        mirror_index(p, length) - axis.source_start for p in range(axis.read_start, axis.read_stop)
-    ]
+    return [place - axis.source_start for place in axis.sources(length)]
 
 
 def _release(array: Any) -> None:

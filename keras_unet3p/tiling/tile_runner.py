@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_unet3p.files import printable
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.exported_model import (
     CARD_FILE,
     load_exported_model,
     newest_version,
     read_model_card,
 )
-from keras_unet3p.tiling.geometry import TileGeometry
 
 
 class TileRunner(Protocol):
@@ -54,18 +54,25 @@ def tile_runner(
     """The runner for `model`.
 
     Args:
-        model: a Keras model; the folder of a SavedModel that `export_savedmodel` wrote (a version,
-            or the base folder, of which the newest version is taken); or any object with a method
-            `predict_tiles(tiles)`, as the endpoint's client has.
-        tile_size, halo, blend: for a Keras model; see `model_geometry`. A SavedModel brings its
-            own.
+        model: a Keras model; the path of its `.keras` file; the folder of a SavedModel that
+            `export_savedmodel` wrote (a version, or the base folder, of which the newest version is
+            taken); or any object with a method `predict_tiles(tiles)`, as the endpoint's client
+            has.
+        tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel
+            brings its own.
         geometry: replaces these; needed for an object with `predict_tiles`.
 
     Raises:
-        ValueError: if the folder holds no such model, or the geometry is missing.
+        ValueError: if the folder holds no such model, the file is damaged, or the geometry is
+            missing.
     """
     if isinstance(model, (str, os.PathLike)):
-        return _SavedModelRunner(Path(model), geometry)
+        path = Path(model)
+        if path.suffix != ".keras" or path.is_dir():
+            return _SavedModelRunner(path, geometry)
+        from keras_unet3p.tiling.keras_file import load_network
+
+        model = load_network(path)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
             raise ValueError(
@@ -98,16 +105,13 @@ class _KerasRunner:
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
-        from keras_unet3p.tiling.network_geometry import (
-            input_channels,
-            is_multi_label,
-            model_geometry,
-            network_function,
-        )
+        from keras_unet3p.tiling.network_geometry import network_facts, network_function
+        from keras_unet3p.tiling.tile_choice import model_geometry
 
+        facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
-        self.channels = input_channels(model)
-        self.multi_label = is_multi_label(model, getattr(model, "num_classes", 1))
+        self.channels = facts.channels
+        self.multi_label = facts.is_multi_label()
         spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
         self._run = tf.function(
             network_function(model), input_signature=[spec], jit_compile=False, autograph=False
@@ -131,8 +135,8 @@ class _SavedModelRunner:
         card = read_model_card(folder)
         if card is None:
             raise ValueError(
-                f"{printable(folder)} must be a folder that export_savedmodel wrote (SavedModel "
-                f"with {CARD_FILE}), found none there"
+                f"{printable(folder)} must be a .keras file, or a folder that export_savedmodel "
+                f"wrote (SavedModel with {CARD_FILE}), found none there"
             )
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:

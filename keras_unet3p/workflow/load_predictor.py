@@ -21,7 +21,6 @@ from keras_unet3p.tiling.exported_model import (
     read_model_card,
 )
 from keras_unet3p.tiling.network_geometry import is_multi_label
-from keras_unet3p.training.overlays import to_labels
 from keras_unet3p.workflow.config import read_run_config
 
 _UNIT_VALUES = data.Normalization((0.0,), (1.0,), "unit")
@@ -140,7 +139,7 @@ def _check_exclusive(name: str, multi_label: bool) -> None:
 
 def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
     def labels(image: np.ndarray) -> np.ndarray:
-        return to_labels(tiling.predict_image(network, image, tile_size=tile_size))
+        return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
 
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))

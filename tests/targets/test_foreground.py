@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_unet3p import metrics
+from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.targets.foreground import is_foreground
-from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.training.overlays import to_labels
 

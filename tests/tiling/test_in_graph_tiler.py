@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from keras_unet3p.tiling import (
     InGraphTiler,
     TileGeometry,
-    mirror_index,
     model_geometry,
     predict_image,
 )
-from tests.tiling.test_geometry import geometries
+from tests.geometry.test_tiles import geometries
 
 SIZES = [(1, 1), (1, 37), (150, 1), (5, 9), (64, 64), (101, 77), (33, 160)]
 
@@ -95,11 +94,9 @@ def test_every_tile_comes_to_lie_where_the_geometry_says(geometry, height, width
     image = np.random.default_rng(1).random((height, width, 1), np.float32)
     expected = np.zeros((height, width, 2))
     for tile in geometry.tiles(height, width):
-        rows, columns = (
-            [mirror_index(p, length) for p in range(axis.read_start, axis.read_stop)]
-            for axis, length in ((tile.y, height), (tile.x, width))
-        )
-        output = image[rows][:, columns][inner, inner] + pattern
+        shown = image[tile.y.sources(height)][:, tile.x.sources(width)]
+        zeros = (0, tile.y.zeros_after), (0, tile.x.zeros_after), (0, 0)
+        output = np.pad(shown, zeros)[inner, inner] + pattern
         kept = output[tile.y.crop_start : tile.y.crop_stop, tile.x.crop_start : tile.x.crop_stop]
         window = np.s_[
             tile.y.write_start : tile.y.write_stop, tile.x.write_start : tile.x.write_stop

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -81,14 +82,51 @@ def test_keras_model_saved_model_and_client_are_one_interface(networks, tmp_path
 
     image = random_image(70, 51)
     expected = keras_predictor.predict(image, kind="probabilities", progress=False)
+    model.save(tmp_path / "m.keras")
     for other in (
         StreamingPredictor(tmp_path / "m"),
+        StreamingPredictor(str(tmp_path / "m.keras"), **options),
         StreamingPredictor(tmp_path / "m" / "1"),
         StreamingPredictor(Client(), geometry=geometry),
     ):
         assert other.geometry == geometry
         found = other.predict(image, kind="probabilities", progress=False)
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_damaged_keras_file_is_named(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"m\.keras cannot be loaded as a Keras model"):
+        StreamingPredictor(tmp_path / "m.keras")
+
+
+def test_memory_does_not_grow_with_the_number_of_tiles():
+    """An image of 17 million tiles: a list of them would take more than a gigabyte."""
+
+    class Endless:
+        shape, dtype = (2**20, 2**16), np.dtype(np.uint8)
+
+        def __getitem__(self, window):
+            rows, columns = (
+                range(*part.indices(n)) for part, n in zip(window, self.shape, strict=True)
+            )
+            return np.zeros((len(rows), len(columns)), np.uint8)
+
+    class Nowhere:
+        shape, dtype = Endless.shape, np.dtype(np.uint8)
+
+        def __setitem__(self, window, values):
+            pass
+
+    predictor = StreamingPredictor(Echo(fail_at=5), geometry=TileGeometry((80, 80), 8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            predictor.predict(Endless(), Nowhere(), progress=False)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20
 
 
 def test_client_side_use_imports_no_tensorflow():

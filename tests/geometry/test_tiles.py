@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet3p.tiling import TileGeometry, mirror_index
+from keras_unet3p.geometry import TileGeometry, mirror_index, mirrored
 
 
 @st.composite
@@ -25,7 +25,8 @@ def geometries(draw):
     largest = min(halo - margin, min(plain.core) // 2)
     blend = draw(st.integers(0, largest))
     border = stride * draw(st.integers(0, (halo - margin) // stride))
-    return TileGeometry((height, width), halo, margin, stride, blend, border)
+    fill = draw(st.sampled_from(["mirror", "zeros"]))
+    return TileGeometry((height, width), halo, margin, stride, blend, border, fill)
 
 
 @given(geometries(), st.integers(1, 70), st.integers(1, 70))
@@ -102,10 +103,27 @@ def test_an_image_of_one_tile_takes_one_tile():
 @settings(max_examples=60, deadline=None)
 def test_source_range_holds_every_pixel_that_the_tile_shows(geometry, length):
     for tile in geometry.axis_tiles(length, 1):
-        shown = {mirror_index(p, length) for p in range(tile.read_start, tile.read_stop)}
+        filled = max(0, tile.read_stop - length - geometry.mirrored)
+        assert tile.zeros_after == (filled if geometry.fill == "zeros" else 0)
+        stop = tile.read_stop - tile.zeros_after
+        shown = [mirror_index(p, length) for p in range(tile.read_start, stop)]
+        assert tile.sources(length) == shown
         assert (min(shown), max(shown) + 1) == (tile.source_start, tile.source_stop)
         assert tile.mirror_before == max(0, -tile.read_start)
-        assert tile.mirror_after == max(0, tile.read_stop - length)
+        assert tile.mirror_after == max(0, stop - length)
+
+
+@given(geometries(), st.integers(1, 70), st.integers(1, 70))
+@settings(max_examples=20, deadline=None)
+def test_a_tile_is_the_same_whenever_it_is_asked_for(geometry, height, width):
+    tiles = geometry.tiles(height, width)
+    assert (tiles.rows, tiles.columns) == geometry.grid(height, width)
+    assert [tile.index for tile in tiles] == list(range(len(tiles)))
+    again = [tiles[index] for index in reversed(range(len(tiles)))]
+    assert again == list(tiles)[::-1]
+    assert tiles[1:3] == list(tiles)[1:3]
+    with pytest.raises(IndexError):
+        tiles[len(tiles)]
 
 
 @given(st.integers(1, 12), st.integers(0, 40))
@@ -114,6 +132,7 @@ def test_mirror_index_is_numpys_reflect_padding(length, amount):
     expected = np.pad(np.arange(length), amount, mode="reflect")
     found = [mirror_index(i, length) for i in range(-amount, length + amount)]
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(mirrored(np.arange(-amount, length + amount), length), expected)
 
 
 def test_fit_rounds_the_halo_up_to_the_stride():
@@ -138,6 +157,7 @@ def test_core_of_the_unpadded_unet_keeps_the_pooling_grid():
         ({"tile": (64, 64), "halo": 8, "blend": 9}, "blend"),
         ({"tile": (64, 64), "halo": 24, "blend": 9}, "blend"),
         ({"tile": (64, 64), "halo": 8, "stride": 0}, "stride"),
+        ({"tile": (64, 64), "halo": 8, "fill": "ones"}, "fill"),
         ({"tile": (64, 64), "halo": 8, "border": 9}, "border"),
         ({"tile": (64, 64), "halo": 16, "stride": 8, "border": 4}, "border"),
     ],
@@ -153,13 +173,13 @@ def test_empty_image_is_refused():
 
 
 def test_dictionary_reads_back():
-    geometry = TileGeometry.fit((128, 96), 10, margin=2, stride=4, border=4)
+    geometry = TileGeometry.fit((128, 96), 10, margin=2, stride=4, border=4, fill="zeros")
     assert TileGeometry.from_dict(geometry.to_dict()) == geometry
 
 
 def test_geometry_imports_neither_numpy_nor_tensorflow():
     code = (
-        "import sys; from keras_unet3p.tiling import TileGeometry; TileGeometry.fit(64, 8); "
+        "import sys; from keras_unet3p.geometry import TileGeometry; TileGeometry.fit(64, 8); "
         "found = {'numpy', 'tensorflow', 'keras'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,8 +5,10 @@ padded network), an output of which only the *core* is kept: the part farther th
 pixels from the tile's border. The first and the last tile also keep what lies between their core
 and the image's border, where no neighbour knows better: they reach only `margin + border` pixels
 beyond it, mirrored. An unpadded network needs its margin there; a padded one needs nothing, and
-then gives at the image's border what it gives for the image in one piece. An image smaller than a
-tile is mirrored on the right and below until it fills one.
+then gives at the image's border what it gives for the image in one piece. What a tile has beyond
+that on the right and below, because the image ends between two steps of the grid or is smaller than
+a tile, is filled with mirrored pixels, or with zeros where the network itself appends zeros to
+images that end there.
 
 A network that pools sees the image through a grid of `stride` pixels. Tiles start on that grid, so
 that a tile pools exactly the pixels that the whole image would pool together; without this the
@@ -15,9 +17,13 @@ tiled result differs from the whole one everywhere.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
+
+FILLS = ("mirror", "zeros")
 
 
 def mirror_index(index: int, length: int) -> int:
@@ -28,11 +34,19 @@ def mirror_index(index: int, length: int) -> int:
     """
     if length < 1:
         raise ValueError(f"length must be at least 1, found {length}")
-    if length == 1:
-        return 0
-    period = 2 * length - 2
-    index %= period
-    return index if index < length else period - index
+    return mirrored(index, length)
+
+
+def mirrored(index, length, maximum=max):
+    """`mirror_index` for whole arrays of integers, of any library.
+
+    Args:
+        index: integers, of any sign.
+        length: of the axis, at least 1.
+        maximum: the library's function, where `length` is a tensor of a graph.
+    """
+    last = length - 1
+    return last - abs(index % maximum(2 * last, 1) - last)
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,8 @@ class AxisTile:
         read_start, read_stop: the tile in image coordinates; may reach outside the image.
         source_start, source_stop: the pixels of the image that the tile shows, mirrored ones
             included.
-        mirror_before, mirror_after: how many of the tile's pixels lie outside the image on each
-            side.
+        mirror_before, mirror_after: how many of the tile's pixels on each side show mirrored ones.
+        zeros_after: how many of the tile's last pixels, behind the mirrored ones, are zero.
         crop_start, crop_stop: the part of the tile's *output* that is kept (blended ring included).
         write_start, write_stop: where that part goes in the image.
         weights: one factor for each kept pixel; those of all tiles add up to one at every pixel.
@@ -56,11 +70,20 @@ class AxisTile:
     source_stop: int
     mirror_before: int
     mirror_after: int
+    zeros_after: int
     crop_start: int
     crop_stop: int
     write_start: int
     write_stop: int
     weights: tuple[float, ...]
+
+    def sources(self, length: int) -> list[int]:
+        """The pixel of the image, `length` pixels long, that each pixel of the tile shows.
+
+        The `zeros_after` last ones show none.
+        """
+        stop = self.read_stop - self.zeros_after
+        return [mirror_index(p, length) for p in range(self.read_start, stop)]
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,9 @@ class TileGeometry:
             core.
         border: pixels that are mirrored around the image on top of the margin: a multiple of
             `stride`, at most `halo - margin`.
+        fill: what stands on the right and below the image, beyond what is mirrored there for
+            `margin` and `border`: "mirror" goes on mirroring, "zeros" is for networks that append
+            zeros to an image themselves.
 
     Raises:
         ValueError: when no core remains or an argument does not fit the others.
@@ -103,8 +129,11 @@ class TileGeometry:
     stride: int = 1
     blend: int = 0
     border: int = 0
+    fill: str = "mirror"
 
     def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise ValueError(f"fill must be one of {FILLS}, found {self.fill!r}")
         if self.margin < 0 or self.stride < 1 or self.blend < 0:
             raise ValueError(
                 f"margin and blend must be at least 0 and stride at least 1, found "
@@ -141,6 +170,7 @@ class TileGeometry:
         stride: int = 1,
         blend: int | None = None,
         border: int = 0,
+        fill: str = "mirror",
     ) -> TileGeometry:
         """The geometry with the next larger halo and border that are aligned to the stride.
 
@@ -150,14 +180,14 @@ class TileGeometry:
             margin: see the class.
             stride: see the class.
             blend: None takes the widest cross-fade that fits, else as the class.
-            border: as the class.
+            border, fill: as the class.
         """
         sides = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
         aligned = margin + _round_up(max(halo - margin, 0), stride)
         geometry = cls(sides, aligned, margin, stride)
         if blend is None:
             blend = min(aligned - margin, min(geometry.core) // 2)
-        return cls(sides, aligned, margin, stride, blend, _round_up(border, stride))
+        return cls(sides, aligned, margin, stride, blend, _round_up(border, stride), fill)
 
     @property
     def core(self) -> tuple[int, int]:
@@ -191,10 +221,11 @@ class TileGeometry:
 
     def axis_tiles(self, length: int, axis: int) -> list[AxisTile]:
         """The tiles along one axis (0 rows, 1 columns) of an image `length` pixels long."""
-        count = self._count(length, axis)
-        return [self._axis_tile(i, count, axis, length) for i in range(count)]
+        return [self.axis_tile(i, length, axis) for i in range(self._count(length, axis))]
 
-    def _axis_tile(self, i: int, count: int, axis: int, length: int) -> AxisTile:
+    def axis_tile(self, i: int, length: int, axis: int) -> AxisTile:
+        """Tile `i` along one axis (0 rows, 1 columns) of an image `length` pixels long."""
+        count = self._count(length, axis)
         core, side, mirrored = self.core[axis], self.tile[axis], self.mirrored
         first, last = i == 0, i == count - 1
         read_start = i * core - mirrored
@@ -208,12 +239,13 @@ class TileGeometry:
         next_line = line + core
         kept_start = 0 if first else line - self.blend
         kept_stop = length if last else min(next_line + self.blend, length)
-        before, after = max(-read_start, 0), max(read_stop - length, 0)
+        zeros = max(read_stop - length - mirrored, 0) if self.fill == "zeros" else 0
+        before, after = max(-read_start, 0), max(read_stop - zeros - length, 0)
         if before or after:
-            shown = [mirror_index(p, length) for p in range(read_start, read_stop)]
+            shown = [mirror_index(p, length) for p in range(read_start, read_stop - zeros)]
             source = min(shown), max(shown) + 1
         else:
-            source = read_start, read_stop
+            source = read_start, read_stop - zeros
         crop_start = kept_start - read_start - self.margin
         return AxisTile(
             read_start=read_start,
@@ -222,6 +254,7 @@ class TileGeometry:
             source_stop=source[1],
             mirror_before=before,
             mirror_after=after,
+            zeros_after=zeros,
             crop_start=crop_start,
             crop_stop=crop_start + kept_stop - kept_start,
             write_start=kept_start,
@@ -239,13 +272,9 @@ class TileGeometry:
             return 1.0 - fade_in(p - (next_line - self.blend), 2 * self.blend)
         return 1.0
 
-    def tiles(self, height: int, width: int) -> Iterator[Tile]:
+    def tiles(self, height: int, width: int) -> TileGrid:
         """All tiles of an image of `height` x `width` pixels, row by row."""
-        self.grid(height, width)
-        columns = self.axis_tiles(width, 1)
-        for row, y in enumerate(self.axis_tiles(height, 0)):
-            for column, x in enumerate(columns):
-                yield Tile(row * len(columns) + column, y, x)
+        return TileGrid(self, height, width)
 
     def to_dict(self) -> dict:
         """The arguments as JSON-serialisable values; `TileGeometry(**d)` reads them back."""
@@ -256,12 +285,52 @@ class TileGeometry:
             "stride": self.stride,
             "blend": self.blend,
             "border": self.border,
+            "fill": self.fill,
         }
 
     @classmethod
     def from_dict(cls, values: dict) -> TileGeometry:
         """The geometry that `to_dict` described."""
         return cls(**{**values, "tile": tuple(values["tile"])})
+
+
+class TileGrid(Sequence[Tile]):
+    """The tiles of one image, row by row, each made when it is asked for.
+
+    Held are one axis tile for each column and those of the last few rows: that grows with the
+    image's width and not with its area.
+
+    Args:
+        geometry: how images are cut.
+        height, width: of the image in pixels.
+
+    Attributes:
+        rows, columns: numbers of tiles.
+
+    Raises:
+        ValueError: if the image is empty.
+    """
+
+    def __init__(self, geometry: TileGeometry, height: int, width: int) -> None:
+        self.rows, self.columns = geometry.grid(height, width)
+        self._xs = geometry.axis_tiles(width, 1)
+        self._y = functools.lru_cache(maxsize=4)(lambda row: geometry.axis_tile(row, height, 0))
+
+    def __len__(self) -> int:
+        return self.rows * self.columns
+
+    @overload
+    def __getitem__(self, index: int) -> Tile: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tile]: ...
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"tile {index} of {len(self)}")
+        row, column = divmod(index, self.columns)
+        return Tile(index, self._y(row), self._xs[column])
 
 
 def fade_in(position: int, length: int) -> float:
