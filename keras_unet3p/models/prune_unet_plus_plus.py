@@ -27,8 +27,9 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
 
     Example:
 
-    >>> model = unet_plus_plus(filters=4, depth=3, deep_supervision=True)
-    >>> prune_unet_plus_plus(model, 1).count_params() < model.count_params() / 4
+    >>> from keras_unet3p import models
+    >>> model = models.unet_plus_plus(filters=4, depth=3, deep_supervision=True)
+    >>> models.prune_unet_plus_plus(model, 1).count_params() < model.count_params() / 4
     True
     """
     blueprint = model.blueprint
