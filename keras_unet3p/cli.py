@@ -57,6 +57,10 @@ class Loss(str, Enum):
     ms_ssim = "ms_ssim"
 
 
+# No path: that of a URL would lose a slash.
+Model = Annotated[
+    str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
+]
 Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TIFF.")]
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
 Kind = Annotated[MaskKind, typer.Option(help="What the masks hold; auto looks at them.")]
@@ -190,7 +194,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Run folder, .keras file or exported model.")],
+    model: Model,
     images: Images,
     masks: Masks,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
@@ -220,9 +224,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    model: Annotated[
-        str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
-    ],
+    model: Model,
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
