@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from keras_unet3p.config import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.files import printable
 
-MAX_PIXELS = 2**28
-MAX_PAGES = 10_000
 _CHANNELS = 4
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.data._sources import Pair, Source, pair_sources
 from keras_unet3p.data.image_folder import Cache, ImageFolder, Record
 from keras_unet3p.data.image_values import (
@@ -28,7 +29,6 @@ from keras_unet3p.data.read_labels import as_labels
 from keras_unet3p.data.value_check import check_values
 from keras_unet3p.errors import ProblemsError
 
-MASK_KINDS = ("auto", "binary", "classes", "instances")
 _MOST_PROBLEMS = 10
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9

@@ -22,7 +22,7 @@ from keras_unet3p.tiling.exported_model import (
 )
 from keras_unet3p.tiling.network_geometry import is_multi_label
 from keras_unet3p.training.overlays import to_labels
-from keras_unet3p.workflow.config import read_run_config
+from keras_unet3p.workflow.run_config import read_run_config
 
 
 def unit_values(num_channels: int | None) -> data.Normalization:

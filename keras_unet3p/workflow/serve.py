@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from keras_unet3p.errors import InputError
+
+if TYPE_CHECKING:
+    from keras_unet3p.endpoint import LocalServer
 
 
-def serve(model: str | os.PathLike[str], **options: Any) -> None:
+def serve(
+    model: str | os.PathLike[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    grpc_port: int = 8500,
+    allowed_hosts: Iterable[str] = (),
+    trust_models: bool = False,
+    on_ready: Callable[[LocalServer], None] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
     """Serve an exported model on this machine until the process is told to stop.
 
     For development: TensorFlow Serving serves the same folder in production (see `serving/`).
+    `keras_unet3p.endpoint.serve` takes several models, labels and limits besides.
 
     Args:
         model: folder of the served model, with its version folders inside; its name is the
             model's.
-        **options: arguments of `keras_unet3p.endpoint.serve`: host, ports, limits.
+        host: address to listen on; the default is reachable from this machine only.
+        port: REST port; 0 takes a free one.
+        grpc_port: gRPC port; 0 takes a free one.
+        allowed_hosts: further names by which it is reached.
+        trust_models: whether to serve a model whose graph can use files, the network or Python.
+        on_ready: called once with the running server; its `url` and `grpc_address` say where.
+        stop: an event that ends serving as a signal does.
 
     Raises:
         ValueError: the folder holds no version that may be served, or a port cannot be had.
@@ -24,6 +48,15 @@ def serve(model: str | os.PathLike[str], **options: Any) -> None:
 
     folder = Path(model).resolve()
     try:
-        endpoint.serve({folder.name: folder}, **options)
+        endpoint.serve(
+            {folder.name: folder},
+            host,
+            port,
+            grpc_port,
+            allowed_hosts=allowed_hosts,
+            trust_models=trust_models,
+            on_ready=on_ready,
+            stop=stop,
+        )
     except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
+        raise InputError(error.strerror or str(error)) from error

@@ -96,7 +96,13 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
         pictures.write_picture(tmp_path / "masks" / f"{number}.png", labels.astype(np.uint16))
     run = tmp_path / "run"
     options = {**small, "epochs": 1, "steps_per_epoch": 1}
-    workflow.train(tmp_path / "images", tmp_path / "masks", out=run, console=quiet, **options)
+    workflow.train(
+        tmp_path / "images",
+        tmp_path / "masks",
+        out=run,
+        config=workflow.TrainingConfig(**options),
+        console=quiet,
+    )
     assert load_predictor(run).normalization.value_scale == "raw"
     exported = workflow.export(run, tmp_path / "models" / "m", tile_size=64)
     for model in (run / "best.keras", exported):
