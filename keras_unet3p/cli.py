@@ -30,10 +30,8 @@ from keras_unet3p.config import (
     read_run_file,
 )
 from keras_unet3p.config.validation import Checked
-from keras_unet3p.endpoint.endpoint_error import EndpointError
-from keras_unet3p.endpoint.extra import MissingExtraError
-from keras_unet3p.errors import InputError, ProblemsError
-from keras_unet3p.files import printable, reason
+from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
+from keras_unet3p.files import reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,8 +41,9 @@ app = typer.Typer(
 )
 _console = Console()
 _YES_OR_NO = {True: "yes", False: "no"}
-# What the user can mend; whatever else is raised is a mistake of ours and keeps its traceback.
-_REFUSALS = (ValueError, OSError, MemoryError, EndpointError, MissingExtraError)
+# What the user can mend, and what the system refuses; whatever else is raised is a mistake of ours
+# and keeps its traceback.
+_REFUSALS = (UserError, OSError, MemoryError)
 
 
 # No path: that of a URL would lose a slash.
@@ -103,7 +102,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         )
         kind = str
     else:
-        shown = str(default) if default is not None and not isinstance(default, bool) else False
+        if isinstance(default, bool):
+            default = ("" if default else "no-") + name.replace("_", "-")
+        shown = False if default is None else str(default)
         option = typer.Option(help=field.description, show_default=shown)
         (kind,) = kinds
     return inspect.Parameter(
@@ -313,9 +314,13 @@ def serve(
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _general(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of every error.")
+    ] = False,
 ) -> None:
+    _general.debug = debug
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -351,7 +356,7 @@ def _classes(text: str | None) -> int | list[int] | list[str] | None:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         if not all(parts):
-            raise ValueError(f"--classes {text!r}: an empty name; expected names between commas")
+            raise InputError(f"--classes {text!r}: an empty name; expected names between commas")
         return parts
     values = [int(part) for part in parts]
     return values if len(values) > 1 else values[0]
@@ -384,6 +389,8 @@ def main() -> None:
     try:
         app()
     except _REFUSALS as error:
+        if getattr(_general, "debug", False):
+            raise
         message = Text(f"error: {_message(error)}", style="red")
         Console(stderr=True).print(message, soft_wrap=True)
         raise SystemExit(2) from None

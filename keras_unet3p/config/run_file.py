@@ -109,7 +109,7 @@ class _Loader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name!r} is given twice")
+                raise InputError(f"{name!r} is given twice")
         return super().construct_mapping(node, deep)
 
 

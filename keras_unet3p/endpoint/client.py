@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_unet3p.endpoint.endpoint_error import EndpointError
 from keras_unet3p.endpoint.extra import serving_extra
+from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
     from keras_unet3p.tiling import TileGeometry
@@ -68,10 +69,10 @@ class Client:
         max_message_bytes: int = 2**30,
     ):
         if version is not None and label is not None:
-            raise ValueError("version and label: give one of them, not both.")
+            raise InputError("version and label: give one of them, not both.")
         scheme = urlsplit(url).scheme
         if scheme not in ("http", "https", "grpc", "grpcs") or not urlsplit(url).netloc:
-            raise ValueError(
+            raise InputError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
         if scheme.startswith("http"):
@@ -115,7 +116,7 @@ class Client:
                 did not.
         """
         if signature not in (None, "serving_default", "classes"):
-            raise ValueError(
+            raise InputError(
                 f"signature: expected 'serving_default' or 'classes', found {signature!r}."
             )
         if signature is None:
@@ -345,7 +346,7 @@ def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileG
     tile = (taken["shape"][1], taken["shape"][2])
     margins = {(side - kept) // 2 for side, kept in zip(tile, given["shape"][1:3], strict=True)}
     if min(tile) < 1 or min(given["shape"][1:3]) < 1 or len(margins) > 1:
-        raise ValueError(
+        raise InputError(
             "geometry: the signature 'tile' has no fixed size "
             f"({taken['shape']} -> {given['shape']}); give the geometry."
         )
@@ -399,13 +400,13 @@ def _encoded(image: Image) -> bytes:
     elif pixels.dtype.kind == "f":
         pixels = _to_integers(pixels, np.uint16)
     elif pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
+        raise InputError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
     if pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(
             pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         )
     elif pixels.shape[2] != 1:
-        raise ValueError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
+        raise InputError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
     # Level 1: on the way to a server, time matters more than the last bytes.
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
@@ -416,14 +417,14 @@ def _decode_array(data: bytes, name: str) -> np.ndarray:
         if data.startswith(_TIFF):
             _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
             if len(pages) > 1:
-                raise ValueError(f"{name} holds {len(pages)} images; give them one by one.")
+                raise InputError(f"{name} holds {len(pages)} images; give them one by one.")
             pixels = pages[0] if pages else None
         else:
             pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or more pixels than OpenCV takes
         pixels = None
     if pixels is None:
-        raise ValueError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
+        raise InputError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(
             pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
@@ -433,10 +434,10 @@ def _decode_array(data: bytes, name: str) -> np.ndarray:
 
 def _check(image: np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"image: expected bytes, a path or an array, found {type(image)}.")
+        raise InputError(f"image: expected bytes, a path or an array, found {type(image)}.")
     pixels = image[..., np.newaxis] if image.ndim == 2 else image
     if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "bufi":
-        raise ValueError(
+        raise InputError(
             f"image: expected numbers of shape (H, W) or (H, W, C), found {image.dtype} of shape "
             f"{image.shape}."
         )
@@ -446,7 +447,7 @@ def _check(image: np.ndarray) -> np.ndarray:
 def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0.0 and high <= 1.0):
-        raise ValueError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
+        raise InputError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
     return np.round(pixels * np.iinfo(dtype).max).astype(dtype)
 
 
@@ -459,7 +460,7 @@ def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
         raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
     if pixels.dtype != dtype:
         if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2:
-            raise ValueError(
+            raise InputError(
                 f"image: integers must have 8 or 16 bits to be divided by their type's largest "
                 f"value, found {pixels.dtype}."
             )
@@ -477,4 +478,4 @@ def _pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
         return np.repeat(pixels, 3, axis=2)
     if found in (3, 4) and channels == 1:
         return cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)[..., None]
-    raise ValueError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")
+    raise InputError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")

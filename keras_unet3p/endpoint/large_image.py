@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
 
@@ -34,7 +35,7 @@ def predict_large(
     """
     for name, value in (("concurrency", concurrency), ("tiles_per_request", tiles_per_request)):
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, found {value}.")
+            raise InputError(f"{name} must be at least 1, found {value}.")
     with ThreadPoolExecutor(concurrency, thread_name_prefix="predict-large") as threads:
         tiles = _ConcurrentTiles(predict_tiles, model, threads, tiles_per_request)
         tiles.multi_label = multi_label

@@ -21,6 +21,7 @@ from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.predict_service import PredictService
 from keras_unet3p.endpoint.rest_app import rest_app
 from keras_unet3p.endpoint.work_queue import WorkQueue
+from keras_unet3p.errors import InputError
 
 
 class LocalServer:
@@ -100,15 +101,15 @@ class LocalServer:
     ):
         labels = labels or {}
         if not models:
-            raise ValueError("models is empty; give at least one name and its base folder.")
+            raise InputError("models is empty; give at least one name and its base folder.")
         for name in models:
             if not name or set(name) & set("/:"):
-                raise ValueError(
+                raise InputError(
                     f"models: the name {name!r} must not be empty or contain '/', ':'."
                 )
         for name in labels:
             if name not in models:
-                raise ValueError(f"labels names the model {name!r}; models has {list(models)}.")
+                raise InputError(f"labels names the model {name!r}; models has {list(models)}.")
         for argument, value in (
             ("num_versions", num_versions),
             ("workers", 1 if workers is None else workers),
@@ -119,14 +120,14 @@ class LocalServer:
             ("receive_timeout", receive_timeout),
         ):
             if value < 1:
-                raise ValueError(f"{argument} must be at least 1, found {value}.")
+                raise InputError(f"{argument} must be at least 1, found {value}.")
         if max_waiting < 0:
-            raise ValueError(f"max_waiting must be at least 0, found {max_waiting}.")
+            raise InputError(f"max_waiting must be at least 0, found {max_waiting}.")
         for argument, value in (("port", port), ("grpc_port", grpc_port)):
             if not 0 <= value <= 65535:
-                raise ValueError(f"{argument} must lie in 0 to 65535, found {value}.")
+                raise InputError(f"{argument} must lie in 0 to 65535, found {value}.")
         if port and port == grpc_port:
-            raise ValueError(f"port and grpc_port must differ, both are {port}.")
+            raise InputError(f"port and grpc_port must differ, both are {port}.")
         self._models = dict(models)
         self._host = host
         self._hosts = {host, socket.gethostname(), *allowed_hosts}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_unet3p.compat import layers_around
+from keras_unet3p.errors import InputError
 
 
 def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
@@ -18,12 +19,12 @@ def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
     """
     if isinstance(filters, int | numbers.Integral):  # the latter are NumPy's
         if depth < 1:
-            raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth}")
+            raise InputError(f"depth: expected the number of poolings, 1 or more, found {depth}")
         levels = tuple(int(filters) * 2**level for level in range(depth + 1))
     else:
         levels = tuple(int(value) for value in filters)
     if len(levels) < 2 or min(levels) < 1:
-        raise ValueError(
+        raise InputError(
             f"filters: expected a positive number, or two or more of them, found {filters!r}"
         )
     return levels
@@ -32,16 +33,16 @@ def level_filters(filters: int | Sequence[int], depth: int) -> tuple[int, ...]:
 def resolve_activation(classifier_activation: str | None, num_classes: int) -> str | None:
     """ "auto" is "sigmoid" for one class and "softmax" for more."""
     if num_classes < 1:
-        raise ValueError(f"num_classes: expected 1 or more, found {num_classes}")
+        raise InputError(f"num_classes: expected 1 or more, found {num_classes}")
     if classifier_activation == "auto":
         return "sigmoid" if num_classes == 1 else "softmax"
     if classifier_activation not in ("sigmoid", "softmax", None):
-        raise ValueError(
+        raise InputError(
             "classifier_activation: expected 'auto', 'sigmoid', 'softmax' or None, "
             f"found {classifier_activation!r}"
         )
     if classifier_activation == "softmax" and num_classes == 1:
-        raise ValueError(
+        raise InputError(
             "classifier_activation: a softmax over one class is 1 everywhere; "
             "take 'sigmoid', or num_classes=2"
         )
@@ -66,7 +67,7 @@ def resolve_normalization(normalization: Any) -> dict[str, Any] | None:
     try:
         mean, std = normalization
     except (TypeError, ValueError):
-        raise ValueError(
+        raise InputError(
             "normalization: expected (mean, std) or an object with mean and std, "
             f"found {normalization!r}"
         ) from None
@@ -77,7 +78,7 @@ def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, 
     """(H, W, C) with the channels known."""
     shape = tuple(input_shape)
     if len(shape) != 3 or shape[2] is None:
-        raise ValueError(
+        raise InputError(
             "input_shape: expected (height or None, width or None, channels), "
             f"found {input_shape!r}"
         )
@@ -87,7 +88,7 @@ def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, 
 def check_choice(argument: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises a ValueError that names the argument unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")
+        raise InputError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")
 
 
 def check_prefix(image: Any, prefix: str) -> None:
@@ -103,6 +104,6 @@ def check_prefix(image: Any, prefix: str) -> None:
     before, beside = layers_around(image)
     advice = f"with prefix={prefix!r}; in one model each network needs a prefix of its own"
     if first_layers & before:
-        raise ValueError(f"prefix: the tensor is made by a network {advice}")
+        raise InputError(f"prefix: the tensor is made by a network {advice}")
     if first_layers & beside:
         warnings.warn(f"prefix: the tensor already goes into a network {advice}", stacklevel=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
 
@@ -32,7 +33,7 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
         else:
             heads[f"mask_{last}"] = outputs["mask"]
     if f"mask_{level}" not in heads:
-        raise ValueError(
+        raise InputError(
             f"level: expected one of {sorted(heads)} of a UNet++ with deep supervision, "
             f"found {level!r} for model {model.name!r}"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 _NORM = (
     ("weight", "gamma"),
     ("bias", "beta"),
@@ -35,7 +37,7 @@ def pytorch_layer_names(model: keras.Model) -> dict[str, str]:
     while f"e{deepest + 1}_2_conv" in ours:
         deepest += 1
     if deepest < 2 or f"d1_e{deepest}_conv" not in ours:
-        raise ValueError(
+        raise InputError(
             f"model: expected a UNet 3+ with the plain encoder (models.unet3plus), "
             f"found {model.name!r}"
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.tiling.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import input_channels, model_geometry, network_function
@@ -59,13 +60,13 @@ def predict_image(
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
-        raise ValueError(
+        raise InputError(
             f"image must be (H, W, {channels}) for this model, found shape {image.shape}"
         )
     if image.dtype == bool or image.dtype == np.float64 or image.dtype == np.float16:
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
-        raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
+        raise InputError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
     key = (tile_size, halo, blend, geometry, tiles_per_step, symmetries, image.dtype.name)
     run = _kept(model, key)
     if run is None:

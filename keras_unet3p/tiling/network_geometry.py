@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.tiling.geometry import TileGeometry
 
 _STRIDED = {
@@ -59,7 +60,7 @@ def resolve_activation(model: Any, activation: str | None) -> str | None:
         ValueError: on an unknown activation.
     """
     if activation not in (None, "auto", "sigmoid", "softmax"):
-        raise ValueError(
+        raise InputError(
             f"activation must be 'auto', None, 'sigmoid' or 'softmax', found {activation!r}"
         )
     if activation != "auto":
@@ -89,10 +90,10 @@ def input_channels(model: Any) -> int:
         shape = list(shape.values())
     if isinstance(shape, list):
         if len(shape) != 1:
-            raise ValueError(f"model must have one image input, found {len(shape)} inputs")
+            raise InputError(f"model must have one image input, found {len(shape)} inputs")
         shape = shape[0]
     if shape is None or len(shape) != 4 or shape[-1] is None:
-        raise ValueError(
+        raise InputError(
             f"model must take images (batch, height, width, channels) with a known number of "
             f"channels, found input shape {shape}"
         )
@@ -188,7 +189,7 @@ def accepted_tile(
             return size, trace_network(network, size, channels)
         except Exception as error:  # Keras and TensorFlow raise several kinds for a wrong size
             problem = problem or error
-    raise ValueError(
+    raise InputError(
         f"the model takes no tile of {tile[0]}x{tile[1]} pixels nor one a little smaller: {problem}"
     ) from problem
 
@@ -237,7 +238,7 @@ def model_geometry(
     elif halo is None:
         halo = margin if margin else min(tile) // 8
     elif not isinstance(halo, int):
-        raise ValueError(f"halo must be pixels, 'exact' or None, found {halo!r}")
+        raise InputError(f"halo must be pixels, 'exact' or None, found {halo!r}")
     return TileGeometry.fit(tile, halo, margin=margin, stride=stride, blend=blend, border=border)
 
 
@@ -249,14 +250,14 @@ def output_margin(traced: Any, tile: tuple[int, int]) -> int:
     """
     shape = traced.structured_outputs.shape
     if shape.rank != 4 or shape[3] is None:
-        raise ValueError(f"model must give (batch, height, width, classes), found {shape}")
+        raise InputError(f"model must give (batch, height, width, classes), found {shape}")
     sides = shape[1:3]
     if None in sides:
         channels = traced.inputs[0].shape[-1]
         sides = traced(tf.zeros((1, *tile, channels))).shape[1:3]
     lost = [before - after for before, after in zip(tile, sides, strict=True)]
     if lost[0] != lost[1] or lost[0] < 0 or lost[0] % 2:
-        raise ValueError(
+        raise InputError(
             f"model must give an output as large as its input or smaller by the same even number "
             f"of pixels in height and width, found {sides[0]}x{sides[1]} for {tile[0]}x{tile[1]}"
         )

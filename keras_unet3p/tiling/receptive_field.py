@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.tiling.network_geometry import (
     accepted_tile,
     fixed_input_size,
@@ -75,13 +76,13 @@ def exact_halo(model: Any) -> int:
         if None not in reaches:
             return max(reaches)
         if fixed:
-            raise ValueError(
+            raise InputError(
                 f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of "
                 f"them: no halo makes its tiles independent of their border"
             )
         side *= 2
         if side > _LARGEST_PROBE:
-            raise ValueError(
+            raise InputError(
                 f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools "
                 f"over the whole image): no halo makes its tiles independent of their border"
             )
@@ -105,7 +106,7 @@ def _probe(model, network, channels: int, divisor, fixed, side: int, axis: int):
             return accepted_tile(network, size, channels, divisor)
         except ValueError:
             continue
-    raise ValueError(f"the model takes no image of about {side} pixels")
+    raise InputError(f"the model takes no image of about {side} pixels")
 
 
 def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import data, layers, models, tiling
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, reason
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
@@ -71,7 +72,7 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     config = read_run_config(run)
     best = run / "best.keras"
     if not best.is_file():
-        raise ValueError(
+        raise InputError(
             f"{printable(run)} holds no best.keras yet: its training has not finished an epoch"
         )
     return load_network(best), config
@@ -90,13 +91,13 @@ def load_network(path: Path) -> Any:
     except Exception as error:  # of many kinds: each part of the archive has its own reader
         others = sorted(other for other in path.parent.glob("last-epoch-*.keras") if other != path)
         instead = f"take {printable(others[-1])} instead, or " if others else ""
-        raise ValueError(
+        raise InputError(
             f"{printable(path)} cannot be loaded as a Keras model ({reason(error)}): damaged, "
             f"copied in part, or another program's; {instead}restore it from a copy"
         ) from error
     weights = models.non_finite_weights(network)
     if weights:
-        raise ValueError(
+        raise InputError(
             f"{printable(path)}: weights are not finite ({weights}), and neither would be what it "
             "predicts: its training has diverged; train it again with a lower learning rate"
         )
@@ -129,7 +130,7 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     version = newest_version(path)
     if version is not None:
         return _saved_model(version)
-    raise ValueError(
+    raise InputError(
         f"{printable(name)} is no run folder (config.json), .keras file, exported model "
         "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
     )
@@ -137,7 +138,7 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
 
 def _check_exclusive(name: str, multi_label: bool) -> None:
     if multi_label:
-        raise ValueError(
+        raise InputError(
             f"{name}: the classes of this model may overlap (a sigmoid each), and a mask in a file "
             "holds one class a pixel; take tiling.predict_image or tiling.StreamingPredictor in a "
             "script, or the signature 'classes' of the exported model, which give a map a class"
