@@ -40,7 +40,7 @@ app = typer.Typer(
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
 )
 _console = Console()
-_YES_OR_NO = {True: "yes", False: "no"}
+_YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
 # What the user can mend, and what the system refuses; whatever else is raised is a mistake of ours
 # and keeps its traceback.
 _REFUSALS = (UserError, OSError, MemoryError)
@@ -96,7 +96,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     choices = next((item.func.choices for item in field.metadata if hasattr(item, "func")), None)
     default = field.default
     if choices is not None:
-        names = [_YES_OR_NO.get(choice, choice) for choice in choices]
+        names = [_YES_OR_NO.get(choice, str(choice)) for choice in choices]
         option = typer.Option(
             help=field.description, metavar="|".join(names), show_default=default or False
         )
@@ -116,7 +116,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _yes_or_no(text: str | None) -> str | bool | None:
-    return {word: value for value, word in _YES_OR_NO.items()}.get(text, text)
+    values: dict[str | None, bool] = {word: value for value, word in _YES_OR_NO.items()}
+    return values.get(text, text)
 
 
 @app.command()
