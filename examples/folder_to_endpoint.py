@@ -15,13 +15,9 @@ def main() -> None:
     workflow.train(
         "images",
         "masks",
+        workflow.TrainingConfig(filters=4, depth=3, patch_size=64, epochs=2, steps_per_epoch=6),
         out="runs/cells",
         console=Console(),
-        filters=4,
-        depth=3,
-        patch_size=64,
-        epochs=2,
-        steps_per_epoch=6,
     )
     report = workflow.evaluate("runs/cells", "images", "masks", out="runs/cells/evaluation")
     print("overall", report["overall"], "worst", report["images"][0]["name"])

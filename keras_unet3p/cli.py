@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
 import tempfile
 import warnings
-from enum import Enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 import typer
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from keras_unet3p._version import __version__
-from keras_unet3p.client.endpoint_error import EndpointError
-from keras_unet3p.client.extra import MissingExtraError
-from keras_unet3p.errors import ProblemsError
-from keras_unet3p.files import printable, reason
+from keras_unet3p.config import (
+    MASK_KINDS,
+    MAX_PAGES,
+    MAX_PIXELS,
+    DataChoices,
+    RunChoices,
+    TrainingConfig,
+    read_run_file,
+)
+from keras_unet3p.config.validation import Checked
+from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
+from keras_unet3p.files import reason
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,39 +40,23 @@ app = typer.Typer(
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
 )
 _console = Console()
-# What the user can mend; whatever else is raised is a mistake of ours and keeps its traceback.
-_REFUSALS = (ValueError, OSError, MemoryError, EndpointError, MissingExtraError)
+_YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
+# What the user can mend, and what the system refuses; whatever else is raised is a mistake of ours
+# and keeps its traceback.
+_REFUSALS = (UserError, OSError, MemoryError)
 
 
-class Architecture(str, Enum):
-    unet3plus = "unet3plus"
-    unet = "unet"
-    unet_plus_plus = "unet_plus_plus"
-    attention_unet = "attention_unet"
-    fcn = "fcn"
-
-
-class MaskKind(str, Enum):
-    auto = "auto"
-    binary = "binary"
-    classes = "classes"
-    instances = "instances"
-
-
-class Loss(str, Enum):
-    hybrid = "hybrid"
-    weighted_cross_entropy = "weighted_cross_entropy"
-    focal = "focal"
-    dice = "dice"
-    iou = "iou"
-    ms_ssim = "ms_ssim"
-
-
+# No path: that of a URL would lose a slash.
+Model = Annotated[
+    str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
+]
 Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TIFF.")]
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
-Kind = Annotated[MaskKind, typer.Option(help="What the masks hold; auto looks at them.")]
+Kind = Annotated[
+    str,
+    typer.Option(help="What the masks hold; auto looks at them.", metavar="|".join(MASK_KINDS)),
+]
 Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
-# The defaults are those of `keras_unet3p.data`, whose import would take seconds.
 MaxPixels = Annotated[
     int, typer.Option(help="Refuse images of more pixels, before they are decoded.")
 ]
@@ -72,7 +67,57 @@ AcceptValues = Annotated[
         "--accept-values", help="Go on with images whose stored values are not the training's."
     ),
 ]
-_MAX_PIXELS, _MAX_PAGES = 2**28, 10_000
+
+
+def _help(section: type[Checked], name: str) -> str:
+    return section.model_fields[name].description or ""
+
+
+def _with_options(command: Callable[..., None], section: type[Checked]) -> inspect.Signature:
+    """The signature of a command with an option for each of a section in place of its `**`.
+
+    An option that is not given is None: what its default is says the section, or a file.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return signature.replace(
+        parameters=[*own, *(_option(name, field) for name, field in section.model_fields.items())]
+    )
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    kinds = [
+        kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType
+    ]
+    choices = next((item.func.choices for item in field.metadata if hasattr(item, "func")), None)
+    default = field.default
+    if choices is not None:
+        names = [_YES_OR_NO.get(choice, str(choice)) for choice in choices]
+        option = typer.Option(
+            help=field.description, metavar="|".join(names), show_default=default or False
+        )
+        kind = str
+    else:
+        if isinstance(default, bool):
+            default = ("" if default else "no-") + name.replace("_", "-")
+        shown = False if default is None else str(default)
+        option = typer.Option(help=field.description, show_default=shown)
+        (kind,) = kinds
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _yes_or_no(text: str | None) -> str | bool | None:
+    values: dict[str | None, bool] = {word: value for value, word in _YES_OR_NO.items()}
+    return values.get(text, text)
 
 
 @app.command()
@@ -84,15 +129,31 @@ def quickstart(
     workflow.quickstart(out, console=_console)
 
 
-@app.command()
 def train(
-    images: Images,
-    masks: Masks,
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is continued.")],
-    validation_images: Annotated[Path | None, typer.Option(help="Held-out images.")] = None,
-    validation_masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
-    validation: Annotated[float, typer.Option(help="Share held out without such a folder.")] = 0.2,
-    mask_kind: Kind = MaskKind.auto,
+    images: Annotated[Path | None, typer.Option(help=_help(DataChoices, "images"))] = None,
+    masks: Annotated[Path | None, typer.Option(help=_help(DataChoices, "masks"))] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of choices, or the config.json of a run; what else is given here "
+            "overrides it."
+        ),
+    ] = None,
+    validation_images: Annotated[
+        Path | None, typer.Option(help=_help(DataChoices, "validation_images"))
+    ] = None,
+    validation_masks: Annotated[
+        Path | None, typer.Option(help=_help(DataChoices, "validation_masks"))
+    ] = None,
+    mask_kind: Annotated[
+        str | None,
+        typer.Option(
+            help=_help(DataChoices, "mask_kind"),
+            metavar="|".join(MASK_KINDS),
+            show_default="auto",
+        ),
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -101,103 +162,63 @@ def train(
             "default."
         ),
     ] = None,
-    max_pixels: MaxPixels = _MAX_PIXELS,
-    max_pages: MaxPages = _MAX_PAGES,
-    architecture: Annotated[Architecture, typer.Option()] = Architecture.unet3plus,
-    encoder: Annotated[str, typer.Option(help="A keras.applications encoder, or plain.")] = "plain",
-    encoder_weights: Annotated[
-        str | None, typer.Option(help="imagenet, or the path of a weight file.")
-    ] = None,
-    filters: Annotated[int, typer.Option(help="Channels of the first encoder stage.")] = 64,
-    depth: Annotated[int, typer.Option(help="Number of poolings.")] = 4,
-    padding: Annotated[str, typer.Option(help="same, or valid (unet only).")] = "same",
-    batch_norm: Annotated[bool, typer.Option(help="Batch normalisation in the U-Nets.")] = True,
-    deep_supervision: Annotated[bool, typer.Option(help="Losses on side outputs.")] = True,
-    classification_guided: Annotated[
-        bool, typer.Option(help="UNet 3+'s classification-guided module.")
-    ] = False,
-    loss: Annotated[Loss, typer.Option()] = Loss.hybrid,
-    border_weights: Annotated[
-        str, typer.Option(help="U-Net's weights between objects: auto (for instances), yes or no.")
-    ] = "auto",
-    separation: Annotated[
-        int, typer.Option(help="Background drawn between touching instances, pixels a side.")
-    ] = 1,
-    patch_size: Annotated[int, typer.Option(help="Side of the training patches, pixels.")] = 256,
-    batch_size: Annotated[int, typer.Option(help="Patches a step, over all devices.")] = 4,
-    epochs: Annotated[int, typer.Option()] = 50,
-    steps_per_epoch: Annotated[
-        int | None, typer.Option(help="As many as cover the training images by default.")
-    ] = None,
-    learning_rate: Annotated[float, typer.Option(help="At the start of a cosine decay.")] = 1e-3,
-    patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs without a better one.")
-    ] = None,
-    contiguous_validation: Annotated[
-        bool, typer.Option(help="Hold out neighbouring images: sections of a block, film frames.")
-    ] = False,
-    augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
-    seed: Annotated[int, typer.Option()] = 0,
-    strategy: Annotated[str, typer.Option(help="auto, mirrored or default.")] = "auto",
-    mixed_precision: Annotated[
-        str | None, typer.Option(help="mixed_float16 or mixed_bfloat16.")
-    ] = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+    **training: Any,
 ) -> None:
     """Train a network; the same command continues a run that was stopped or killed."""
-    workflow = _workflow()
-    weights = {"auto": "auto", "yes": True, "no": False}
-    if border_weights not in weights:
-        raise ValueError(f"border_weights must be auto, yes or no, found {border_weights!r}")
-    best = workflow.train(
-        images,
-        masks,
+    chosen = read_run_file(config) if config is not None else RunChoices({}, {})
+    if "border_weights" in training:  # read as in a file: yes, no or auto
+        training["border_weights"] = _yes_or_no(training["border_weights"])
+    given = {name: value for name, value in training.items() if value is not None}
+    data: dict[str, Any] = {
+        **chosen.data,
+        **{
+            name: value
+            for name, value in (
+                ("images", images),
+                ("masks", masks),
+                ("validation_images", validation_images),
+                ("validation_masks", validation_masks),
+                ("mask_kind", mask_kind),
+            )
+            if value is not None
+        },
+    }
+    for name in ("images", "masks"):
+        if data.get(name) is None:
+            raise InputError(f"{name}: none given; expected --{name}, or {name} in --config")
+    names, values = data.pop("classes", None), data.pop("class_values", None)
+    training_config = TrainingConfig(**{**chosen.training, **given})
+    best = _workflow().train(
+        data.pop("images"),
+        data.pop("masks"),
+        training_config,
         out=out,
-        validation_images=validation_images,
-        validation_masks=validation_masks,
-        mask_kind=mask_kind.value,
-        classes=_classes(classes),
+        classes=_classes(classes) or values or names,
         max_pixels=max_pixels,
         max_pages=max_pages,
         console=_console,
-        validation=validation,
-        architecture=architecture.value,
-        encoder=encoder,
-        encoder_weights=encoder_weights,
-        filters=filters,
-        depth=depth,
-        padding=padding,
-        batch_norm=batch_norm,
-        deep_supervision=deep_supervision,
-        classification_guided=classification_guided,
-        loss=loss.value,
-        border_weights=weights[border_weights],
-        separation=separation,
-        patch_size=patch_size,
-        batch_size=batch_size,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        learning_rate=learning_rate,
-        patience=patience,
-        contiguous_validation=contiguous_validation,
-        augment=augment,
-        seed=seed,
-        strategy=strategy,
-        mixed_precision=mixed_precision,
+        **data,
     )
     _say(f"best model   {printable(best)}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 
+train.__signature__ = _with_options(train, TrainingConfig)
+app.command()(train)
+
+
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Run folder, .keras file or exported model.")],
+    model: Model,
     images: Images,
     masks: Masks,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
-    mask_kind: Kind = MaskKind.auto,
+    mask_kind: Kind = "auto",
     tile_size: Tile = 512,
-    max_pixels: MaxPixels = _MAX_PIXELS,
-    max_pages: MaxPages = _MAX_PAGES,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
     """Compare a model's masks with the truth, image by image and overall."""
@@ -207,7 +228,7 @@ def evaluate(
         images,
         masks,
         out=out,
-        mask_kind=mask_kind.value,
+        mask_kind=mask_kind,
         tile_size=tile_size,
         max_pixels=max_pixels,
         max_pages=max_pages,
@@ -220,15 +241,13 @@ def evaluate(
 
 @app.command()
 def predict(
-    model: Annotated[
-        str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
-    ],
+    model: Model,
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
     tile_size: Tile = 512,
-    max_pixels: MaxPixels = _MAX_PIXELS,
-    max_pages: MaxPages = _MAX_PAGES,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
     """Segment images of any size."""
@@ -296,9 +315,13 @@ def serve(
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _general(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of every error.")
+    ] = False,
 ) -> None:
+    _general.debug = debug
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -334,7 +357,7 @@ def _classes(text: str | None) -> int | list[int] | list[str] | None:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         if not all(parts):
-            raise ValueError(f"--classes {text!r}: an empty name; expected names between commas")
+            raise InputError(f"--classes {text!r}: an empty name; expected names between commas")
         return parts
     values = [int(part) for part in parts]
     return values if len(values) > 1 else values[0]
@@ -367,6 +390,8 @@ def main() -> None:
     try:
         app()
     except _REFUSALS as error:
+        if getattr(_general, "debug", False):
+            raise
         message = Text(f"error: {_message(error)}", style="red")
         Console(stderr=True).print(message, soft_wrap=True)
         raise SystemExit(2) from None

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import tempfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,15 +18,13 @@ from typing import Any
 
 import filelock
 
+from keras_unet3p.errors import InputError, printable
+
 _PREFIX = ".unfinished-"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _BLOCK = 2**20
 _LONGEST_NAME = 255  # bytes, of every common file system
-# Categories of characters that a terminal or a table does not show as themselves: control, format
-# (among them those that reverse the direction of writing), line and paragraph separators, and the
-# surrogates by which Python keeps bytes that are not UTF-8.
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @contextlib.contextmanager
@@ -142,7 +139,7 @@ def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise ValueError(
+            raise InputError(
                 f"{resource} is in use by {_holder(path)}; wait for it to end, or stop it"
             ) from None
         try:
@@ -160,22 +157,6 @@ def _holder(path: Path) -> str:
         return "another process"
 
 
-def printable(name: str | os.PathLike[str]) -> str:
-    """A file name (or another foreign text) as it may be printed: one line, no control characters.
-
-    File names hold what their authors wish: escape sequences that reach the terminal, line breaks
-    that forge lines of a report, bytes that are not UTF-8. All of these are written as in a Python
-    string. To print the result with rich, give it as `rich.text.Text` or escape its markup too.
-    """
-    text = os.fspath(name)
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _HIDDEN
-        else character
-        for character in text
-    )
-
-
 def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> Path:
     """Make a folder for results and see that it takes files, before the work for them begins.
 
@@ -188,13 +169,13 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
         with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=path):
             pass
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
+        raise InputError(
             f"{argument}: {printable(path)} is a file, or in the place of one; expected a folder"
         ) from error
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise
-        raise ValueError(
+        raise InputError(
             f"{argument}: {printable(path)} cannot be written to ({error.strerror}); expected a "
             "folder that files can be made in"
         ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, replacing
 
 TRUTH_COLOUR = (255, 176, 0)
@@ -109,7 +110,7 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
     """
     sizes = {picture.shape for _, picture in pictures}
     if len(sizes) != 1:
-        raise ValueError(f"pictures must be of one size, found {sorted(sizes)}")
+        raise InputError(f"pictures must be of one size, found {sorted(sizes)}")
     height, width, _ = sizes.pop()
     columns = len(pictures)
     canvas = np.full(
@@ -161,7 +162,7 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     except cv2.error:
         encoded = None
     if not encoded or not encoded[0]:
-        raise ValueError(
+        raise InputError(
             f"{printable(path)}: a picture of {picture.dtype} and shape {picture.shape} cannot be "
             f"written as {printable(suffix) or 'a file without a suffix'}; PNG holds it"
         )

@@ -13,11 +13,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from keras_unet3p import __version__, cli, data, workflow
+from keras_unet3p import __version__, cli, config, data, workflow
 from keras_unet3p.client import EndpointError
 from keras_unet3p.client.extra import serving_extra
-from keras_unet3p.errors import ProblemsError
-from keras_unet3p.workflow.config import ARCHITECTURES, LOSSES
+from keras_unet3p.errors import InputError, ProblemsError
 
 
 def _options(command: str) -> set[str]:
@@ -28,10 +27,10 @@ def _options(command: str) -> set[str]:
 
 
 def test_train_has_an_option_for_every_choice():
-    fields = set(workflow.TrainingConfig.__dataclass_fields__)
+    fields = set(config.TrainingConfig.model_fields)
     assert fields <= _options("train")
-    assert [member.value for member in cli.Architecture] == list(ARCHITECTURES)
-    assert [member.value for member in cli.Loss] == list(LOSSES)
+    data_options = set(config.DataChoices.model_fields) - {"class_values"}  # --classes tells them
+    assert data_options <= _options("train")
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict", "export", "serve", "quickstart", "train"])
@@ -70,8 +69,9 @@ def test_a_warning_is_one_line(monkeypatch):
 def test_classes_are_names_values_or_a_number(monkeypatch, given, meant):
     asked = {}
 
-    def train(images, masks, **options):
+    def train(images, masks, config, **options):
         asked.update(options)
+        return "best.keras"
 
     monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=train))
     command = ["train", "--images", "a", "--masks", "b", "--out", "c", *given]
@@ -152,7 +152,7 @@ def test_hostile_names_are_printed_as_they_are_and_change_nothing(printed, monke
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ValueError(f"{HOSTILE}: no image"), f"{PRINTED}: no image"),
+        (InputError(f"{HOSTILE}: no image"), f"{PRINTED}: no image"),
         (OSError(errno.ENOSPC, "no space left to write a"), "no space left to write a"),
         (PermissionError(errno.EACCES, "Permission denied", "o[/x]"), "o[/x]: Permission denied"),
         (OSError("port 8501 is in use"), "port 8501 is in use"),
@@ -180,14 +180,78 @@ def test_a_package_that_an_extra_brings_is_named_in_one_line(monkeypatch, capsys
     assert re.fullmatch(r"error: .*keras_unet3p\[serving\].*\n", capsys.readouterr().err)
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+@pytest.mark.parametrize("error", [KeyError("ours"), ValueError("of a library")])
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch, error):
     def fail(*_, **__):
-        raise KeyError("ours")
+        raise error
 
     monkeypatch.setattr(workflow, "predict", fail)
     monkeypatch.setattr(sys, "argv", ["unet3p", "predict", "model", "images", "--out", "out"])
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         cli.main()
+
+
+def test_debug_shows_the_traceback_of_a_refusal(monkeypatch):
+    def refuse(*_, **__):
+        raise InputError("a.png: no image")
+
+    monkeypatch.setattr(workflow, "predict", refuse)
+    command = ["predict", "model", "images", "--out", "out"]
+    monkeypatch.setattr(sys, "argv", ["unet3p", "--debug", *command])
+    with pytest.raises(InputError):
+        cli.main()
+    assert _main(monkeypatch, *command) == 2
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What the command `train` asks the workflow for."""
+    asked = {}
+
+    def train(images, masks, config, **options):
+        asked.update(options, images=images, masks=masks, config=config)
+        return "best.keras"
+
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=train))
+    return asked
+
+
+def test_the_command_line_overrides_the_file(trained, tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "data: {images: a, masks: b, class_values: [0, 128]}\n"
+        "training: {filters: 8, depth: 2, border_weights: no}\n"
+    )
+    command = ["train", "--config", str(file), "--out", "c", "--masks", "m", "--depth", "3"]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert (trained["images"], str(trained["masks"])) == ("a", "m")
+    assert trained["classes"] == [0, 128]
+    expected = config.TrainingConfig(filters=8, depth=3, border_weights=False)
+    assert trained["config"] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strategy", "mirored"], "strategy must be one of"),
+        (["--depth", "0"], "depth must be at least 1, found 0"),
+        (["--architecture", "fcn", "--depth", "3"], "depth: architecture 'fcn' has no such"),
+        (["--border-weights", "maybe"], "border_weights must be one of"),
+        ([], None),
+        (["--border-weights", "no", "--no-augment"], None),
+    ],
+)
+def test_choices_are_checked_before_tensorflow_is_imported(trained, arguments, message):
+    command = ["train", "--images", "a", "--masks", "b", "--out", "c", *arguments]
+    if message is None:
+        assert CliRunner().invoke(cli.app, command).exit_code == 0
+        assert trained["config"].augment == (not arguments)
+        assert trained["config"].border_weights == (False if arguments else "auto")
+    else:
+        with pytest.raises(InputError, match=f"^{message}"):
+            CliRunner().invoke(cli.app, command, catch_exceptions=False)
+        assert not trained
 
 
 def test_problems_of_files_are_a_line_each_whatever_their_names(tmp_path):

@@ -78,8 +78,6 @@ EXCEPTIONS = {
 }
 # Modules that import each other, inside functions.
 CIRCLES = {
-    # The size that a network takes, and the pixels that it sees: each asks the other.
-    ("tiling.network_geometry", "tiling.receptive_field"),
     # `loss + loss` gives a sum of losses, which is a loss.
     ("losses.segmentation_loss", "losses.loss_sum"),
 }

@@ -22,6 +22,7 @@ from keras_unet3p.client.sent_images import (
     model_pixels,
     open_image,
 )
+from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
     from keras_unet3p.tiling import TileGeometry
@@ -71,10 +72,10 @@ class Client:
         max_message_bytes: int = 2**30,
     ):
         if version is not None and label is not None:
-            raise ValueError("version and label: give one of them, not both.")
+            raise InputError("version and label: give one of them, not both.")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "grpc", "grpcs") or not parts.netloc:
-            raise ValueError(
+            raise InputError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
         # What is on this machine is not reached through a proxy.
@@ -122,7 +123,7 @@ class Client:
                 did not.
         """
         if signature not in (None, "serving_default", "classes"):
-            raise ValueError(
+            raise InputError(
                 f"signature: expected 'serving_default' or 'classes', found {signature!r}."
             )
         if signature is None:
@@ -356,7 +357,7 @@ def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileG
     tile = (taken["shape"][1], taken["shape"][2])
     margins = {(side - kept) // 2 for side, kept in zip(tile, given["shape"][1:3], strict=True)}
     if min(tile) < 1 or min(given["shape"][1:3]) < 1 or len(margins) > 1:
-        raise ValueError(
+        raise InputError(
             "geometry: the signature 'tile' has no fixed size "
             f"({taken['shape']} -> {given['shape']}); give the geometry."
         )

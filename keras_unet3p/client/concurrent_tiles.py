@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 
 class ConcurrentTiles:
     """Splits a step's tiles into requests that are under way at the same time.
@@ -39,7 +41,7 @@ class ConcurrentTiles:
     ):
         for name, value in (("concurrency", concurrency), ("tiles_per_request", tiles_per_request)):
             if value < 1:
-                raise ValueError(f"{name} must be at least 1, found {value}.")
+                raise InputError(f"{name} must be at least 1, found {value}.")
         self._predict_tiles = predict_tiles
         self._tiles_per_request = tiles_per_request
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="predict-large")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keras_unet3p.errors import UserError
+
 # TensorFlow Serving's table (model_servers/http_server.cc), both ways.
 HTTP_STATUS = {
     "CANCELLED": 499,
@@ -38,7 +40,7 @@ CODE_OF_HTTP_STATUS = {
 }
 
 
-class EndpointError(RuntimeError):
+class EndpointError(UserError, RuntimeError):
     """A request that an endpoint refused or could not finish.
 
     Args:

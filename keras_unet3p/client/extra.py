@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from keras_unet3p.errors import UserError
+
 _PACKAGES = (
     "google",
     "grpc",
@@ -16,7 +18,7 @@ _PACKAGES = (
 )
 
 
-class MissingExtraError(ModuleNotFoundError):
+class MissingExtraError(UserError, ModuleNotFoundError):
     """A package of an extra is not installed; the message names the extra."""
 
 

@@ -14,6 +14,7 @@ import requests
 
 from keras_unet3p.client.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
 from keras_unet3p.client.tensor_types import NAME_OF_REST_TYPE
+from keras_unet3p.errors import InputError
 
 
 class RestTransport:
@@ -97,7 +98,7 @@ class RestTransport:
             # TensorFlow Serving has no list of models; this is its image's default name.
             return "model"
         if len(names) != 1:
-            raise ValueError(f"model: this endpoint serves {names}; name one of them.")
+            raise InputError(f"model: this endpoint serves {names}; name one of them.")
         return names[0]
 
     def predict(

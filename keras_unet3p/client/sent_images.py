@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.errors import InputError
 
 Image = bytes | str | Path | np.ndarray
 
@@ -58,13 +59,13 @@ def encode_image(image: Image) -> bytes:
     elif pixels.dtype.kind == "f":
         pixels = _to_integers(pixels, np.uint16)
     elif pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
+        raise InputError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
     if pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(
             pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         )
     elif pixels.shape[2] != 1:
-        raise ValueError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
+        raise InputError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
     # Level 1: on the way to a server, time matters more than the last bytes.
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
@@ -75,14 +76,14 @@ def _decode_array(data: bytes, name: str) -> np.ndarray:
         if data.startswith(_TIFF):
             _, pages = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
             if len(pages) > 1:
-                raise ValueError(f"{name} holds {len(pages)} images; give them one by one.")
+                raise InputError(f"{name} holds {len(pages)} images; give them one by one.")
             pixels = pages[0] if pages else None
         else:
             pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     except cv2.error:  # nothing at all, or more pixels than OpenCV takes
         pixels = None
     if pixels is None:
-        raise ValueError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
+        raise InputError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(
             pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
@@ -92,10 +93,10 @@ def _decode_array(data: bytes, name: str) -> np.ndarray:
 
 def _check(image: np.ndarray) -> np.ndarray:
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"image: expected bytes, a path or an array, found {type(image)}.")
+        raise InputError(f"image: expected bytes, a path or an array, found {type(image)}.")
     pixels = image[..., np.newaxis] if image.ndim == 2 else image
     if pixels.ndim != 3 or not pixels.size or pixels.dtype.kind not in "bufi":
-        raise ValueError(
+        raise InputError(
             f"image: expected numbers of shape (H, W) or (H, W, C), found {image.dtype} of shape "
             f"{image.shape}."
         )
@@ -105,7 +106,7 @@ def _check(image: np.ndarray) -> np.ndarray:
 def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0.0 and high <= 1.0):
-        raise ValueError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
+        raise InputError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
     return np.round(pixels * np.iinfo(dtype).max).astype(dtype)
 
 
@@ -118,7 +119,7 @@ def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
         raise EndpointError("UNIMPLEMENTED", f"The model takes {dtype}; expected uint8 or float32.")
     if pixels.dtype != dtype:
         if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2:
-            raise ValueError(
+            raise InputError(
                 f"image: integers must have 8 or 16 bits to be divided by their type's largest "
                 f"value, found {pixels.dtype}."
             )
@@ -136,4 +137,4 @@ def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
         return np.repeat(pixels, 3, axis=2)
     if found in (3, 4) and channels == 1:
         return cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)[..., None]
-    raise ValueError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")
+    raise InputError(f"image: the model takes {channels} channels, found shape {pixels.shape}.")

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 # tensorflow/core/framework/types.proto
 NAME_OF_TYPE = {
     1: "float32",
@@ -58,7 +60,7 @@ def fill_tensor_proto(proto, array: np.ndarray) -> None:
     """Writes an array into a TensorProto; an object array is one of `bytes`."""
     name = "string" if array.dtype == object else array.dtype.name
     if name not in TYPE_OF_NAME:
-        raise ValueError(f"The type {name} cannot be sent; accepted are {sorted(TYPE_OF_NAME)}.")
+        raise InputError(f"The type {name} cannot be sent; accepted are {sorted(TYPE_OF_NAME)}.")
     proto.dtype = TYPE_OF_NAME[name]
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -75,7 +77,7 @@ def read_tensor_proto(proto) -> np.ndarray:
         ValueError: when the type is unknown or the values do not fill the shape.
     """
     if proto.dtype not in NAME_OF_TYPE:
-        raise ValueError(f"The answer has TensorFlow's type {proto.dtype}, which is not handled.")
+        raise InputError(f"The answer has TensorFlow's type {proto.dtype}, which is not handled.")
     name = NAME_OF_TYPE[proto.dtype]
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     size = math.prod(shape)

@@ -21,6 +21,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 
 from keras_unet3p.data._tiff_plan import TiffImage, counts, tiff_images
 from keras_unet3p.data.limits import Limits
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".npy")
@@ -87,7 +88,7 @@ def decode(
     if array.ndim == 2:
         array = array[..., np.newaxis]
     if 0 in array.shape:
-        raise ValueError(f"{printable(path)}: holds no pixels (shape {array.shape})")
+        raise InputError(f"{printable(path)}: holds no pixels (shape {array.shape})")
     if array.dtype.byteorder not in ("=", "|"):
         array = array.astype(array.dtype.newbyteorder("="))
     return np.ascontiguousarray(array)
@@ -109,9 +110,9 @@ class _errors_name:
         if isinstance(error, ValueError) and str(error).startswith((raw, shown)):
             if raw == shown or str(error).startswith(shown):
                 return
-            raise ValueError(shown + str(error)[len(raw) :]) from error
+            raise InputError(shown + str(error)[len(raw) :]) from error
         text = str(error).strip().splitlines()[0] if str(error).strip() else kind.__name__
-        raise ValueError(
+        raise InputError(
             f"{shown}cannot be read ({printable(text)}); expected a complete, undamaged file"
         ) from error
 
@@ -119,12 +120,12 @@ class _errors_name:
 def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise ValueError(
+        raise InputError(
             f"{printable(path)}: files of type {printable(path.suffix) or '(none)'} are not read; "
             f"accepted are {', '.join(EXTENSIONS)}"
         )
     if not path.is_file():
-        raise ValueError(f"{printable(path)}: there is no such file")
+        raise InputError(f"{printable(path)}: there is no such file")
     return path
 
 
@@ -142,7 +143,7 @@ def is_stack(shape: tuple[int, ...], name: str) -> bool:
         return shape[-1] > MOST_NPY_CHANNELS
     if len(shape) == 2:
         return False
-    raise ValueError(
+    raise InputError(
         f"{name}: an array of shape {shape}; expected (height, width), (height, width, channels "
         f"up to {MOST_NPY_CHANNELS}), (images, height, width) or (images, height, width, channels)"
     )
@@ -159,7 +160,7 @@ def _decode_png(path: Path, limits: Limits, labels: bool) -> np.ndarray:
         return array
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise ValueError(f"{path}: cannot be read; expected a complete, undamaged PNG file")
+        raise InputError(f"{path}: cannot be read; expected a complete, undamaged PNG file")
     if array.ndim == 3:
         if colour_type in (_PNG_GREY, _PNG_GREY_ALPHA):
             return array[..., 0]
@@ -170,18 +171,18 @@ def _decode_png(path: Path, limits: Limits, labels: bool) -> np.ndarray:
 def _check_png(data: bytes, path: Path) -> tuple[int, int, int, int]:
     """Width, height, bit depth and colour type of a PNG whose chunks are all there, undamaged."""
     if data[:8] != b"\x89PNG\r\n\x1a\n":
-        raise ValueError(f"{path}: not a PNG file; expected one by its name")
+        raise InputError(f"{path}: not a PNG file; expected one by its name")
     position, header = 8, None
     while True:
         if position + 12 > len(data):
-            raise ValueError(f"{path}: truncated ({len(data)} bytes); expected a complete PNG file")
+            raise InputError(f"{path}: truncated ({len(data)} bytes); expected a complete PNG file")
         (length,) = struct.unpack_from(">I", data, position)
         end = position + 12 + length
         if end > len(data):
-            raise ValueError(f"{path}: truncated ({len(data)} bytes); expected a complete PNG file")
+            raise InputError(f"{path}: truncated ({len(data)} bytes); expected a complete PNG file")
         body = memoryview(data)[position + 4 : end - 4]
         if zlib.crc32(body) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise ValueError(
+            raise InputError(
                 f"{path}: damaged (a checksum is wrong); expected an undamaged PNG file"
             )
         kind = bytes(body[:4])
@@ -191,7 +192,7 @@ def _check_png(data: bytes, path: Path) -> tuple[int, int, int, int]:
             break
         position = end
     if header is None:
-        raise ValueError(f"{path}: a PNG file without a header; expected an undamaged PNG file")
+        raise InputError(f"{path}: a PNG file without a header; expected an undamaged PNG file")
     return header
 
 
@@ -205,7 +206,7 @@ def _decode_with_pillow(path: Path, limits: Limits, labels: bool) -> np.ndarray:
                 limits.check_pixels(path, image.height, image.width, len(image.getbands()))
                 image.load()  # raises for a truncated file
                 return _pillow_to_array(image, labels)
-    raise ValueError(f"{path}: not a JPEG, BMP or PNG file; expected one by its name")
+    raise InputError(f"{path}: not a JPEG, BMP or PNG file; expected one by its name")
 
 
 def _pillow_to_array(image: Image.Image, labels: bool) -> np.ndarray:
@@ -328,7 +329,7 @@ def _decode_foreign_tiff(path: Path, directory: int, labels: bool) -> np.ndarray
         # Pillow has no colour images of 16 bits.
         array = cv2.imdecode(np.frombuffer(mapped, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise ValueError(
+        raise InputError(
             f"{path}: its compression is not supported; expected none, deflate, LZW or PackBits"
         )
     return array[..., 2::-1] if array.ndim == 3 and array.shape[2] >= 3 else array

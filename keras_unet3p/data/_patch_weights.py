@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_unet3p.data.border_weight_map import border_weight_map
 from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.errors import InputError
 
 
 def class_balance(folder: ImageFolder) -> list[float]:
@@ -39,7 +40,7 @@ class PatchWeights:
 
     def __init__(self, folder: ImageFolder, border_weights: Mapping[str, Any]) -> None:
         if "instances" in border_weights:
-            raise ValueError(
+            raise InputError(
                 "border_weights holds 'instances'; expected it left out: the folder's masks, "
                 f"{folder.mask_kind}, decide"
             )
@@ -71,7 +72,7 @@ def _class_weights(folder: ImageFolder, given) -> np.ndarray:
         return np.ones(count, np.float32)
     weights = np.asarray(given, np.float32)
     if weights.shape != (count,) or not (weights >= 0).all():
-        raise ValueError(
+        raise InputError(
             f"class_balance is {given!r}; expected True, False, or {count} weights of at least 0"
         )
     return weights

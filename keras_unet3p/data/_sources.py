@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_unet3p.data._decode import EXTENSIONS, Place, decode, images_of, is_stack
 from keras_unet3p.data.limits import Limits
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
@@ -81,7 +82,7 @@ def _collect(given, argument: str) -> list[Path] | tuple[Source, ...]:
             return [Path(item) for item in given]
         if not any(isinstance(item, str | os.PathLike) for item in given):
             return _array_sources([np.asarray(item) for item in given], argument)
-    raise ValueError(
+    raise InputError(
         f"{argument}: {type(given).__name__}; expected a folder, a file, or a sequence (not empty) "
         "of files or of arrays"
     )
@@ -90,7 +91,7 @@ def _collect(given, argument: str) -> list[Path] | tuple[Source, ...]:
 def _array_sources(arrays: list[np.ndarray], argument: str) -> tuple[Source, ...]:
     for number, array in enumerate(arrays):
         if array.ndim not in (2, 3) or 0 in array.shape:
-            raise ValueError(
+            raise InputError(
                 f"{argument}[{number}]: shape {array.shape}; "
                 "expected (height, width) or (height, width, channels)"
             )
@@ -103,13 +104,13 @@ def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
-        raise ValueError(f"{argument}: there is no folder or file {printable(folder)}")
+        raise InputError(f"{argument}: there is no folder or file {printable(folder)}")
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     entries = [entry for entry in entries if not entry.name.startswith(".")]
     files = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS]
     if not files:
         found = sorted({printable(entry.suffix or entry.name) for entry in entries})
-        raise ValueError(
+        raise InputError(
             f"{argument}: {printable(folder)} holds no image "
             f"({', '.join(found[:5]) or 'it is empty'}); accepted are {', '.join(EXTENSIONS)}"
         )

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 
 from keras_unet3p.data.limits import Limits
+from keras_unet3p.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def tiff_images(path: Path, limits: Limits) -> list[TiffImage]:
         images: list[TiffImage] = []
         for number, series in enumerate(tiff.series):
             if "Y" not in series.axes or "X" not in series.axes:
-                raise ValueError(
+                raise InputError(
                     f"{path}: a TIFF with axes {series.axes}; expected height and width"
                 )
             sizes = zip(series.axes, series.shape, strict=True)
@@ -56,7 +57,7 @@ def tiff_images(path: Path, limits: Limits) -> list[TiffImage]:
             limits.check_pages(path, len(images) + count)
             images.extend(_series_images(tiff, series, number, count, path, limits))
     if not images:
-        raise ValueError(f"{path}: a TIFF without images")
+        raise InputError(f"{path}: a TIFF without images")
     return images
 
 
@@ -94,7 +95,7 @@ def _series_images(
     if series.dataoffset is None:  # then only the whole series can be read
         limits.check_pixels(path, math.prod(series.shape), 1)
     elif series.dataoffset + series.nbytes > tiff.filehandle.size:
-        raise ValueError(_truncated(tiff, path))
+        raise InputError(_truncated(tiff, path))
     sizes = dict(zip(series.axes, series.shape, strict=True))
     others = sizes.get("S", 1) * sizes.get("C", 1)
     limits.check_pixels(path, sizes["Y"], sizes["X"], others)
@@ -111,7 +112,7 @@ def _check_chain(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> None:
     seen: set[int] = set()
     while offset:
         if offset in seen:
-            raise ValueError(
+            raise InputError(
                 f"{path}: damaged (its list of pages runs in a circle after {len(seen)} pages); "
                 "expected an undamaged TIFF file"
             )
@@ -125,13 +126,13 @@ def _check_chain(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> None:
             handle.seek(offset + form.tagnosize + tags * form.tagsize)
             pointer = _unpack(handle.read(form.offsetsize), form.offsetformat)
         if pointer is None:
-            raise ValueError(
+            raise InputError(
                 f"{path}: truncated (its list of pages goes on beyond its {size} bytes); "
                 "expected a complete TIFF file"
             )
         offset = pointer
     if not seen:
-        raise ValueError(f"{path}: a TIFF without pages; expected a complete TIFF file")
+        raise InputError(f"{path}: a TIFF without pages; expected a complete TIFF file")
 
 
 def _unpack(data: bytes, form: str) -> int | None:
@@ -146,7 +147,7 @@ def _check_page(page, path: Path, limits: Limits) -> None:
     limits.check_pixels(path, page.tilelength, page.tilewidth, page.samplesperpixel)
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
     if max(ends, default=0) > page.parent.filehandle.size or not page.dataoffsets:
-        raise ValueError(_truncated(page.parent, path))
+        raise InputError(_truncated(page.parent, path))
 
 
 def _truncated(tiff: tifffile.TiffFile, path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from keras_unet3p.data._mirror import mirror_indices, mirrored_crop
+from keras_unet3p.errors import InputError
 
 _INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 _LEAST_SPACING = 9.6  # of grid points, in standard deviations: below it images fold
@@ -69,11 +70,11 @@ class Augmentation:
         for field in (*amounts, "noise"):
             value = getattr(self, field)
             if not (isinstance(value, int | float) and 0 <= value < math.inf):
-                raise ValueError(f"{field} is {value!r}; expected a number of at least 0")
+                raise InputError(f"{field} is {value!r}; expected a number of at least 0")
         if not isinstance(self.elastic_grid, int) or self.elastic_grid < 2:
-            raise ValueError(f"elastic_grid is {self.elastic_grid!r}; expected at least 2")
+            raise InputError(f"elastic_grid is {self.elastic_grid!r}; expected at least 2")
         if self.interpolation not in _INTERPOLATIONS:
-            raise ValueError(
+            raise InputError(
                 f"interpolation is {self.interpolation!r}; accepted are "
                 f"{', '.join(_INTERPOLATIONS)}"
             )
@@ -122,12 +123,12 @@ class Augmentation:
         """
         image, labels = np.asarray(image), np.asarray(labels)
         if image.ndim not in (2, 3) or labels.shape != image.shape[:2]:
-            raise ValueError(
+            raise InputError(
                 f"image {image.shape}, labels {labels.shape}; expected (height, width[, channels]) "
                 "and (height, width)"
             )
         if image.dtype.kind != "f":
-            raise ValueError(f"image of {image.dtype}; expected floats in unit values")
+            raise InputError(f"image of {image.dtype}; expected floats in unit values")
         height, width = labels.shape
         pixels = image.astype(np.float32, copy=False).reshape(height, width, -1)
         moved, moved_labels = self.crop(pixels, labels, 0, 0, height, width, rng)

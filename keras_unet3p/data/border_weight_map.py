@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from keras_unet3p.errors import InputError
+
 _TOLERANCE = 5e-5  # the largest term that is neglected; half of the promised 1e-4
 _GROUP = 256
 _ROWS = 32
@@ -62,15 +64,15 @@ def border_weight_map(
 def _checked(labels: np.ndarray, w0: float, sigma: float, instances: bool | None) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "biu":
-        raise ValueError(
+        raise InputError(
             f"labels: shape {labels.shape} of {labels.dtype}; expected (height, width) integers"
         )
     if not (0 <= w0 < math.inf and 0 < sigma < math.inf):
-        raise ValueError(f"w0 = {w0}, sigma = {sigma}; expected w0 >= 0 and sigma > 0, finite")
+        raise InputError(f"w0 = {w0}, sigma = {sigma}; expected w0 >= 0 and sigma > 0, finite")
     if labels.size and labels.min() < 0:
-        raise ValueError(f"labels: the value {labels.min()}; expected 0 or positive ids")
+        raise InputError(f"labels: the value {labels.min()}; expected 0 or positive ids")
     if instances not in (None, True, False):
-        raise ValueError(f"instances is {instances!r}; expected True, False or None")
+        raise InputError(f"instances is {instances!r}; expected True, False or None")
     if not labels.size:
         return labels
     if _is_binary(labels) if instances is None else not instances:
@@ -102,7 +104,7 @@ def _class_weights(labels: np.ndarray, class_balance: bool | Sequence[float]) ->
     else:
         pair = [float(weight) for weight in class_balance]
         if len(pair) != 2 or not all(0 <= weight < math.inf for weight in pair):
-            raise ValueError(
+            raise InputError(
                 f"class_balance is {class_balance!r}; expected True, False, or the two weights of "
                 "background and cell"
             )

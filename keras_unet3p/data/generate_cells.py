@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from keras_unet3p.errors import InputError
+
 _OUTLINE_ORDERS = np.arange(2, 6)
 _MARGIN = 24
 _PIXELS_PER_CELL = 2700
@@ -37,9 +39,9 @@ def generate_cells(
     """
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     if min(height, width) < 16:
-        raise ValueError(f"size is {size}; expected at least 16 pixels a side")
+        raise InputError(f"size is {size}; expected at least 16 pixels a side")
     if num_cells is not None and not 0 <= num_cells < 1 << 16:
-        raise ValueError(f"num_cells is {num_cells}; expected 0 to 65535")
+        raise InputError(f"num_cells is {num_cells}; expected 0 to 65535")
     rng = np.random.default_rng(np.random.SeedSequence((seed, height, width)))
     if num_cells is None:
         num_cells = max(3, round(height * width / _PIXELS_PER_CELL))

@@ -15,6 +15,7 @@ from keras_unet3p.data.normalization import Normalization, divisor, to_unit
 from keras_unet3p.data.read_labels import as_labels
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.stored_values import StoredValues
+from keras_unet3p.errors import InputError
 
 _SMALLEST_STD = 1e-6  # of the largest value; below it a channel counts as constant
 
@@ -196,7 +197,7 @@ class ImageFolder(Sequence):
             image = record.image.read(labels=False)
             mask = as_labels(record.mask.read(labels=True), record.mask.label)
             if image.shape != record.shape or mask.shape != record.shape[:2]:
-                raise ValueError(
+                raise InputError(
                     f"{record.image.label}: changed since it was checked (image {image.shape}, "
                     f"mask {mask.shape}); expected {record.shape}"
                 )
@@ -238,7 +239,7 @@ class ImageFolder(Sequence):
     def subset(self, indices: Sequence[int]) -> ImageFolder:
         """The images at these places, in this order; decoded images are shared."""
         if len(indices) == 0:
-            raise ValueError("indices: none; expected at least one")
+            raise InputError("indices: none; expected at least one")
         return ImageFolder(
             [self._records[index] for index in indices],
             mask_kind=self.mask_kind,
@@ -267,9 +268,9 @@ class ImageFolder(Sequence):
             ValueError: `fraction` is not between 0 and 1, or there are fewer than two images.
         """
         if not 0 < fraction < 1:
-            raise ValueError(f"fraction is {fraction}; expected a number between 0 and 1")
+            raise InputError(f"fraction is {fraction}; expected a number between 0 and 1")
         if len(self) < 2:
-            raise ValueError(f"{len(self)} image cannot be split; expected at least 2")
+            raise InputError(f"{len(self)} image cannot be split; expected at least 2")
         count = min(max(round(fraction * len(self)), 1), len(self) - 1)
         rng = np.random.default_rng(seed)
         if contiguous:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 _SAMPLE = 50_000
 _LOW, _BLACK, _WHITE, _HIGH = 0.1, 0.5, 99.5, 99.9  # percentiles
 # An extreme value this many ranges away from all others is a defect, and no network bears it.
@@ -55,9 +57,9 @@ def measure_values(image: np.ndarray, name: str) -> ImageValues:
             than a million times farther out than the range of the others.
     """
     if image.dtype.kind not in "biuf":
-        raise ValueError(f"{name}: values of type {image.dtype}; expected integers or floats")
+        raise InputError(f"{name}: values of type {image.dtype}; expected integers or floats")
     if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise ValueError(f"{name}: NaN or infinite values; expected finite numbers")
+        raise InputError(f"{name}: NaN or infinite values; expected finite numbers")
     if image.ndim == 2:
         image = image[..., np.newaxis]
     sample = _sample_pixels(image.view(np.uint8) if image.dtype.kind == "b" else image)
@@ -96,7 +98,7 @@ def _refuse_defects(image: np.ndarray, values: ImageValues, name: str) -> None:
     for value in (values.largest, values.smallest):
         if not values.low - room <= value <= values.high + room:
             row, column, _ = np.argwhere(image == image.dtype.type(value))[0].tolist()
-            raise ValueError(
+            raise InputError(
                 f"{name}: the value {value:g} at row {row}, column {column}, where 99.8 % of the "
                 f"values lie from {values.low:g} to {values.high:g}; expected no such defects: "
                 "replace them, by a neighbour's value or by the nearest of the others"

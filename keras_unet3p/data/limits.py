@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from keras_unet3p.config import MAX_PAGES, MAX_PIXELS
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 
-MAX_PIXELS = 2**28
-MAX_PAGES = 10_000
 _CHANNELS = 4
 
 
@@ -32,7 +32,7 @@ class Limits:
         for name in ("max_pixels", "max_pages"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
-                raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
+                raise InputError(f"{name} is {value!r}; expected a whole number of at least 1")
 
     def check_pixels(
         self, path: str | os.PathLike[str], height: int, width: int, channels: int = 1
@@ -41,7 +41,7 @@ class Limits:
         pixels = height * width * max(1, -(-channels // _CHANNELS))
         if pixels > self.max_pixels:
             size = f"{height} x {width}" + f" x {channels}" * (channels > 1)
-            raise ValueError(
+            raise InputError(
                 f"{printable(path)}: an image of {size}, which is {pixels} pixels; "
                 f"max_pixels (--max-pixels) allows {self.max_pixels}. Where the file is right and "
                 f"the memory suffices, about {_memory(height * width * channels)}, raise it"
@@ -50,7 +50,7 @@ class Limits:
     def check_pages(self, path: str | os.PathLike[str], count: int, more: bool = False) -> None:
         """Raise a ValueError where `path` holds too many images, `count` or (`more`) above that."""
         if count > self.max_pages:
-            raise ValueError(
+            raise InputError(
                 f"{printable(path)}: holds {'at least ' * more}{count} images (pages); max_pages "
                 f"(--max-pages) allows {self.max_pages}. Where the file is right, raise it"
             )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_unet3p.data._sources import image_names, list_files, shared_names, stem
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 
 
@@ -18,7 +19,7 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
     for path in list_files(images, "images"):
         name = stem(path)
         if name in found:
-            raise ValueError(
+            raise InputError(
                 f"{printable(found[name])}, {printable(path)}: share the stem "
                 f"{printable(name)!r}; expected one of them, since the "
                 "results are named after it"
@@ -41,5 +42,5 @@ def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[st
     names = {name: image_names(name, counts[name]) for name in files}
     problems = shared_names((own, str(files[name])) for name in files for own in names[name])
     if problems:
-        raise ValueError(problems[0])
+        raise InputError(problems[0])
     return names

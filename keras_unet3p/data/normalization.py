@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_unet3p.data.image_values import ImageValues, measure_values
 from keras_unet3p.data.stored_values import StoredValues
+from keras_unet3p.errors import InputError
 
 VALUE_SCALES = ("dtype", "unit", "255", "65535", "raw")
 _DIVISORS = {"dtype": 1.0, "unit": 1.0, "255": 255.0, "65535": 65535.0, "raw": 1.0}
@@ -48,16 +49,16 @@ class Normalization:
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
         object.__setattr__(self, "stored_values", tuple(self.stored_values))
         if self.value_scale not in VALUE_SCALES:
-            raise ValueError(
+            raise InputError(
                 f"value_scale is {self.value_scale!r}; accepted are {', '.join(VALUE_SCALES)}"
             )
         if not self.mean or len(self.mean) != len(self.std):
-            raise ValueError(
+            raise InputError(
                 f"mean has {len(self.mean)} and std {len(self.std)} entries; "
                 "expected one of each for every channel"
             )
         if not np.isfinite(self.mean).all() or not all(0 < value < np.inf for value in self.std):
-            raise ValueError(f"mean {self.mean}, std {self.std}: expected finite means and std > 0")
+            raise InputError(f"mean {self.mean}, std {self.std}: expected finite means and std > 0")
 
     @property
     def num_channels(self) -> int:
@@ -130,7 +131,7 @@ def to_unit(image: np.ndarray, value_scale: str, name: str) -> np.ndarray:
     if not is_narrow(image.dtype):  # else every value is possible
         problem = scale_problem(measure_values(image, name), value_scale)
         if problem:
-            raise ValueError(f"{name}: {problem}")
+            raise InputError(f"{name}: {problem}")
     scale = divisor(image.dtype, value_scale)
     unit = image.astype(np.float32)
     return unit if scale == 1.0 else unit * np.float32(1.0 / scale)

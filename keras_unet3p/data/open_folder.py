@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.data._sources import Pair, Source, pair_sources
 from keras_unet3p.data.image_folder import Cache, ImageFolder, Record
 from keras_unet3p.data.image_values import (
@@ -26,9 +27,8 @@ from keras_unet3p.data.normalization import (
 )
 from keras_unet3p.data.read_labels import as_labels
 from keras_unet3p.data.value_check import check_values
-from keras_unet3p.errors import ProblemsError
+from keras_unet3p.errors import InputError, ProblemsError
 
-MASK_KINDS = ("auto", "binary", "classes", "instances")
 _MOST_PROBLEMS = 10
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
@@ -93,7 +93,7 @@ def open_folder(
             images. The message names the first ten with what was expected.
     """
     if mask_kind not in MASK_KINDS:
-        raise ValueError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
+        raise InputError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
     wanted = _WantedClasses.parse(classes, mask_kind)
     pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages))
     need_pieces = wanted.kind == "auto"
@@ -154,24 +154,24 @@ class _WantedClasses:
             elif all(isinstance(item, int | np.integer) for item in classes):
                 count, values = len(classes), tuple(int(item) for item in classes)
         if count < 1:
-            raise ValueError(
+            raise InputError(
                 f"classes is {classes!r}; expected a number of at least 1, a sequence of names, or "
                 "a sequence of mask values"
             )
         if values is not None and (list(values) != sorted(set(values)) or values == (0,)):
-            raise ValueError(
+            raise InputError(
                 f"classes is {classes!r}; expected mask values in rising order, with one besides 0"
             )
         automatic = "binary" if count == 1 else "classes"
         kind = automatic if mask_kind == "auto" else mask_kind
         if kind == "classes" and count < 2:
-            raise ValueError(
+            raise InputError(
                 f"classes is {classes!r}; expected at least 2 with mask_kind 'classes'"
             )
         if kind in ("binary", "instances") and count > 2:
-            raise ValueError(f"classes is {classes!r}; expected at most 2 with mask_kind {kind!r}")
+            raise InputError(f"classes is {classes!r}; expected at most 2 with mask_kind {kind!r}")
         if kind == "instances" and values is not None:
-            raise ValueError(
+            raise InputError(
                 f"classes is {classes!r}; expected no mask values with mask_kind 'instances', "
                 "where every value is one object"
             )

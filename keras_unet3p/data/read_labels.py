@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_unet3p.data._decode import decode, images_of
 from keras_unet3p.data.limits import MAX_PAGES, MAX_PIXELS, Limits
+from keras_unet3p.errors import InputError
 
 
 def read_labels(
@@ -40,21 +41,21 @@ def as_labels(mask: np.ndarray, name: str) -> np.ndarray:
     """(height, width[, channels]) of any type to (height, width) int32 with the same values."""
     if mask.ndim == 3:
         if not all(np.array_equal(mask[..., 0], mask[..., k]) for k in range(1, mask.shape[2])):
-            raise ValueError(
+            raise InputError(
                 f"{name}: a mask of {mask.shape[2]} differing channels; expected one channel, "
                 "equal channels, or a palette whose indices are the labels"
             )
         mask = mask[..., 0]
     if mask.dtype.kind not in "biuf":
-        raise ValueError(f"{name}: a mask of type {mask.dtype}; expected integers or bool")
+        raise InputError(f"{name}: a mask of type {mask.dtype}; expected integers or bool")
     if mask.dtype.kind == "f":
         if not np.isfinite(mask).all():
-            raise ValueError(f"{name}: a mask with NaN or infinite values; expected whole numbers")
+            raise InputError(f"{name}: a mask with NaN or infinite values; expected whole numbers")
         odd = mask[mask != np.rint(mask)]
         if odd.size:
-            raise ValueError(f"{name}: a mask with the value {odd[0]:g}; expected whole numbers")
+            raise InputError(f"{name}: a mask with the value {odd[0]:g}; expected whole numbers")
     if mask.dtype.kind != "b" and (mask.min() < 0 or mask.max() > np.iinfo(np.int32).max):
-        raise ValueError(
+        raise InputError(
             f"{name}: a mask with values from {mask.min():g} to {mask.max():g}; "
             "expected whole numbers from 0 to 2147483647"
         )

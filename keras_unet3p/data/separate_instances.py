@@ -3,6 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 
 def separate_instances(labels: np.ndarray, width: int = 1) -> np.ndarray:
     """The foreground of instance labels with touching instances drawn apart.
@@ -23,12 +25,12 @@ def separate_instances(labels: np.ndarray, width: int = 1) -> np.ndarray:
         ValueError: `width` is negative, or an id exceeds 2^24.
     """
     if width < 0:
-        raise ValueError(f"width is {width}; expected at least 0")
+        raise InputError(f"width is {width}; expected at least 0")
     foreground = labels > 0
     if width == 0:
         return foreground
     if labels.max(initial=0) > 1 << 24:
-        raise ValueError(f"labels holds the id {labels.max()}; expected ids of at most 2^24")
+        raise InputError(f"labels holds the id {labels.max()}; expected ids of at most 2^24")
     # Float32 holds these ids exactly and is what OpenCV's filters take at this range.
     ids = labels.astype(np.float32)
     window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)

@@ -11,6 +11,7 @@ from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
 from keras_unet3p.data.separate_instances import separate_instances
+from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -76,7 +77,7 @@ def training_pipeline(
         ("seed", seed, 0),
     ):
         if int(value) != value or value < least:
-            raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+            raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
     sampler = _Sampler(
         folder,
         int(patch_size),
@@ -125,7 +126,7 @@ class _Sampler:
         separation: int,
     ) -> None:
         if not 0 <= foreground_probability <= 1:
-            raise ValueError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
+            raise InputError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
         self._folder = folder
         self._patch = patch_size
         self._seed = seed

@@ -12,6 +12,7 @@ from keras_unet3p.data.image_folder import ImageFolder
 from keras_unet3p.data.normalization import divisor
 from keras_unet3p.data.separate_instances import separate_instances
 from keras_unet3p.data.training_pipeline import pipeline_options
+from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -59,9 +60,9 @@ def validation_pipeline(
     scored = patch_size if scored_size is None else scored_size
     for name, value in (("patch_size", patch_size), ("batch_size", batch_size)):
         if int(value) != value or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
+            raise InputError(f"{name} is {value!r}; expected a whole number of at least 1")
     if not 1 <= scored <= patch_size or (patch_size - scored) % 2:
-        raise ValueError(
+        raise InputError(
             f"scored_size is {scored}; expected 1 to patch_size ({patch_size}), "
             "smaller by an even number"
         )

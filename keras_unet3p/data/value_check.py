@@ -12,6 +12,7 @@ from keras_unet3p.data.image_file import ImageFile
 from keras_unet3p.data.image_values import ImageValues, ValuesWarning
 from keras_unet3p.data.normalization import Normalization, divisor
 from keras_unet3p.data.stored_values import StoredValues
+from keras_unet3p.errors import InputError
 
 # Held-out images of published sets (EM, DIC, fluorescence) stay within a factor of 1.2 of the
 # others' range, and within 0.1 of it with their medians; one bit is a factor of 2, two are 4.
@@ -66,7 +67,7 @@ def check_values(
         if finding is None:
             continue
         if finding.refused and not accept_values:
-            raise ValueError(
+            raise InputError(
                 f"images: {finding.text}. Store the images as those of the training are stored, or "
                 "go on all the same with accept_values=True (--accept-values)"
             )

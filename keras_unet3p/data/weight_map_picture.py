@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p.data.border_weight_map import border_weight_map
+from keras_unet3p.errors import InputError
 
 _GAP, _CAPTION = 8, 28
 _GOLDEN_ANGLE = 137.508  # degrees: neighbouring ids get hues far apart
@@ -33,7 +34,7 @@ def weight_map_picture(
         or image.shape[2] not in (1, 3)
         or not (image.shape[:2] == labels.shape == weights.shape)
     ):
-        raise ValueError(
+        raise InputError(
             f"image {image.shape}, labels {labels.shape}, weights {weights.shape}; expected "
             "(H, W[, 1 or 3]), (H, W) and (H, W)"
         )

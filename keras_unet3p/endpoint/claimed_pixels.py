@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from keras_unet3p.errors import InputError
+
 # Frame headers of JPEG: all SOFn but DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
@@ -43,7 +45,7 @@ def claimed_pixels(data: bytes) -> int | None:
     except (struct.error, IndexError):
         return None
     if data.startswith(_JPEG_XL):
-        raise ValueError("is JPEG XL, accepted are PNG, JPEG, GIF, BMP and WebP")
+        raise InputError("is JPEG XL, accepted are PNG, JPEG, GIF, BMP and WebP")
     return None
 
 

@@ -23,6 +23,7 @@ from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.predict_service import PredictService
 from keras_unet3p.endpoint.rest_app import rest_app
 from keras_unet3p.endpoint.work_queue import WorkQueue
+from keras_unet3p.errors import InputError
 
 
 class LocalServer:
@@ -102,15 +103,15 @@ class LocalServer:
     ):
         labels = labels or {}
         if not models:
-            raise ValueError("models is empty; give at least one name and its base folder.")
+            raise InputError("models is empty; give at least one name and its base folder.")
         for name in models:
             if not name or set(name) & set("/:"):
-                raise ValueError(
+                raise InputError(
                     f"models: the name {name!r} must not be empty or contain '/', ':'."
                 )
         for name in labels:
             if name not in models:
-                raise ValueError(f"labels names the model {name!r}; models has {list(models)}.")
+                raise InputError(f"labels names the model {name!r}; models has {list(models)}.")
         for argument, value, least in (
             ("num_versions", num_versions, 1),
             ("workers", workers, 1),
@@ -122,12 +123,12 @@ class LocalServer:
             ("receive_timeout", receive_timeout, 1),
         ):
             if value is not None and value < least:
-                raise ValueError(f"{argument} must be at least {least}, found {value}.")
+                raise InputError(f"{argument} must be at least {least}, found {value}.")
         for argument, value in (("port", port), ("grpc_port", grpc_port)):
             if not 0 <= value <= 65535:
-                raise ValueError(f"{argument} must lie in 0 to 65535, found {value}.")
+                raise InputError(f"{argument} must lie in 0 to 65535, found {value}.")
         if port and port == grpc_port:
-            raise ValueError(f"port and grpc_port must differ, both are {port}.")
+            raise InputError(f"port and grpc_port must differ, both are {port}.")
         self._host, self._ports = host, (port, grpc_port)
         self._hosts = {host, socket.gethostname(), *allowed_hosts}
         self._workers = workers or max(2, (os.cpu_count() or 2) // 2)

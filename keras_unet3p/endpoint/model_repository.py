@@ -10,6 +10,7 @@ from typing import Any
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_model import ServedModel
 from keras_unet3p.endpoint.served_version import ServedVersion
+from keras_unet3p.errors import InputError
 
 
 class ModelRepository:
@@ -44,7 +45,7 @@ class ModelRepository:
             if not model.available:
                 problems = "; ".join(message for _, _, _, message in model.status() if message)
                 self.close_models()
-                raise ValueError(f"Model {model.name!r} does not load: {problems}")
+                raise InputError(f"Model {model.name!r} does not load: {problems}")
         self._thread = threading.Thread(target=self._watch, name="endpoint-watcher", daemon=True)
         self._thread.start()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_version import ServedVersion
+from keras_unet3p.errors import InputError
 from keras_unet3p.tiling.exported_model import version_number
 
 
@@ -50,12 +51,12 @@ class ServedModel:
         self._states: dict[int, tuple[str, str, str]] = {}
         self._failed: dict[int, object] = {}
         if (self._folder / "saved_model.pb").exists():
-            raise ValueError(
+            raise InputError(
                 f"Model {name!r}: {self._folder} is itself a version folder; give the folder "
                 f"above it ({self._folder.parent})."
             )
         if not self._version_folders():
-            raise ValueError(
+            raise InputError(
                 f"Model {name!r}: {self._folder} holds no version folder; expected subfolders "
                 "named 1, 2, ... with a saved_model.pb in each."
             )

@@ -19,6 +19,7 @@ from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
 from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
+from keras_unet3p.errors import InputError
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _DEFAULT_SIGNATURE = "serving_default"
@@ -67,7 +68,7 @@ class ServedVersion:
             meta_graph: Any = loader.get_meta_graph_def_from_tags(["serve"])
             # Before it is loaded, as loading runs what initialises it.
             if not trusted and (unsafe := unsafe_operations(meta_graph)):
-                raise ValueError(
+                raise InputError(
                     f"its graph can use files, the network or Python: {', '.join(sorted(unsafe))}. "
                     "trust_models (--trust-model) serves it all the same"
                 )

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import PresenceGate
 from keras_unet3p.layers.batch_norm_folding import foldable_pairs, folded_weights
-from keras_unet3p.models.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.non_finite_weights import non_finite_weights
 from keras_unet3p.tiling.network_geometry import (
     network_function,
     resolve_activation,
@@ -51,13 +52,13 @@ def frozen_network(
     """
     size_of_weights = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
     if size_of_weights > GRAPH_LIMIT:
-        raise ValueError(
+        raise InputError(
             f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
             f"{size_of_weights / 2**30:.2f} GiB"
         )
     not_finite = non_finite_weights(model)
     if not_finite:
-        raise ValueError(
+        raise InputError(
             f"model must have weights that are finite numbers, found NaN or infinite ones in "
             f"{not_finite}: its training diverged; train it again with a smaller learning rate"
         )

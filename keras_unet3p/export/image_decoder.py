@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.export.graph_checks import provided
 
 _SHORTEST = 30  # bytes; every header that is read below ends before
@@ -40,11 +41,11 @@ class ImageDecoder:
 
     def __init__(self, channels: int, max_pixels: int = 2**28, value_scale: str = "unit") -> None:
         if channels < 1:
-            raise ValueError(f"channels must be at least 1, found {channels}")
+            raise InputError(f"channels must be at least 1, found {channels}")
         if max_pixels < 1:
-            raise ValueError(f"max_pixels must be at least 1, found {max_pixels}")
+            raise InputError(f"max_pixels must be at least 1, found {max_pixels}")
         if value_scale not in ("unit", "raw"):
-            raise ValueError(f"value_scale must be 'unit' or 'raw', found {value_scale!r}")
+            raise InputError(f"value_scale must be 'unit' or 'raw', found {value_scale!r}")
         self.value_scale = value_scale
         self.channels = channels
         self.max_pixels = max_pixels

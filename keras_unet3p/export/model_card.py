@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p._version import __version__
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.layers import IntensityNormalization
 
@@ -45,7 +46,7 @@ def model_card(
     """
     expected = 2 if num_classes == 1 else num_classes
     if classes is not None and len(classes) != expected:
-        raise ValueError(
+        raise InputError(
             f"classes must name {expected} classes (a model of one output channel tells background "
             f"from one class), found {list(classes)}"
         )

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.data.normalization import VALUE_SCALES
+from keras_unet3p.errors import InputError
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
@@ -114,20 +115,19 @@ def export_savedmodel(
 
     Raises:
         ValueError: if an argument does not fit the model, the weights exceed 2 GB or are not
-            finite, or another process exports to `folder`.
-        FileExistsError: if that version exists.
+            finite, that version exists, or another process exports to `folder`.
     """
     if value_scale not in VALUE_SCALES:
         accepted = ", ".join(map(repr, VALUE_SCALES))
-        raise ValueError(f"value_scale must be one of {accepted}, found {value_scale!r}")
+        raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
     if pixels not in ("uint8", "float32"):
-        raise ValueError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
+        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
     if value_scale == "raw" and pixels != "float32":
-        raise ValueError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
+        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
     if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold must be above 0 and at most 1, found {threshold}")
+        raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
     if max_batch_pixels is not None and max_batch_pixels < 1:
-        raise ValueError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
+        raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
     if version is not None:
         _check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
@@ -193,13 +193,15 @@ def _new_version(base: Path, version: int | None) -> int:
         _check_version(version)
     folder = taken.get(version, base / str(version))
     if folder.exists():
-        raise FileExistsError(f"version folder {printable(folder)} exists; choose another version")
+        raise InputError(
+            f"version: folder {printable(folder)} exists; expected a number that is not taken"
+        )
     return version
 
 
 def _check_version(version: int) -> None:
     if not 1 <= version <= LARGEST_VERSION:
-        raise ValueError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
+        raise InputError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
 
 
 def _constants(model: Any) -> dict:
@@ -269,7 +271,7 @@ def _write_graph(
             )
     size = graph.as_graph_def().ByteSize()
     if size > GRAPH_LIMIT:
-        raise ValueError(f"the frozen graph must be below 2 GB, found {size / 2**30:.2f} GiB")
+        raise InputError(f"the frozen graph must be below 2 GB, found {size / 2**30:.2f} GiB")
     with tf.compat.v1.Session(graph=graph) as session:
         builder = tf.compat.v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.files import locked, naming_full_disk, printable, write_json
@@ -36,7 +37,7 @@ class TileExport:
     def __init__(self, model: Any, path, ending: str, tile_size, halo, activation) -> None:
         self.path = Path(path)
         if self.path.suffix != ending:
-            raise ValueError(f"path must end in {ending}, found {self.path}")
+            raise InputError(f"path must end in {ending}, found {self.path}")
         self._model = model
         self.geometry: TileGeometry = model_geometry(model, tile_size, halo)
         self.channels = network_facts(model).channels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry.tiles import FILLS
 
 ACTIVATIONS = ("sigmoid", "softmax", None, "unknown")
@@ -24,7 +25,7 @@ def activation_to_apply(
         ValueError: on another request.
     """
     if requested not in (None, "auto", "sigmoid", "softmax"):
-        raise ValueError(
+        raise InputError(
             f"activation must be 'auto', None, 'sigmoid' or 'softmax', found {requested!r}"
         )
     if requested != "auto":
@@ -74,16 +75,16 @@ class NetworkFacts:
     def __post_init__(self) -> None:
         for name in ("channels", "num_classes", "divisor", "minimum", "grid"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+                raise InputError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.offset < self.divisor or self.margin < 0:
-            raise ValueError(
+            raise InputError(
                 f"offset must be 0 to divisor - 1 and margin at least 0, found offset="
                 f"{self.offset}, divisor={self.divisor}, margin={self.margin}"
             )
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {ACTIVATIONS}, found {self.activation!r}")
+            raise InputError(f"activation must be one of {ACTIVATIONS}, found {self.activation!r}")
         if self.padding not in FILLS:
-            raise ValueError(f"padding must be one of {FILLS}, found {self.padding!r}")
+            raise InputError(f"padding must be one of {FILLS}, found {self.padding!r}")
 
     def is_multi_label(self, activation: str | None = "auto") -> bool:
         """Whether classes may overlap: there are several, and each has a sigmoid of its own.
@@ -126,7 +127,7 @@ class NetworkFacts:
         wanted = (tile_size, tile_size) if isinstance(tile_size, int) else tuple(tile_size)
         height, width = (self.at_most(int(side)) for side in wanted)
         if min(height, width) < self.smallest_tile:
-            raise ValueError(
+            raise InputError(
                 f"tile_size: the model takes no tile of {wanted[0]}x{wanted[1]} pixels nor one a "
                 f"little smaller; the smallest is {self.smallest_tile}x{self.smallest_tile}"
             )

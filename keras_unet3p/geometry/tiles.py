@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from keras_unet3p.errors import InputError
+
 FILLS = ("mirror", "zeros")
 
 
@@ -33,7 +35,7 @@ def mirror_index(index: int, length: int) -> int:
     Any distance works: the image is mirrored as often as needed. One pixel repeats for ever.
     """
     if length < 1:
-        raise ValueError(f"length must be at least 1, found {length}")
+        raise InputError(f"length must be at least 1, found {length}")
     return mirrored(index, length)
 
 
@@ -133,29 +135,29 @@ class TileGeometry:
 
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
-            raise ValueError(f"fill must be one of {FILLS}, found {self.fill!r}")
+            raise InputError(f"fill must be one of {FILLS}, found {self.fill!r}")
         if self.margin < 0 or self.stride < 1 or self.blend < 0:
-            raise ValueError(
+            raise InputError(
                 f"margin and blend must be at least 0 and stride at least 1, found "
                 f"margin={self.margin}, blend={self.blend}, stride={self.stride}"
             )
         if self.halo < self.margin or (self.halo - self.margin) % self.stride:
-            raise ValueError(
+            raise InputError(
                 f"halo must be margin + a multiple of stride ({self.margin} + n * {self.stride}), "
                 f"found {self.halo}"
             )
         if min(self.core) < 1:
-            raise ValueError(
+            raise InputError(
                 f"tile {self.tile} with halo {self.halo} and stride {self.stride} keeps no pixel; "
                 f"the tile must be at least {2 * self.halo + self.stride} on each side"
             )
         if self.blend > self.halo - self.margin or 2 * self.blend > min(self.core):
-            raise ValueError(
+            raise InputError(
                 f"blend must be at most halo - margin = {self.halo - self.margin} and at most half "
                 f"the core = {min(self.core) // 2}, found {self.blend}"
             )
         if not 0 <= self.border <= self.halo - self.margin or self.border % self.stride:
-            raise ValueError(
+            raise InputError(
                 f"border must be a multiple of stride = {self.stride} and at most halo - margin = "
                 f"{self.halo - self.margin}, found {self.border}"
             )
@@ -212,7 +214,7 @@ class TileGeometry:
         """Rows and columns of tiles for an image of `height` x `width` pixels."""
         for name, value in (("height", height), ("width", width)):
             if value < 1:
-                raise ValueError(f"image {name} must be at least 1, found {value}")
+                raise InputError(f"image {name} must be at least 1, found {value}")
         return self._count(height, 0), self._count(width, 1)
 
     def _count(self, length: int, axis: int) -> int:

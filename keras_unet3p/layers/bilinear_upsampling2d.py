@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 
 @register
@@ -25,7 +26,7 @@ class BilinearUpsampling2D(keras.layers.Layer):
     def __init__(self, factor: int, **kwargs):
         super().__init__(**kwargs)
         if factor < 1:
-            raise ValueError(f"BilinearUpsampling2D: factor must be 1 or more, found {factor}")
+            raise InputError(f"BilinearUpsampling2D: factor must be 1 or more, found {factor}")
         self.factor = factor
 
     def call(self, inputs):

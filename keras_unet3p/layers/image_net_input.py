@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 # mode -> (reverse the channels, scale, subtract, divide), from keras.applications.
 _MODES = {
@@ -35,7 +36,7 @@ class ImageNetInput(keras.layers.Layer):
         kwargs.setdefault("autocast", False)  # images may be finer than half precision
         super().__init__(**kwargs)
         if mode is not None and mode not in _MODES:
-            raise ValueError(
+            raise InputError(
                 f"ImageNetInput: mode must be one of {sorted(_MODES)} or None, found {mode!r}"
             )
         self.mode = mode

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 
 @register
@@ -38,7 +39,7 @@ class InputSize(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if divisor < 1 or not 0 <= offset < divisor:
-            raise ValueError(
+            raise InputError(
                 f"InputSize: expected divisor >= 1 and 0 <= offset < divisor, "
                 f"found divisor={divisor}, offset={offset}"
             )
@@ -93,7 +94,7 @@ class InputSize(keras.layers.Layer):
         for axis, side in ((1, "height"), (2, "width")):
             size = shape[axis]
             if size is not None and not self.fits(size):
-                raise ValueError(
+                raise InputError(
                     f"{self._expected()} Found {side} {size}; {self._advice(size)} would do."
                 )
 

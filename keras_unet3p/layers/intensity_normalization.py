@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 
 @register
@@ -45,7 +46,7 @@ class IntensityNormalization(keras.layers.Layer):
         self.value_scale = value_scale
         self._stored_values = json.dumps(list(stored_values))  # a text: Keras wraps lists and dicts
         if not all(value > 0 for value in self.std):
-            raise ValueError(
+            raise InputError(
                 f"IntensityNormalization: std must be positive, found {list(self.std)}"
             )
 
@@ -57,7 +58,7 @@ class IntensityNormalization(keras.layers.Layer):
         channels = input_shape[-1]
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
-                raise ValueError(
+                raise InputError(
                     f"IntensityNormalization: {name} has {len(values)} values, the image has "
                     f"{channels} channels; expected one value or one for each channel"
                 )

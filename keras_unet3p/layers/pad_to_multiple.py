@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 
 @register
@@ -22,7 +23,7 @@ class PadToMultiple(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if multiple < 1:
-            raise ValueError(f"PadToMultiple: multiple must be 1 or more, found {multiple}")
+            raise InputError(f"PadToMultiple: multiple must be 1 or more, found {multiple}")
         self.multiple = multiple
 
     def call(self, inputs):

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 _ABSENT = -200.0
 """Logit of an absent class: its probability is exactly 0, its cross-entropy still finite."""
@@ -40,11 +41,11 @@ class PresenceGate(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if activation not in ("sigmoid", "softmax"):
-            raise ValueError(
+            raise InputError(
                 f"PresenceGate: activation must be 'sigmoid' or 'softmax', found {activation!r}"
             )
         if training_gate not in ("open", "soft"):
-            raise ValueError(
+            raise InputError(
                 f"PresenceGate: training_gate must be 'open' or 'soft', found {training_gate!r}"
             )
         self.activation = activation

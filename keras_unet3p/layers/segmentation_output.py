@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 
 _ACTIVATIONS = {"sigmoid": tf.sigmoid, "softmax": tf.nn.softmax, None: tf.identity}
 
@@ -25,12 +26,12 @@ class SegmentationOutput(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if activation not in _ACTIVATIONS:
-            raise ValueError(
+            raise InputError(
                 f"SegmentationOutput: activation must be 'sigmoid', 'softmax' or None, "
                 f"found {activation!r}"
             )
         if not loss_weight >= 0:
-            raise ValueError(
+            raise InputError(
                 f"SegmentationOutput: loss_weight must be 0 or more, found {loss_weight}"
             )
         self.activation = activation

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers.upsample_convolution import (
     convolve_then_upsample,
     low_resolution_pays,
@@ -49,12 +50,12 @@ class UpsampleConv2D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if filters < 1 or factor < 1:
-            raise ValueError(
+            raise InputError(
                 f"UpsampleConv2D: filters and factor must be 1 or more, "
                 f"found filters={filters}, factor={factor}"
             )
         if method not in _METHODS:
-            raise ValueError(f"UpsampleConv2D: method must be one of {_METHODS}, found {method!r}")
+            raise InputError(f"UpsampleConv2D: method must be one of {_METHODS}, found {method!r}")
         self.filters = filters
         self.factor = factor
         self.method = method

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
 from keras_unet3p.targets.sample_weights import split_sample_weight
 
@@ -99,7 +100,7 @@ def _check_probabilities(y_pred) -> None:
         return
     lowest, highest = float(tf.reduce_min(y_pred)), float(tf.reduce_max(y_pred))
     if lowest < -1e-3 or highest > 1.0 + 1e-3:
-        raise ValueError(
+        raise InputError(
             f"y_pred must hold probabilities in [0, 1]; received values from {lowest:g} to "
             f"{highest:g}. Pass from_logits=True for the raw scores of a network without a final "
             "activation."

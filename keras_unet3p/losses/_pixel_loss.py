@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import EPSILON, Batch
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 
@@ -35,7 +36,7 @@ class PixelLoss(SegmentationLoss):
         dtype: Any = None,
     ):
         if normalization not in (None, *NORMALIZATIONS):
-            raise ValueError(
+            raise InputError(
                 f"normalization must be None or one of {NORMALIZATIONS}; "
                 f"received {normalization!r}."
             )

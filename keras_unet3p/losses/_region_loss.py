@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 
@@ -74,7 +75,7 @@ class OverlapLoss(RegionLoss):
         dtype: Any = None,
     ):
         if not smooth > 0.0:
-            raise ValueError(f"smooth must be above 0; received {smooth}.")
+            raise InputError(f"smooth must be above 0; received {smooth}.")
         super().__init__(
             include_background=include_background,
             from_logits=from_logits,

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch
 from keras_unet3p.losses._region_loss import RegionLoss
 from keras_unet3p.losses.dice import Dice
@@ -55,11 +56,11 @@ class ClDice(RegionLoss):
         dtype: Any = None,
     ):
         if not 0.0 <= alpha <= 1.0:
-            raise ValueError(f"alpha must be in [0, 1]; received {alpha}.")
+            raise InputError(f"alpha must be in [0, 1]; received {alpha}.")
         if iterations < 1:
-            raise ValueError(f"iterations must be at least 1; received {iterations}.")
+            raise InputError(f"iterations must be at least 1; received {iterations}.")
         if not smooth > 0.0:
-            raise ValueError(f"smooth must be above 0; received {smooth}.")
+            raise InputError(f"smooth must be above 0; received {smooth}.")
         super().__init__(
             include_background=include_background,
             from_logits=from_logits,

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import EPSILON, Batch
 from keras_unet3p.losses._pixel_loss import PixelLoss, clipped, log_probabilities
 
@@ -46,9 +47,9 @@ class Focal(PixelLoss):
         dtype: Any = None,
     ):
         if alpha is not None and not 0.0 <= alpha <= 1.0:
-            raise ValueError(f"alpha must be None or in [0, 1]; received {alpha}.")
+            raise InputError(f"alpha must be None or in [0, 1]; received {alpha}.")
         if gamma < 0.0:
-            raise ValueError(f"gamma must be at least 0; received {gamma}.")
+            raise InputError(f"gamma must be at least 0; received {gamma}.")
         super().__init__(
             normalization=normalization,
             from_logits=from_logits,

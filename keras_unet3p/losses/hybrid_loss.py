@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch
 from keras_unet3p.losses._region_loss import RegionLoss
 from keras_unet3p.losses.cl_dice import ClDice
@@ -97,18 +98,18 @@ class HybridLoss(SegmentationLoss):
             "cl_dice": cl_dice,
         }
         if min(self.weights.values()) < 0.0 or not any(self.weights.values()):
-            raise ValueError(
+            raise InputError(
                 f"Term weights must be at least 0, and one above 0; received {self.weights}."
             )
         self.include_background = bool(include_background)
         self.options = {term: dict(values) for term, values in (options or {}).items()}
         unknown = sorted(set(self.options) - set(TERMS))
         if unknown:
-            raise ValueError(f"options names unknown terms {unknown}; known: {sorted(TERMS)}.")
+            raise InputError(f"options names unknown terms {unknown}; known: {sorted(TERMS)}.")
         for term, arguments in self.options.items():
             misplaced = sorted(set(arguments) & set(SHARED))
             if misplaced:
-                raise ValueError(
+                raise InputError(
                     f"options for {term!r} holds {misplaced}, which all terms share: pass them to "
                     "HybridLoss itself."
                 )

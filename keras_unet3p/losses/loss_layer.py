@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 
 
@@ -39,15 +40,15 @@ class LossLayer(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         if not isinstance(loss, SegmentationLoss):
-            raise ValueError(f"loss must be a SegmentationLoss; received {loss!r}.")
+            raise InputError(f"loss must be a SegmentationLoss; received {loss!r}.")
         if loss.reduced_to == "none":
-            raise ValueError("loss must have a reduction to a scalar; received reduction='none'.")
+            raise InputError("loss must have a reduction to a scalar; received reduction='none'.")
         self.loss = loss
         self.loss_weight = float(loss_weight)
 
     def call(self, inputs):
         if not isinstance(inputs, list | tuple) or len(inputs) not in (2, 3):
-            raise ValueError(
+            raise InputError(
                 "A loss layer takes [mask, prediction] or [mask, prediction, weight_map]; received "
                 f"{inputs!r}."
             )

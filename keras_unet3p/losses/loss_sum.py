@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 
@@ -44,16 +45,16 @@ class LossSum(SegmentationLoss):
     ):
         weights = [1.0] * len(losses) if weights is None else list(weights)
         if not losses or len(weights) != len(losses):
-            raise ValueError(
+            raise InputError(
                 "losses must hold one or more, and weights one for each; "
                 f"received {len(losses)} losses and {len(weights)} weights."
             )
         terms: list[tuple[float, SegmentationLoss]] = []
         for weight, loss in zip(weights, losses, strict=True):
             if not isinstance(loss, SegmentationLoss):
-                raise ValueError(f"losses must be SegmentationLosses; received {loss!r}.")
+                raise InputError(f"losses must be SegmentationLosses; received {loss!r}.")
             if not (isinstance(weight, numbers.Real) and 0.0 <= weight < math.inf):
-                raise ValueError(f"A loss's weight must be finite and at least 0; found {weight}.")
+                raise InputError(f"A loss's weight must be finite and at least 0; found {weight}.")
             inner = loss.terms if isinstance(loss, LossSum) else [(1.0, loss)]
             terms += [(float(weight) * factor, term) for factor, term in inner]
         first = terms[0][1]
@@ -62,7 +63,7 @@ class LossSum(SegmentationLoss):
                 ours, theirs = getattr(first, option), getattr(loss, option)
                 if ours != theirs:
                     option = "reduction" if option == "reduced_to" else option
-                    raise ValueError(
+                    raise InputError(
                         f"Losses of a sum must agree in {option}; {first.name} has {ours!r}, "
                         f"{loss.name} {theirs!r}."
                     )

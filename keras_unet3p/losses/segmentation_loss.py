@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch, make_batch
 
 REDUCTIONS = {
@@ -87,7 +88,7 @@ class SegmentationLoss(keras.losses.Loss):
         dtype: Any = None,
     ):
         if reduction not in REDUCTIONS:
-            raise ValueError(
+            raise InputError(
                 f"reduction must be one of {tuple(REDUCTIONS)}; received {reduction!r}."
             )
         self.reduced_to = REDUCTIONS[reduction]
@@ -101,7 +102,7 @@ class SegmentationLoss(keras.losses.Loss):
         if class_weights is not None:
             class_weights = [float(weight) for weight in class_weights]
             if min(class_weights, default=0.0) < 0.0 or not any(class_weights):
-                raise ValueError(
+                raise InputError(
                     "class_weights must be non-negative and not all zero; "
                     f"received {class_weights}."
                 )
@@ -221,7 +222,7 @@ class SegmentationLoss(keras.losses.Loss):
     def _checked_class_weights(self, expected: int) -> list[float]:
         assert self.class_weights is not None
         if len(self.class_weights) != expected:
-            raise ValueError(
+            raise InputError(
                 f"class_weights must hold {expected} weights for this prediction; "
                 f"received {len(self.class_weights)}."
             )

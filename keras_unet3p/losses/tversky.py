@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses._region_loss import OverlapLoss
 
 
@@ -43,7 +44,7 @@ class Tversky(OverlapLoss):
         dtype: Any = None,
     ):
         if not (alpha > 0.0 and beta > 0.0):
-            raise ValueError(
+            raise InputError(
                 f"alpha and beta must be above 0; received alpha={alpha}, beta={beta}."
             )
         super().__init__(

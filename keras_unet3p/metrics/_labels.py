@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from keras_unet3p.errors import InputError
+
 
 class Overlaps(NamedTuple):
     """Objects of two label images and the pixels that they share.
@@ -34,23 +36,23 @@ def checked_labels(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
     for name, values in (("truth", truth), ("prediction", prediction)):
         array = np.asarray(values)
         if array.ndim != 2:
-            raise ValueError(f"{name} must be (height, width); received shape {array.shape}.")
+            raise InputError(f"{name} must be (height, width); received shape {array.shape}.")
         if array.size == 0:
-            raise ValueError(f"{name} must hold at least one pixel; received shape {array.shape}.")
+            raise InputError(f"{name} must hold at least one pixel; received shape {array.shape}.")
         if array.dtype.kind not in "biu":
             whole = np.isfinite(array).all() and (array == np.floor(array)).all()
             if array.dtype.kind != "f" or not whole:
-                raise ValueError(
+                raise InputError(
                     f"{name} must hold labels, which are whole numbers; received {array.dtype} "
                     "values. Probabilities become labels by a threshold or "
                     "`instances_from_probability`."
                 )
         array = array.astype(np.int64)
         if array.min() < 0:
-            raise ValueError(f"{name} must hold labels from 0; received {array.min()}.")
+            raise InputError(f"{name} must hold labels from 0; received {array.min()}.")
         arrays.append(array)
     if arrays[0].shape != arrays[1].shape:
-        raise ValueError(
+        raise InputError(
             "truth and prediction must have one shape; "
             f"received {arrays[0].shape} and {arrays[1].shape}."
         )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
 from keras_unet3p.targets.sample_weights import split_sample_weight
@@ -34,11 +35,11 @@ class OverlapMetric(keras.metrics.Metric):
         if average is None:
             average = "none"
         if average not in AVERAGES:
-            raise ValueError(f"average must be one of {AVERAGES}; received {average!r}.")
+            raise InputError(f"average must be one of {AVERAGES}; received {average!r}.")
         if not 0.0 < threshold < 1.0:
-            raise ValueError(f"threshold must be between 0 and 1; received {threshold}.")
+            raise InputError(f"threshold must be between 0 and 1; received {threshold}.")
         if num_classes is not None and num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1; received {num_classes}.")
+            raise InputError(f"num_classes must be at least 1; received {num_classes}.")
         super().__init__(name=name or type(self).__name__.lower(), dtype=dtype)
         self.num_classes = num_classes
         self.threshold = float(threshold)
@@ -154,7 +155,7 @@ class OverlapMetric(keras.metrics.Metric):
         if self.num_classes == 2 and not self.multi_label:
             accepted.add(1)
         if self.num_classes is not None and y_pred.shape[-1] not in accepted:
-            raise ValueError(
+            raise InputError(
                 f"y_pred must have num_classes={self.num_classes} channels; "
                 f"received {tuple(y_pred.shape)}."
             )

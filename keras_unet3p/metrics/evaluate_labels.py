@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics._labels import checked_labels, connected_regions
 from keras_unet3p.metrics.hausdorff_distance import hausdorff_distance
 from keras_unet3p.metrics.object_scores import object_scores
@@ -49,7 +50,7 @@ def evaluate_labels(
     """
     truth, prediction = checked_labels(truth, prediction)
     if mask_kind not in MASK_KINDS:
-        raise ValueError(f"mask_kind must be one of {MASK_KINDS}; received {mask_kind!r}.")
+        raise InputError(f"mask_kind must be one of {MASK_KINDS}; received {mask_kind!r}.")
     if mask_kind == "classes":
         return _of_classes(truth, prediction, num_classes)
 
@@ -105,9 +106,9 @@ def pixel_scores(both, true, predicted) -> dict[str, float]:
 def _of_classes(truth, prediction, num_classes: int | None) -> dict[str, float]:
     highest = max(truth.max(), prediction.max())
     if num_classes is None or num_classes < 2:
-        raise ValueError(f"classes need num_classes of 2 or more; received {num_classes}.")
+        raise InputError(f"classes need num_classes of 2 or more; received {num_classes}.")
     if highest >= num_classes:
-        raise ValueError(
+        raise InputError(
             f"labels must be class ids below num_classes={num_classes}; received {highest}."
         )
     results: dict[str, float] = {}

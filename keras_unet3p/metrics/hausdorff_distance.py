@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics._labels import checked_labels
 
 
@@ -38,7 +39,7 @@ def hausdorff_distance(
       ValueError: For shapes that differ, values that are not labels, a percentile out of range.
     """
     if not 0.0 < percentile <= 100.0:
-        raise ValueError(f"percentile must be above 0 and at most 100; received {percentile}.")
+        raise InputError(f"percentile must be above 0 and at most 100; received {percentile}.")
     truth, prediction = checked_labels(truth, prediction)
     borders = [_border(labels > 0) for labels in (truth, prediction)]
     present = [border.any() for border in borders]

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics._labels import connected_regions
 from keras_unet3p.targets.foreground import is_foreground
 
@@ -38,9 +39,9 @@ def instances_from_probability(
     """
     foreground = _foreground_probability(probability)
     if connectivity not in (4, 8):
-        raise ValueError(f"connectivity must be 4 or 8; received {connectivity!r}.")
+        raise InputError(f"connectivity must be 4 or 8; received {connectivity!r}.")
     if seed_threshold is not None and not seed_threshold > threshold:
-        raise ValueError(
+        raise InputError(
             f"seed_threshold must be above threshold={threshold}; received {seed_threshold}."
         )
     mask = is_foreground(foreground, threshold)
@@ -71,13 +72,13 @@ def _foreground_probability(probability) -> np.ndarray:
     elif values.ndim == 3 and values.shape[-1] > 1:
         values = 1.0 - values[..., 0]
     if values.ndim != 2:
-        raise ValueError(
+        raise InputError(
             "probability must be (height, width) or (height, width, classes); "
             f"received shape {np.shape(probability)}."
         )
     values = values.astype(np.float32)
     if values.size and not (values.min() >= -1e-3 and values.max() <= 1.0 + 1e-3):
-        raise ValueError(
+        raise InputError(
             "probability must hold values in [0, 1]; "
             f"received {values.min():g} to {values.max():g}."
         )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics._labels import overlaps
 
 
@@ -52,7 +53,7 @@ def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
       ValueError: For shapes that differ, values that are not labels, a threshold out of range.
     """
     if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold must be above 0 and at most 1; received {threshold}.")
+        raise InputError(f"threshold must be above 0 and at most 1; received {threshold}.")
     table = overlaps(truth, prediction)
     pairs = table.pairs[table.jaccard >= threshold]
     matched = len(pairs)

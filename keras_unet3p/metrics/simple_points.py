@@ -6,6 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """Offsets (row, column) of the eight neighbours; neighbour i is bit i of a neighbourhood's code."""
 
@@ -26,7 +28,7 @@ def simple_points(foreground_connectivity: int = 4) -> np.ndarray:
       ValueError: For another connectivity.
     """
     if foreground_connectivity not in (4, 8):
-        raise ValueError(
+        raise InputError(
             f"foreground_connectivity must be 4 or 8; received {foreground_connectivity!r}."
         )
     table = np.zeros(256, bool)

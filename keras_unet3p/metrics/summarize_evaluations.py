@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics.evaluate_labels import COUNT_PREFIX, pixel_scores
 from keras_unet3p.metrics.object_scores import ObjectScores
 
@@ -24,11 +25,11 @@ def summarize_evaluations(evaluations: Sequence[Mapping[str, float]]) -> dict[st
       ValueError: For no evaluations, or evaluations with different names.
     """
     if not evaluations:
-        raise ValueError("evaluations must hold at least one image.")
+        raise InputError("evaluations must hold at least one image.")
     names = list(evaluations[0])
     for index, evaluation in enumerate(evaluations):
         if set(evaluation) != set(names):
-            raise ValueError(
+            raise InputError(
                 "evaluations must have the same measures; "
                 f"number {index} differs in {sorted(set(evaluation) ^ set(names))}."
             )

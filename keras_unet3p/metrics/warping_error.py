@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.metrics.simple_points import NEIGHBOURS, simple_points
 from keras_unet3p.targets.foreground import is_foreground
 
@@ -44,12 +45,12 @@ def warping_error(
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.ndim != 2 or truth.shape != prediction.shape:
-        raise ValueError(
+        raise InputError(
             "truth and prediction must be (height, width) of one size; "
             f"received {truth.shape} and {prediction.shape}."
         )
     if np.isnan(truth).any() or np.isnan(prediction).any():
-        raise ValueError("truth and prediction must hold numbers; received NaN.")
+        raise InputError("truth and prediction must hold numbers; received NaN.")
     simple = simple_points(foreground_connectivity).tobytes()
     sureness = np.abs(prediction.astype(np.float64) - threshold)
     target = np.pad(is_foreground(prediction, threshold), 1)

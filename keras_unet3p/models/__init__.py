@@ -6,7 +6,6 @@ from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.fcn import fcn
 from keras_unet3p.models.fold_batch_norm import fold_batch_norm
 from keras_unet3p.models.load_pytorch_state_dict import load_pytorch_state_dict
-from keras_unet3p.models.non_finite_weights import non_finite_weights
 from keras_unet3p.models.prune_unet_plus_plus import prune_unet_plus_plus
 from keras_unet3p.models.pytorch_state_dict import pytorch_state_dict
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -23,7 +22,6 @@ __all__ = [
     "fcn",
     "fold_batch_norm",
     "load_pytorch_state_dict",
-    "non_finite_weights",
     "prune_unet_plus_plus",
     "pytorch_state_dict",
     "unet",

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_unet3p.compat import layers_around
+from keras_unet3p.errors import InputError
 
 Numbers = float | Sequence[float] | np.ndarray
 """A number, or one for each channel."""
@@ -41,7 +42,7 @@ def level_filters(filters: int | Sequence[int], depth: int | None) -> tuple[int,
     sequence is taken as it is, and is one longer than the depth.
     """
     if depth is not None and (not isinstance(depth, numbers.Integral) or depth < 1):
-        raise ValueError(f"depth: expected the number of poolings, 1 or more, found {depth!r}")
+        raise InputError(f"depth: expected the number of poolings, 1 or more, found {depth!r}")
     given: Any = filters
     levels: list[Any] = []
     if isinstance(given, numbers.Integral):  # NumPy's too
@@ -50,11 +51,11 @@ def level_filters(filters: int | Sequence[int], depth: int | None) -> tuple[int,
     elif hasattr(given, "__iter__") and not isinstance(given, str):
         levels = list(given)
     if len(levels) < 2 or not all(isinstance(n, numbers.Integral) and int(n) > 0 for n in levels):
-        raise ValueError(
+        raise InputError(
             f"filters: expected a positive number, or two or more of them, found {filters!r}"
         )
     if depth is not None and len(levels) != depth + 1:
-        raise ValueError(
+        raise InputError(
             f"filters, depth: {len(levels)} levels have {len(levels) - 1} poolings between them, "
             f"found filters={filters!r} with depth={depth}; leave depth out"
         )
@@ -64,16 +65,16 @@ def level_filters(filters: int | Sequence[int], depth: int | None) -> tuple[int,
 def resolve_activation(classifier_activation: str | None, num_classes: int) -> str | None:
     """ "auto" is "sigmoid" for one class and "softmax" for more."""
     if num_classes < 1:
-        raise ValueError(f"num_classes: expected 1 or more, found {num_classes}")
+        raise InputError(f"num_classes: expected 1 or more, found {num_classes}")
     if classifier_activation == "auto":
         return "sigmoid" if num_classes == 1 else "softmax"
     if classifier_activation not in ("sigmoid", "softmax", None):
-        raise ValueError(
+        raise InputError(
             "classifier_activation: expected 'auto', 'sigmoid', 'softmax' or None, "
             f"found {classifier_activation!r}"
         )
     if classifier_activation == "softmax" and num_classes == 1:
-        raise ValueError(
+        raise InputError(
             "classifier_activation: a softmax over one class is 1 everywhere; "
             "take 'sigmoid', or num_classes=2"
         )
@@ -104,14 +105,14 @@ def resolve_normalization(normalization: NormalizationLike | None) -> dict[str, 
     else:
         found = {name: getattr(given, name) for name in ("mean", "std") if hasattr(given, name)}
     if not found.keys() >= {"mean", "std"}:
-        raise ValueError(
+        raise InputError(
             "normalization: expected (mean, std) or an object with mean and std, "
             f"found {normalization!r}"
         )
     for name in ("mean", "std"):
         found[name] = _channel_values(f"normalization: {name}", found[name])
     if min(found["std"]) <= 0:
-        raise ValueError(f"normalization: std must be positive, found {found['std']}")
+        raise InputError(f"normalization: std must be positive, found {found['std']}")
     return found
 
 
@@ -122,7 +123,7 @@ def _channel_values(what: str, given: Any) -> list[float]:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(
+        raise InputError(
             f"{what}: expected a finite number, or one for each channel, found {given!r}"
         )
     return values.reshape(-1).tolist()
@@ -132,7 +133,7 @@ def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, 
     """(H, W, C) with the channels known."""
     shape = tuple(input_shape)
     if len(shape) != 3 or shape[2] is None:
-        raise ValueError(
+        raise InputError(
             "input_shape: expected (height or None, width or None, channels), "
             f"found {input_shape!r}"
         )
@@ -142,7 +143,7 @@ def resolve_input_shape(input_shape: Sequence[int | None]) -> tuple[int | None, 
 def check_choice(argument: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises a ValueError that names the argument unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")
+        raise InputError(f"{argument}: expected one of {tuple(choices)}, found {value!r}")
 
 
 def check_prefix(image: Any, prefix: str) -> None:
@@ -158,6 +159,6 @@ def check_prefix(image: Any, prefix: str) -> None:
     before, beside = layers_around(image)
     advice = f"with prefix={prefix!r}; in one model each network needs a prefix of its own"
     if first_layers & before:
-        raise ValueError(f"prefix: the tensor is made by a network {advice}")
+        raise InputError(f"prefix: the tensor is made by a network {advice}")
     if first_layers & beside:
         warnings.warn(f"prefix: the tensor already goes into a network {advice}", stacklevel=4)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.models.arguments import check_prefix, resolve_input_shape, resolve_normalization
 from keras_unet3p.models.blueprint import Blueprint, plain
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -23,13 +24,13 @@ def network_input(input_shape: Sequence[int | None], input_tensor: Any, prefix: 
     if input_tensor is None:
         return keras.Input(resolve_input_shape(input_shape), name=f"{prefix}image")
     if not compat.is_keras_tensor(input_tensor):
-        raise ValueError(
+        raise InputError(
             "input_tensor: expected a Keras tensor (batch, height, width, channels), "
             f"found {type(input_tensor).__name__}; call the model on values instead"
         )
     shape = tuple(input_tensor.shape)
     if len(shape) != 4 or shape[3] is None:
-        raise ValueError(
+        raise InputError(
             "input_tensor: expected a Keras tensor (batch, height, width, channels) with the "
             f"channels known, found shape {shape}"
         )

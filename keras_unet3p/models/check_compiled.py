@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import losses
+from keras_unet3p.errors import InputError
 from keras_unet3p.losses import LossSum, SegmentationLoss
 from keras_unet3p.metrics._overlap_metric import OverlapMetric
 
@@ -39,7 +40,7 @@ def check_compiled(argument: str, given: Any, activation: str | None, num_classe
         wrong = [name for name, value in expected.items() if getattr(found, name) != value]
         if wrong:
             name = type(found).__name__
-            raise ValueError(
+            raise InputError(
                 f"{argument}: {name}({_written({key: getattr(found, key) for key in wrong})}) for "
                 f"a network of {num_classes} {'class' if num_classes == 1 else 'classes'} with "
                 f"classifier_activation={activation!r}; expected "
@@ -60,7 +61,7 @@ def loss_named(name: str) -> Any:
         found = keras.saving.get_registered_object(registered)
         if isinstance(found, type) and issubclass(found, SegmentationLoss):
             return found()
-    raise ValueError(
+    raise InputError(
         f"loss: no loss of keras_unet3p is called {short!r}; expected one of "
         f"{', '.join(_loss_names())}"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_unet3p.compat import inputs_of_last_call, register, stateful_random_layers
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization, SavedRandomState
 from keras_unet3p.models.arguments import NormalizationLike, resolve_normalization
 from keras_unet3p.models.blocks import Blocks
@@ -130,7 +131,7 @@ def encoder_tensors(
     constants = resolve_normalization(normalization)
     if encoder == "plain":
         if encoder_weights is not None or not encoder_trainable:
-            raise ValueError(
+            raise InputError(
                 "encoder_weights, encoder_trainable: the plain encoder has no ready weights; "
                 f"name another encoder of {ENCODERS}"
             )
@@ -139,13 +140,13 @@ def encoder_tensors(
             x = IntensityNormalization(**constants, name=f"{prefix}normalization")(x)
         return _plain(x, levels, dropout, blocks)
     if encoder not in _APPLICATIONS:
-        raise ValueError(f"encoder: expected one of {ENCODERS}, found {encoder!r}")
+        raise InputError(f"encoder: expected one of {ENCODERS}, found {encoder!r}")
     if len(levels) != 5:
-        raise ValueError(
+        raise InputError(
             f"filters, depth: encoder {encoder!r} has five levels (depth 4), found {len(levels)}"
         )
     if constants is not None and encoder_weights is not None:
-        raise ValueError(
+        raise InputError(
             f"normalization: encoder {encoder!r} with given weights normalises its input the way "
             "it was trained; leave normalization None"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.compat import register
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import CropTo, PadToMultiple
 from keras_unet3p.models.arguments import (
     InitializerLike,
@@ -173,7 +174,7 @@ class BilinearKernel(keras.initializers.Initializer):
         size, other, rows, columns = shape
         factor = size // 2
         if size != 2 * factor or other != size or rows != columns:
-            raise ValueError(
+            raise InputError(
                 f"BilinearKernel: expected a shape (2 f, 2 f, C, C), found {tuple(shape)}"
             )
         hat = 1 - np.abs((np.arange(size) + 0.5) / factor - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import PresenceGate, SegmentationOutput
 
 
@@ -41,7 +42,7 @@ def segmentation_heads(
         weights = {name: float(head_weights) for name in logits if name != "mask"}
     unknown = sorted(set(weights) - set(logits))
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"head_weights: no head is called {unknown[0]!r}; this network has {list(logits)}"
         )
     outputs: dict[str, object] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.models.pytorch_state_dict import pytorch_layer_names, pytorch_state_dict
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
@@ -48,20 +49,20 @@ def load_pytorch_state_dict(
     expected = pytorch_state_dict(model)
     for name, array in expected.items():
         if name not in state:
-            raise ValueError(f"state_dict: {name!r} is missing, shape {array.shape} expected")
+            raise InputError(f"state_dict: {name!r} is missing, shape {array.shape} expected")
         if state[name].shape != array.shape:
-            raise ValueError(
+            raise InputError(
                 f"state_dict: {name!r} has shape {state[name].shape}, {array.shape} expected"
             )
     for name in state:
         if name not in expected:
-            raise ValueError(f"state_dict: {name!r} has no place in model {model.name!r}")
+            raise InputError(f"state_dict: {name!r} has no place in model {model.name!r}")
 
     layers = {theirs: model.get_layer(ours) for theirs, ours in pytorch_layer_names(model).items()}
     for layer in layers.values():
         epsilon = getattr(layer, "epsilon", _EPSILON)
         if not np.isclose(epsilon, _EPSILON, rtol=1e-3):
-            raise ValueError(
+            raise InputError(
                 f"model: layer {layer.name!r} has epsilon {epsilon}, released weights need "
                 f"{_EPSILON}; build the model with batch_norm_epsilon={_EPSILON}"
             )
@@ -80,7 +81,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    raise ValueError(f"{path}: expected a .safetensors or .npz file, found {path.suffix!r}")
+    raise InputError(f"{path}: expected a .safetensors or .npz file, found {path.suffix!r}")
 
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "BF16": "<u2"}
@@ -91,19 +92,19 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
-        raise ValueError(f"{path}: not a safetensors file, or a truncated one")
+        raise InputError(f"{path}: not a safetensors file, or a truncated one")
     try:
         header = json.loads(content[8 : 8 + length])
     except ValueError as error:
-        raise ValueError(f"{path}: not a safetensors file: {error}") from None
+        raise InputError(f"{path}: not a safetensors file: {error}") from None
     header.pop("__metadata__", None)
     arrays = {}
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
-            raise ValueError(f"{path}: {name!r} has type {entry['dtype']}, not one of {[*_DTYPES]}")
+            raise InputError(f"{path}: {name!r} has type {entry['dtype']}, not one of {[*_DTYPES]}")
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         if end > len(content):
-            raise ValueError(f"{path}: truncated at {name!r}")
+            raise InputError(f"{path}: truncated at {name!r}")
         array = np.frombuffer(content[start:end], _DTYPES[entry["dtype"]])
         if entry["dtype"] == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)

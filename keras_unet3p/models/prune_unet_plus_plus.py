@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.models.arguments import level_filters
 from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -35,7 +36,7 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
     blueprint = model.blueprint
     heads = {} if blueprint is None else _heads(blueprint)
     if blueprint is None or level not in heads:
-        raise ValueError(
+        raise InputError(
             f"level: expected one of {[*heads]}, the heads of a UNet++ with deep supervision "
             f"(models.unet_plus_plus), found {level!r} for model {model.name!r}"
         )

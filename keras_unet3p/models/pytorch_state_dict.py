@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.models.arguments import level_filters
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
@@ -37,7 +38,7 @@ def pytorch_layer_names(model: SegmentationModel) -> dict[str, str]:
     """
     options = model.options if isinstance(model, SegmentationModel) else {}
     if not options or model.architecture != "unet3plus" or options["encoder"] != "plain":
-        raise ValueError(
+        raise InputError(
             f"model: expected a UNet 3+ with the plain encoder (models.unet3plus), "
             f"found {model.name!r}"
         )

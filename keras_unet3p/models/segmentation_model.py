@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p import compat
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.layers import InputSize, PadToMultiple, SegmentationOutput
 from keras_unet3p.models import weight_files
@@ -94,7 +95,7 @@ class SegmentationModel(keras.Model):
         layers = self._head_layers()
         for name, weight in weights.items():
             if name not in layers:
-                raise ValueError(
+                raise InputError(
                     f"head_weights: no head is called {name!r}; this model has {list(layers)}"
                 )
             layers[name].loss_weight = float(weight)
@@ -204,7 +205,7 @@ class SegmentationModel(keras.Model):
         """
         name = os.fspath(filepath) if isinstance(filepath, (str, os.PathLike)) else ""
         if str(name).endswith((".h5", ".hdf5")) or kwargs.get("save_format") in ("h5", "hdf5"):
-            raise ValueError(
+            raise InputError(
                 f"filepath: a model of this package cannot be loaded from HDF5, found {filepath}; "
                 "give a name that ends in .keras, or save the weights alone with "
                 "model.save_weights('NAME.weights.h5')"
@@ -256,7 +257,7 @@ class SegmentationModel(keras.Model):
         given = call.arguments
         loss = given.get("loss")
         if isinstance(loss, (dict, list, tuple)):
-            raise ValueError(
+            raise InputError(
                 "compile: expected one loss, which is applied to every head with its weight in "
                 f"model.head_weights, found {loss!r}"
             )
@@ -346,7 +347,7 @@ class SegmentationModel(keras.Model):
 def _refuse_class_weight(method, *args, **kwargs) -> None:
     """Keras makes one weight a row of such masks, or fails on them in words of its own."""
     if inspect.signature(method).bind(*args, **kwargs).arguments.get("class_weight") is not None:
-        raise ValueError(
+        raise InputError(
             "class_weight is for one label an image; for masks give the loss class_weights, as in "
             "losses.WeightedCrossEntropy(class_weights=[1.0, 5.0]), or each pixel its weight in a "
             "map (batch, height, width) as sample_weight"

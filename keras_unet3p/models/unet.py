@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import CentreCrop, InputSize
 from keras_unet3p.models.arguments import (
     InitializerLike,
@@ -111,11 +112,11 @@ def unet(
     check_choice("batch_norm", batch_norm, (True, False, "encoder"))
     check_choice("up_kernel_size", up_kernel_size, (2, 4))
     if padding == "valid" and encoder != "plain":
-        raise ValueError(f"padding: encoder {encoder!r} is padded; take padding='same'")
+        raise InputError(f"padding: encoder {encoder!r} is padded; take padding='same'")
     if padding == "valid" and up_kernel_size != 2:
-        raise ValueError("up_kernel_size: an unpadded network takes 2 only, found 4")
+        raise InputError("up_kernel_size: an unpadded network takes 2 only, found 4")
     if padding == "valid" and head_kernel_size != 1:
-        raise ValueError(
+        raise InputError(
             f"head_kernel_size: an unpadded network takes 1 only, found {head_kernel_size}"
         )
 

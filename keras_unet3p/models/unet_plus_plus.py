@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.layers import InputSize, SegmentationAverage
 from keras_unet3p.models.arguments import (
     InitializerLike,
@@ -113,7 +114,7 @@ def unet_plus_plus(
     check_choice("batch_norm", batch_norm, (True, False, "encoder"))
     check_choice("up_kernel_size", up_kernel_size, (2, 4))
     if mode == "accurate" and not deep_supervision:
-        raise ValueError("mode: 'accurate' averages the heads of deep supervision; switch it on")
+        raise InputError("mode: 'accurate' averages the heads of deep supervision; switch it on")
     settings: dict[str, Any] = {
         "prefix": prefix,
         "kernel_initializer": kernel_initializer,

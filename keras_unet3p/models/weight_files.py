@@ -24,6 +24,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from keras_unet3p.errors import InputError
+
 KEY = "layer_names"
 """The entry among a model's own variables in which the names are kept."""
 
@@ -73,7 +75,7 @@ def check_same(found: Sequence[NamedLayer], expected: Sequence[NamedLayer], mode
         [layer.identity for layer in layers if layer.has_weights] for layers in (found, expected)
     )
     if theirs != ours:
-        raise ValueError(
+        raise InputError(
             f"the file's layers with weights are not those of model {model!r}, or in another "
             f"order: expected {ours}, found {theirs}; model.load_weights(file) finds them by name"
         )
@@ -105,7 +107,7 @@ def arranged_for(model: Any, file: Any, *, complete: bool = True) -> Iterator[An
             return
         missing = [x.identity for x in expected if x.has_weights and x.identity not in found]
         if missing and complete:
-            raise ValueError(
+            raise InputError(
                 f"{file}: holds no weights for {_listed(missing)} of model {model.name!r}"
             )
         names = {layer.identity for layer in expected}

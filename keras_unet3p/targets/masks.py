@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.targets.poison import poison_unless
 
 
@@ -22,7 +23,7 @@ def mask_with_channels(mask: Any, prediction: Any, *, margin: int = 0) -> Any:
     """
     found = f"received mask {shape_of(mask)}, prediction {shape_of(prediction)}"
     if prediction.shape.rank != 4 or prediction.shape[-1] is None:
-        raise ValueError(
+        raise InputError(
             "y_pred must be (batch, height, width, classes) with a known number of classes; "
             f"{found}."
         )
@@ -31,28 +32,28 @@ def mask_with_channels(mask: Any, prediction: Any, *, margin: int = 0) -> Any:
         # shapes hold the same values.
         return tf.reshape(mask, tf.shape(prediction))
     if mask.shape.rank is None:
-        raise ValueError(
+        raise InputError(
             "y_true must have a known number of axes; Keras forgets it in a function compiled for "
             "masks with and without a last axis: call compile() again, or keep to one of the two."
         )
     if _lacks_batch_axis(mask.shape, prediction.shape, margin):
-        raise ValueError(
+        raise InputError(
             "y_true must begin with the axis of the batch, which this mask lacks; give one image "
             f"as mask[np.newaxis], a dataset as dataset.batch(n); {found}."
         )
     if mask.shape.rank == 3:
         mask = tf.expand_dims(mask, -1)
     if mask.shape.rank != 4:
-        raise ValueError(
+        raise InputError(
             "y_true must be (batch, height, width), (batch, height, width, 1) or "
             f"(batch, height, width, classes); {found}."
         )
     check_sizes("y_true", mask.shape, prediction.shape, margin, found)
     channels, classes = mask.shape[-1], prediction.shape[-1]
     if channels is None:
-        raise ValueError(f"y_true needs a known number of channels; {found}.")
+        raise InputError(f"y_true needs a known number of channels; {found}.")
     if channels not in (1, classes):
-        raise ValueError(
+        raise InputError(
             f"y_true must have 1 channel (class ids) or {classes} (one for each class of the "
             f"prediction); {found}."
         )
@@ -68,7 +69,7 @@ def check_sizes(name: str, shape, prediction, margin: int, found: str) -> None:
         hint = "A network with 'valid' padding needs its masks centre-cropped to its output."
         if margin:
             hint = f"{theirs + 2 * margin}, the image's, is cropped around the centre."
-        raise ValueError(
+        raise InputError(
             f"{name} and y_pred differ in {side}, {ours} against {theirs}; {found}. {hint}"
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
+
 
 def poison_unless(right, message: str, values):
     """Scalar float32: 0 where `right` holds, NaN where not; eagerly a ValueError instead.
@@ -23,5 +25,5 @@ def poison_unless(right, message: str, values):
         return tf.where(right, 0.0, float("nan"))
     if not bool(right):
         found = tf.unique(tf.reshape(values, [-1]))[0].numpy()[:8]
-        raise ValueError(f"{message} Received values such as {sorted(found.tolist())}.")
+        raise InputError(f"{message} Received values such as {sorted(found.tolist())}.")
     return tf.zeros([])

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.targets.masks import check_sizes, shape_of
 from keras_unet3p.targets.poison import poison_unless
 
@@ -29,18 +30,18 @@ def weight_of_known_shape(sample_weight: Any, prediction: Any, *, margin: int = 
     )
     rank = weight.shape.rank
     if rank is None:
-        raise ValueError(f"{accepted}, of a known rank; {found}.")
+        raise InputError(f"{accepted}, of a known rank; {found}.")
     if rank == 2 and weight.shape[1] == 1:
         weight, rank = weight[:, 0], 1
     if rank == 2:
-        raise ValueError(
+        raise InputError(
             f"{accepted}; {found}. Such weights come from the class_weight of fit and masks "
             "(batch, height, width): use the class_weights of the loss, or give a weight map."
         )
     if rank == 3:
         weight = tf.expand_dims(weight, -1)
     if rank > 4 or (rank == 4 and weight.shape[3] not in (None, 1)):
-        raise ValueError(
+        raise InputError(
             f"{accepted}, one weight a pixel; {found}. Weights of classes are the class_weights of "
             "the loss."
         )

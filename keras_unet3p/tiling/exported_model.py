@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, reason
 from keras_unet3p.geometry import TileGeometry
 
@@ -58,7 +59,7 @@ def read_model_card(version: Path) -> dict[str, Any] | None:
         _ = card["normalization"]["value_scale"], card["sha256"]["saved_model.pb"]
         _ = card["input_channels"], card["threshold"], card["training"].get("mask_kind")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{printable(path)} is damaged ({type(error).__name__}: {reason(error)}); export the "
             "model again, or copy the folder anew"
         ) from error
@@ -78,13 +79,13 @@ def load_exported_model(version: Path, *signatures: str) -> Any:
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # of many kinds: each reader of its parts has its own
-        raise ValueError(
+        raise InputError(
             f"{printable(version)} cannot be loaded as a SavedModel ({reason(error)}): damaged or "
             "copied in part; export the model again, or copy the folder anew"
         ) from error
     for name in signatures:
         if name not in loaded.signatures:
-            raise ValueError(
+            raise InputError(
                 f"{printable(version)} has no signature {name!r}, only {sorted(loaded.signatures)};"
                 " expected a model that export_savedmodel wrote"
             )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import network_facts, network_function
@@ -72,20 +73,20 @@ def predict_image(
         (50, 70)
     """
     if kind not in ("classes", "probabilities"):
-        raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+        raise InputError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
     facts = network_facts(model)
     channels = facts.channels
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape:
-        raise ValueError(
+        raise InputError(
             f"image must be (H, W, {channels}) for this model, found shape {image.shape}"
         )
     if image.dtype == bool or image.dtype == np.float64 or image.dtype == np.float16:
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
-        raise ValueError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
+        raise InputError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
     says_its_sizes = getattr(model, "facts", None) is not None and facts.fixed_size is None
     if halo == "exact" and geometry is None and says_its_sizes:
         whole = whole_geometry(facts, *image.shape[:2])

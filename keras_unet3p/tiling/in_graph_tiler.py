@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.targets.foreground import is_foreground
 
@@ -50,13 +51,13 @@ class InGraphTiler:
         symmetries: int = 1,
     ) -> None:
         if tiles_per_step < 1:
-            raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+            raise InputError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
         if not 1 <= num_classes <= 65536:  # the ids of a mask must fit into a PNG
-            raise ValueError(f"num_classes must be 1 to 65536, found {num_classes}")
+            raise InputError(f"num_classes must be 1 to 65536, found {num_classes}")
         if symmetries not in (1, 2, 4, 8):
-            raise ValueError(f"symmetries must be 1, 2, 4 or 8, found {symmetries}")
+            raise InputError(f"symmetries must be 1, 2, 4 or 8, found {symmetries}")
         if symmetries == 8 and geometry.tile[0] != geometry.tile[1]:
-            raise ValueError(f"symmetries=8 needs square tiles, found {geometry.tile}")
+            raise InputError(f"symmetries=8 needs square tiles, found {geometry.tile}")
         self.symmetries = symmetries
         self.network = network
         self.geometry = geometry

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.geometry.network import ACTIVATIONS, activation_to_apply
 from keras_unet3p.layers import PadToMultiple
@@ -94,10 +95,10 @@ def input_channels(model: Any) -> int:
         shape = list(shape.values())
     if isinstance(shape, list):
         if len(shape) != 1:
-            raise ValueError(f"model must have one image input, found {len(shape)} inputs")
+            raise InputError(f"model must have one image input, found {len(shape)} inputs")
         shape = shape[0]
     if shape is None or len(shape) != 4 or shape[-1] is None:
-        raise ValueError(
+        raise InputError(
             f"model must take images (batch, height, width, channels) with a known number of "
             f"channels, found input shape {shape}"
         )
@@ -174,7 +175,7 @@ def _a_size_that_fits(network: Callable, channels: int) -> tuple[tuple[int, int]
                 return size, trace_network(network, size, channels)
             except REFUSALS as error:
                 problem = problem or error
-    raise ValueError(
+    raise InputError(
         f"the model takes no image of {size[0]}x{size[1]} pixels nor one a little larger: {problem}"
     ) from problem
 
@@ -245,14 +246,14 @@ def output_margin(traced: Any, tile: tuple[int, int]) -> int:
     """
     shape = traced.structured_outputs.shape
     if shape.rank != 4 or shape[3] is None:
-        raise ValueError(f"model must give (batch, height, width, classes), found {shape}")
+        raise InputError(f"model must give (batch, height, width, classes), found {shape}")
     sides = shape[1:3]
     if None in sides:
         channels = traced.inputs[0].shape[-1]
         sides = traced(tf.zeros((1, *tile, channels))).shape[1:3]
     lost = [before - after for before, after in zip(tile, sides, strict=True)]
     if lost[0] != lost[1] or lost[0] < 0 or lost[0] % 2:
-        raise ValueError(
+        raise InputError(
             f"model must give an output as large as its input or smaller by the same even number "
             f"of pixels in height and width, found {sides[0]}x{sides[1]} for {tile[0]}x{tile[1]}"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.tiling.network_geometry import (
     REFUSALS,
@@ -78,13 +79,13 @@ def _exact_halo(network, facts: NetworkFacts) -> int:
         if None not in reaches:
             return max(reaches)
         if fixed:
-            raise ValueError(
+            raise InputError(
                 f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of "
                 f"them: no halo makes its tiles independent of their border"
             )
         side *= 2
         if side > _LARGEST_PROBE:
-            raise ValueError(
+            raise InputError(
                 f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools "
                 f"over the whole image): no halo makes its tiles independent of their border"
             )
@@ -103,7 +104,7 @@ def _probe(network, facts: NetworkFacts, side: int, axis: int):
             return size, trace_network(network, size, facts.channels)
         except REFUSALS as error:  # of a network that does not say how small it can be
             problem = error
-    raise ValueError(f"the model takes no image of about {side} pixels: {problem}") from problem
+    raise InputError(f"the model takes no image of about {side} pixels: {problem}") from problem
 
 
 def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable
 
 
@@ -36,7 +37,7 @@ class RunJournal:
                 found = dict(json.loads(lines[0]))
                 self.finished = int(lines[-1]) if len(lines) > 1 else 0
             except (ValueError, TypeError) as error:
-                raise ValueError(
+                raise InputError(
                     f"{printable(path)} is damaged, or no journal of a prediction ({error}); "
                     "delete it to start anew"
                 ) from None
@@ -72,7 +73,7 @@ class RunJournal:
     def _check(self, found: dict[str, Any], parameters: dict[str, Any]) -> None:
         for key in {**found, **parameters}:
             if found.get(key) != parameters.get(key):
-                raise ValueError(
+                raise InputError(
                     f"{printable(self.path)} is of a run with {key} = {found.get(key)!r}, this "
                     f"one has {parameters.get(key)!r}; delete it to start anew"
                 )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
 from keras_unet3p.targets.foreground import is_foreground
@@ -63,7 +64,7 @@ class StreamingPredictor:
         threshold: float | None = None,
     ) -> None:
         if tiles_per_step < 1:
-            raise ValueError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+            raise InputError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
         self._run = tile_runner(
             model, tile_size=tile_size, halo=halo, blend=blend, geometry=geometry
         )
@@ -110,18 +111,18 @@ class StreamingPredictor:
             OSError: the disk is full.
         """
         if kind not in ("classes", "probabilities"):
-            raise ValueError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+            raise InputError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
         if isinstance(image, (str, os.PathLike)):
             image = np.load(image, mmap_mode="r")
         height, width, channels = _image_size(image, self._run)
         if journal is not None and output is None:
-            raise ValueError(
+            raise InputError(
                 f"journal {os.fspath(journal)} needs an output that outlasts this process: a .npy "
                 "file, or an array on disk; found None"
             )
         target = Path(output) if isinstance(output, (str, os.PathLike)) else None
         if target is not None and target.suffix != ".npy":
-            raise ValueError(f"output must be a .npy file or an array, found {target}")
+            raise InputError(f"output must be a .npy file or an array, found {target}")
         if target is not None and journal is None:
             journal = _journal_of(target)
         tiles = self.geometry.tiles(height, width)
@@ -299,9 +300,9 @@ class _Sink:
                 self._array = np.lib.format.open_memmap(self.partial, "r+")
                 self._own_file = _file_identity(self.partial)
         if tuple(self._array.shape) != shape:
-            raise ValueError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
+            raise InputError(f"output must have shape {shape}, found {tuple(self._array.shape)}")
         if not _can_hold(np.dtype(self._array.dtype), values.dtype, largest):
-            raise ValueError(
+            raise InputError(
                 f"output must be able to hold {values.dtype}, found {self._array.dtype}"
             )
         return self._array
@@ -338,7 +339,7 @@ class _Sink:
             self._array = None
             # The lock sees to it; but a lock can be deleted, and not every network drive has them.
             if _file_identity(self.partial) != self._own_file:
-                raise ValueError(
+                raise InputError(
                     f"{printable(self.partial)} is no longer the file that this run wrote: another "
                     f"process has replaced it; run it again to make {printable(self.target)}"
                 )
@@ -365,16 +366,16 @@ def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
 def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:
     shape = tuple(image.shape)
     if len(shape) not in (2, 3) or 0 in shape:
-        raise ValueError(f"image must be (H, W) or (H, W, C), found shape {shape}")
+        raise InputError(f"image must be (H, W) or (H, W, C), found shape {shape}")
     found = shape[2] if len(shape) == 3 else 1
     if runner.channels is not None and found != runner.channels:
-        raise ValueError(
+        raise InputError(
             f"image must have {runner.channels} channels for this model, found {found}"
         )
     dtype = np.dtype(image.dtype)
     is_wide = dtype.kind in "ui" and dtype.itemsize > 2
     if dtype.kind not in "uifb" or (is_wide and not runner.is_raw):
-        raise ValueError(
+        raise InputError(
             f"image must be float, bool, or integers of 8 or 16 bits, found {image.dtype}"
         )
     return shape[0], shape[1], found

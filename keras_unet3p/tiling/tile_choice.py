@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts, TileGeometry
 from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.receptive_field import exact_halo
@@ -49,7 +50,7 @@ def model_geometry(
     elif halo is None:
         halo = margin if margin else min(tile) // 8
     elif not isinstance(halo, int):
-        raise ValueError(f"halo must be pixels, 'exact' or None, found {halo!r}")
+        raise InputError(f"halo must be pixels, 'exact' or None, found {halo!r}")
     return TileGeometry.fit(
         tile,
         halo,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.exported_model import (
@@ -75,7 +76,7 @@ def tile_runner(
         model = load_network(path)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
-            raise ValueError(
+            raise InputError(
                 "geometry must be given for a model behind predict_tiles; its model card has it "
                 "(TileGeometry.from_dict(card['geometry']))"
             )
@@ -134,13 +135,13 @@ class _SavedModelRunner:
         folder = newest_version(folder) or folder
         card = read_model_card(folder)
         if card is None:
-            raise ValueError(
+            raise InputError(
                 f"{printable(folder)} must be a .keras file, or a folder that export_savedmodel "
                 f"wrote (SavedModel with {CARD_FILE}), found none there"
             )
         own = TileGeometry.from_dict(card["geometry"])
         if geometry is not None and geometry.tile != own.tile:
-            raise ValueError(
+            raise InputError(
                 f"geometry must have the model's tile {own.tile}, found {geometry.tile}"
             )
         self.geometry = geometry or own

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import archive_damage, printable, remove_unfinished, replacing
 from keras_unet3p.training.history import History
 
@@ -128,7 +129,7 @@ class Checkpoints(keras.callbacks.Callback):
                     self.report(f"{line}; the run continues from epoch {epoch}, {path.name}")
                 return epoch, path
             problems.append(f"{printable(path)}: {problem}")
-        raise ValueError(
+        raise InputError(
             f"{'; '.join(problems)}; there is no other checkpoint to continue from: restore one "
             f"from a copy, {self._way_with_the_best(saved[-1][0])}or start over in another run "
             "folder"

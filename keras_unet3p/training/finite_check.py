@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, replacing
-from keras_unet3p.models import non_finite_weights
+from keras_unet3p.layers.non_finite_weights import non_finite_weights
 from keras_unet3p.training.checkpoints import Checkpoints
 
 _PARTS = ("image", "mask", "weight_map")
@@ -104,7 +105,7 @@ class FiniteCheck(keras.callbacks.Callback):
             if saved
             else ". No epoch was complete"
         )
-        raise ValueError(
+        raise InputError(
             f"{text}. Try a lower learning rate in another run folder, float32 where it was mixed "
             "precision, or another loss; and look at the batch for images and masks that are not "
             "as they should be"

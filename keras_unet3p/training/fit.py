@@ -12,8 +12,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable
-from keras_unet3p.models import non_finite_weights
+from keras_unet3p.layers.non_finite_weights import non_finite_weights
 from keras_unet3p.training.checkpoints import Checkpoints
 from keras_unet3p.training.finite_check import FiniteCheck
 
@@ -110,7 +111,7 @@ def _load(path: Path) -> keras.Model:
     model: Any = keras.models.load_model(path)
     weights = non_finite_weights(model)
     if weights:
-        raise ValueError(
+        raise InputError(
             f"{printable(path)}: weights are not finite ({weights}): the training had diverged; "
             "start over in another run folder, with a lower learning rate"
         )

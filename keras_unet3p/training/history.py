@@ -8,6 +8,7 @@ import math
 import os
 from pathlib import Path
 
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, write_text
 
 _LOSSES = ("loss", "val_loss")
@@ -79,24 +80,24 @@ def _read(path: Path) -> list[dict[str, float]]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{name} is damaged: no text in UTF-8; restore it from a copy") from None
+        raise InputError(f"{name} is damaged: no text in UTF-8; restore it from a copy") from None
     lines = text.splitlines()
     if not any(lines):  # a run that was killed before its first epoch was complete
         return []
     columns = next(csv.reader(lines[:1]), [])
     if "epoch" not in columns or "\n" not in text:
-        raise ValueError(
+        raise InputError(
             f"{name} is damaged: its first line does not name the columns; restore it from a copy"
         )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         try:
             if number == len(lines) and not text.endswith("\n"):
-                raise ValueError("cut off")
+                raise InputError("cut off")
             if line:
                 rows.append(_row(columns, line))
         except (ValueError, csv.Error) as error:
-            raise ValueError(
+            raise InputError(
                 f"{name} is damaged in line {number} ({error}); restore it from a copy, or delete "
                 "the line: the run then continues without this epoch's figures"
             ) from None
@@ -106,8 +107,8 @@ def _read(path: Path) -> list[dict[str, float]]:
 def _row(columns: list[str], line: str) -> dict[str, float]:
     values = next(csv.reader([line]))
     if len(values) != len(columns):
-        raise ValueError(f"{len(values)} values, expected {len(columns)}")
+        raise InputError(f"{len(values)} values, expected {len(columns)}")
     row = {key: float(value) for key, value in zip(columns, values, strict=True) if value}
     if not row.get("epoch", math.nan).is_integer():
-        raise ValueError(f"epoch {values[columns.index('epoch')]!r}")
+        raise InputError(f"epoch {values[columns.index('epoch')]!r}")
     return row

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_unet3p.errors import InputError
+
 
 def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """Choose how to spread training over the machine's devices.
@@ -26,4 +28,4 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     if name in ("auto", "mirrored"):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    raise ValueError(f"strategy must be 'auto', 'mirrored' or 'default', found {name!r}")
+    raise InputError(f"strategy must be 'auto', 'mirrored' or 'default', found {name!r}")

@@ -3,7 +3,7 @@
 Other rooms each do one thing and know little of one another; these functions put them together.
 """
 
-from keras_unet3p.workflow.config import TrainingConfig
+from keras_unet3p.config import TrainingConfig
 from keras_unet3p.workflow.evaluate import evaluate
 from keras_unet3p.workflow.export import export
 from keras_unet3p.workflow.predict import predict

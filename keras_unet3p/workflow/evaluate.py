@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p import data, metrics, pictures
+from keras_unet3p.config import MASK_KINDS
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     fitting_name,
     make_output_folder,
@@ -68,8 +70,10 @@ def evaluate(
     Raises:
         ValueError: a file or an argument is not acceptable.
     """
+    if mask_kind not in MASK_KINDS:
+        raise InputError(f"mask_kind must be one of {list(MASK_KINDS)}, found {mask_kind!r}")
     if out is not None and Path(images).resolve() == (Path(out) / _PICTURES).resolve():
-        raise ValueError(f"out: the pictures would be written into the folder of images {images}")
+        raise InputError(f"out: the pictures would be written into the folder of images {images}")
     if out is not None:
         make_output_folder(out)
     predictor = load_predictor(model, tile_size=tile_size)
@@ -87,7 +91,7 @@ def evaluate(
         accept_values=accept_values,
     )
     if folder.mask_kind == "classes" and predictor.num_classes == 1:
-        raise ValueError(
+        raise InputError(
             f"masks: {masks} looks like masks of classes, and the network tells background from "
             "foreground only; give mask_kind, 'instances' or 'binary'"
         )
@@ -160,7 +164,7 @@ def earlier_pictures(out: Path) -> list[Path]:
         rows = json.loads(report.read_bytes())["images"]
         return [_ranked(out / _PICTURES, rank, row["name"]) for rank, row in enumerate(rows)]
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
+        raise InputError(
             f"{printable(report)} is damaged ({type(error).__name__}: {error}); it tells which "
             f"pictures an earlier evaluation wrote: remove it, and what is outdated in "
             f"{printable(out / _PICTURES)}"

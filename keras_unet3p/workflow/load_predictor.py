@@ -13,17 +13,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import data, layers, models, tiling
-from keras_unet3p.files import printable, reason
+from keras_unet3p import data, layers, tiling
+from keras_unet3p.errors import InputError
+from keras_unet3p.files import printable
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
     newest_version,
     read_model_card,
 )
+from keras_unet3p.tiling.keras_file import load_network
 from keras_unet3p.tiling.network_geometry import is_multi_label
-from keras_unet3p.workflow.config import read_run_config
+from keras_unet3p.workflow.run_config import read_run_config
 
-_UNIT_VALUES = data.Normalization((0.0,), (1.0,), "unit")
+
+def unit_values(num_channels: int | None) -> data.Normalization:
+    """The rule of a model that does not tell what its training images were like.
+
+    Integers of 8 and 16 bits are divided by their type's maximum, floats must lie within [0, 1].
+    """
+    channels = num_channels or 1  # where the other side does not say, its images are grey
+    return data.Normalization((0.0,) * channels, (1.0,) * channels, "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +44,7 @@ class Predictor:
         num_channels: C, or None where the other side does not say.
         num_classes: of the network, 1 for foreground against background; None where unknown.
         normalization: how stored images become unit values, and what those of the training were
-            like. Where that is not known, integers of 8 and 16 bits are divided by their type's
-            maximum and floats must lie within [0, 1].
+            like; `unit_values` where that is not known.
         mask_kind: of the masks in training, where known.
         class_values: the values in those masks that stand for the classes 0 to K-1; None where they
             are the class ids themselves, or unknown.
@@ -46,8 +54,8 @@ class Predictor:
 
     labels: Callable[[np.ndarray], np.ndarray]
     num_channels: int | None
+    normalization: data.Normalization
     num_classes: int | None = None
-    normalization: data.Normalization = _UNIT_VALUES
     mask_kind: str | None = None
     class_values: tuple[int, ...] | None = None
     separation: int = 1
@@ -64,36 +72,10 @@ def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     config = read_run_config(run)
     best = run / "best.keras"
     if not best.is_file():
-        raise ValueError(
+        raise InputError(
             f"{printable(run)} holds no best.keras yet: its training has not finished an epoch"
         )
     return load_network(best), config
-
-
-def load_network(path: Path) -> Any:
-    """The model of a `.keras` file, not compiled.
-
-    Raises:
-        ValueError: the file is damaged, no such file, or weights in it are not finite.
-    """
-    try:
-        network: Any = keras.models.load_model(path, compile=False)
-    except (MemoryError, PermissionError):
-        raise
-    except Exception as error:  # of many kinds: each part of the archive has its own reader
-        others = sorted(other for other in path.parent.glob("last-epoch-*.keras") if other != path)
-        instead = f"take {printable(others[-1])} instead, or " if others else ""
-        raise ValueError(
-            f"{printable(path)} cannot be loaded as a Keras model ({reason(error)}): damaged, "
-            f"copied in part, or another program's; {instead}restore it from a copy"
-        ) from error
-    weights = models.non_finite_weights(network)
-    if weights:
-        raise ValueError(
-            f"{printable(path)}: weights are not finite ({weights}), and neither would be what it "
-            "predicts: its training has diverged; train it again with a lower learning rate"
-        )
-    return network
 
 
 def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
@@ -122,7 +104,7 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
     version = newest_version(path)
     if version is not None:
         return _saved_model(version)
-    raise ValueError(
+    raise InputError(
         f"{printable(name)} is no run folder (config.json), .keras file, exported model "
         "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
     )
@@ -130,7 +112,7 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
 
 def _check_exclusive(name: str, multi_label: bool) -> None:
     if multi_label:
-        raise ValueError(
+        raise InputError(
             f"{name}: the classes of this model may overlap (a sigmoid each), and a mask in a file "
             "holds one class a pixel; take tiling.predict_image or tiling.StreamingPredictor in a "
             "script, or the signature 'classes' of the exported model, which give a map a class"
@@ -143,7 +125,8 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
 
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
-    predictor = Predictor(labels, network.input_shape[-1], num_classes, _own_normalization(network))
+    channels = network.input_shape[-1]
+    predictor = Predictor(labels, channels, _own_normalization(network), num_classes)
     if config is None:
         return predictor
     return dataclasses.replace(
@@ -160,7 +143,7 @@ def _own_normalization(network) -> data.Normalization:
     for layer in network.layers:
         if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
             return data.Normalization.from_dict(layer.get_config())
-    return _UNIT_VALUES
+    return unit_values(network.input_shape[-1])
 
 
 def _as_values(stored: list[int] | None) -> tuple[int, ...] | None:
@@ -181,7 +164,8 @@ def _saved_model(version: Path) -> Predictor:
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
-    predictor = Predictor(labels, spec.shape[-1], probabilities.shape[-1])
+    channels = spec.shape[-1]
+    predictor = Predictor(labels, channels, unit_values(channels), probabilities.shape[-1])
     card = read_model_card(version)
     if card is None:
         return predictor
@@ -210,6 +194,13 @@ def _endpoint(url: str) -> Predictor:
     signatures = client.metadata()["signatures"]
     ids = signatures.get("classes", {}).get("outputs", {}).get("class_ids")
     _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)
-    outputs = signatures.get("probabilities", {}).get("outputs", {})
-    num_classes = next((output["shape"][-1] for output in outputs.values()), None)
-    return Predictor(client.predict, None, num_classes)
+    num_channels = _last_dimension(signatures.get("classes", {}).get("inputs", {}))
+    num_classes = _last_dimension(signatures.get("probabilities", {}).get("outputs", {}))
+    return Predictor(client.predict, num_channels, unit_values(num_channels), num_classes)
+
+
+def _last_dimension(tensors: dict[str, Any]) -> int | None:
+    """That of a signature's first input or output; None where it has none or leaves it open."""
+    sizes = (tensor["shape"][-1] for tensor in tensors.values() if tensor["shape"])
+    size = next(sizes, None)
+    return size if size is not None and size > 0 else None

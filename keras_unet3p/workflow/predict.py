@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_unet3p import data, pictures
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 
@@ -91,7 +92,7 @@ def _mask_names(
         for name in masks[stem]:
             first = origins.setdefault(name.casefold() if folds_case else name, file)
             if first != file:
-                raise ValueError(
+                raise InputError(
                     f"{first}, {file}: their masks would be one file in {out}, {name}; rename a "
                     "file, or give another out"
                 )
@@ -102,11 +103,11 @@ def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path) -> None:
     folders = {folder.resolve() for folder in (out, out / "overlays")}
     for file in files.values():
         if file.suffix.lower() == ".png" and file.resolve().parent in folders:
-            raise ValueError(f"out: a mask in {out} would take the place of the image {file}")
+            raise InputError(f"out: a mask in {out} would take the place of the image {file}")
 
 
 def _check_channels(file: Path, image: np.ndarray, expected: int | None) -> None:
     if expected is not None and image.shape[-1] != expected:
-        raise ValueError(
+        raise InputError(
             f"{file}: {image.shape[-1]} channels; the model was trained on images of {expected}"
         )

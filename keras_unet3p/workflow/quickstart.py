@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from keras_unet3p import data, pictures
+from keras_unet3p.config import TrainingConfig
 from keras_unet3p.files import printable
 from keras_unet3p.workflow.evaluate import evaluate
 from keras_unet3p.workflow.export import export
@@ -97,17 +98,19 @@ def quickstart(
         validation_masks=held_out / "masks",
         out=run,
         console=console,
-        architecture="unet3plus",
-        filters=filters,
-        deep_supervision=True,
-        loss="hybrid",
-        border_weights=True,
-        separation=_SEPARATION,
-        patch_size=patch_size,
-        batch_size=4,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        learning_rate=3e-3,
+        config=TrainingConfig(
+            architecture="unet3plus",
+            filters=filters,
+            deep_supervision=True,
+            loss="hybrid",
+            border_weights=True,
+            separation=_SEPARATION,
+            patch_size=patch_size,
+            batch_size=4,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            learning_rate=3e-3,
+        ),
     )
     report = evaluate(run, held_out / "images", held_out / "masks", out=run / "held_out")
     dice, iou = report["overall"]["dice"], report["overall"]["iou"]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_unet3p.errors import InputError
+
 if TYPE_CHECKING:
     from keras_unet3p.endpoint import LocalServer
 
@@ -56,4 +58,4 @@ def serve(
     try:
         endpoint.serve(server, on_ready=on_ready, stop=stop)
     except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
+        raise InputError(error.strerror or str(error)) from error

@@ -17,19 +17,13 @@ from rich.console import Console
 
 from keras_unet3p import data, losses, metrics, models, training
 from keras_unet3p._version import __version__
+from keras_unet3p.config import LOSSES, TrainingConfig
+from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished, write_json
-from keras_unet3p.workflow.config import TrainingConfig, read_run_config
 from keras_unet3p.workflow.evaluate import earlier_pictures, evaluate_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow.run_config import read_run_config
 
-_LOSSES = {
-    "hybrid": losses.HybridLoss,
-    "weighted_cross_entropy": losses.WeightedCrossEntropy,
-    "focal": losses.Focal,
-    "dice": losses.Dice,
-    "iou": losses.IoU,
-    "ms_ssim": losses.MSSSIM,
-}
 _SMALLEST_EPOCH = 16
 _VALIDATION = "validation"
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
@@ -39,6 +33,7 @@ _OVERLAYS = 3
 def train(
     images: str | os.PathLike[str],
     masks: str | os.PathLike[str],
+    config: TrainingConfig | None = None,
     *,
     out: str | os.PathLike[str],
     validation_images: str | os.PathLike[str] | None = None,
@@ -48,7 +43,6 @@ def train(
     max_pixels: int = data.MAX_PIXELS,
     max_pages: int = data.MAX_PAGES,
     console: Console | None = None,
-    **options: Any,
 ) -> Path:
     """Train a network on a folder of images and masks; the same call continues a killed run.
 
@@ -58,6 +52,7 @@ def train(
     Args:
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
+        config: the network, the loss and the training; None is `TrainingConfig()`.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
             `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
             `validation/` (metrics and pictures of the best network on the held-out images).
@@ -71,7 +66,6 @@ def train(
         max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
         max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
-        **options: the fields of `TrainingConfig`.
 
     Returns:
         The path of the best model, `OUT/best.keras`.
@@ -81,28 +75,18 @@ def train(
             configuration, or another process trains in it; or the training has diverged.
         OSError: the disk is full; the message names the file and the space that is left.
     """
-    config = TrainingConfig(**options)
+    config = config or TrainingConfig()
     if (validation_images is None) != (validation_masks is None):
-        raise ValueError("validation_images and validation_masks go together; one is missing")
+        raise InputError("validation_images and validation_masks go together; one is missing")
+    _check_encoder_weights(config)
     out = Path(out)
     console = console or Console(stderr=True)
+    limits: Any = {"max_pixels": max_pixels, "max_pages": max_pages}
     with naming_full_disk(out), training.run_lock(out):
         _sweep(out)
         earlier_pictures(out / _VALIDATION)  # not damaged? Better asked now than after the training
-        folder = data.open_folder(
-            images,
-            masks,
-            mask_kind=mask_kind,
-            classes=classes,
-            max_pixels=max_pixels,
-            max_pages=max_pages,
-        )
-        if folder.num_classes > _MOST_CLASSES:
-            raise ValueError(
-                f"masks: {folder.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
-                "are written with 8 bits (where every value is an object of its own, mask_kind is "
-                "'instances')"
-            )
+        folder = data.open_folder(images, masks, mask_kind=mask_kind, classes=classes, **limits)
+        _check_number_of_classes(folder)
         if validation_images is None or validation_masks is None:
             training_folder, validation_folder = _split(folder, config)
         else:
@@ -113,27 +97,27 @@ def train(
                 mask_kind=folder.mask_kind,
                 classes=classes or (folder.num_classes if folder.mask_kind == "classes" else None),
                 normalization=folder.normalization(),
-                max_pixels=max_pixels,
-                max_pages=max_pages,
                 accept_values=True,  # whoever chose these images hears of it
+                **limits,
             )
-        used = {
-            "training": config.to_dict(),
-            "data": {
-                "images": str(Path(images).resolve()),
-                "masks": str(Path(masks).resolve()),
-                "mask_kind": folder.mask_kind,
-                "num_channels": folder.num_channels,
-                "num_classes": folder.num_classes,
-                **_names_or_values(classes),
-                "stored_types": folder.stored_types,
-                "normalization": training_folder.normalization().to_dict(),
-                "training_images": training_folder.names,
-                "validation_images": validation_folder.names,
-            },
+        chosen = {
+            "images": _absolute(images),
+            "masks": _absolute(masks),
+            "validation_images": _absolute(validation_images),
+            "validation_masks": _absolute(validation_masks),
+            "mask_kind": folder.mask_kind,
+            **_names_or_values(classes),
         }
-        _keep_configuration(out, used)
-        values = used["data"]["class_values"]
+        found = {
+            "num_channels": folder.num_channels,
+            "num_classes": folder.num_classes,
+            "stored_types": folder.stored_types,
+            "normalization": training_folder.normalization().to_dict(),
+            "training_names": training_folder.names,
+            "validation_names": validation_folder.names,
+        }
+        _keep_configuration(out, {"training": config.to_dict(), "data": {**chosen, **found}})
+        values = chosen["class_values"]
         if values:
             console.print(
                 f"mask values {', '.join(map(str, values))}: class ids 0 to {len(values) - 1} in "
@@ -143,11 +127,32 @@ def train(
         return _train(config, training_folder, validation_folder, out, console)
 
 
+def _check_encoder_weights(config: TrainingConfig) -> None:
+    weights = config.encoder_weights
+    if weights is not None and weights != "imagenet" and not Path(weights).is_file():
+        raise InputError(
+            f"encoder_weights: {printable(weights)} is no file; expected one, or 'imagenet'"
+        )
+
+
+def _check_number_of_classes(folder: data.ImageFolder) -> None:
+    if folder.num_classes > _MOST_CLASSES:
+        raise InputError(
+            f"masks: {folder.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
+            "are written with 8 bits (where every value is an object of its own, mask_kind is "
+            "'instances')"
+        )
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
 def _split(
     folder: data.ImageFolder, config: TrainingConfig
 ) -> tuple[data.ImageFolder, data.ImageFolder]:
     if len(folder) < 2:
-        raise ValueError(
+        raise InputError(
             "images: a single image leaves none to be held out for validation; give others as "
             "validation_images and validation_masks (--validation-images and --validation-masks), "
             "or, for a trial, the same one"
@@ -258,32 +263,19 @@ def build_model(
         ValueError: the patches do not fit the network, or the images its encoder's weights.
     """
     if config.encoder_weights and normalization and normalization.value_scale == "raw":
-        raise ValueError(
+        raise InputError(
             f"encoder_weights {config.encoder_weights!r}: an encoder with given weights takes unit "
             "values, and the images hold others; scale them to 0 to 1, or store them as integers"
         )
-    options: dict[str, Any] = {
-        "input_shape": (None, None, num_channels),
-        "num_classes": num_classes,
-        "filters": config.filters,
-        "encoder": config.encoder,
-        "encoder_weights": config.encoder_weights,
+    model = getattr(models, config.architecture)(
+        input_shape=(None, None, num_channels),
+        num_classes=num_classes,
         # An encoder with given weights normalises as it did when they were learnt.
-        "normalization": None if config.encoder_weights else normalization,
-    }
-    if config.architecture != "fcn":
-        options["depth"] = config.depth
-    if config.architecture in ("unet", "attention_unet", "unet_plus_plus"):
-        options["batch_norm"] = config.batch_norm
-    if config.architecture == "unet":
-        options["padding"] = config.padding
-    if config.architecture in ("unet3plus", "unet_plus_plus"):
-        options["deep_supervision"] = config.deep_supervision
-    if config.architecture == "unet3plus":
-        options["classification_guided"] = config.classification_guided
-    model = getattr(models, config.architecture)(**options)
+        normalization=None if config.encoder_weights else normalization,
+        **config.network_options(),
+    )
     if config.patch_size not in model.nearest_sizes(config.patch_size):
-        raise ValueError(
+        raise InputError(
             f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
             f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
         )
@@ -292,7 +284,7 @@ def build_model(
     )
     model.compile(
         optimizer=keras.optimizers.Adam(decay),
-        loss=_LOSSES[config.loss](),
+        loss=getattr(losses, LOSSES[config.loss])(),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.
         weighted_metrics=[
@@ -320,7 +312,7 @@ def _keep_configuration(out: Path, used: dict[str, Any]) -> None:
         for name, value in values.items():
             before = found[section].get(name)
             if not _agree(before, value):
-                raise ValueError(
+                raise InputError(
                     f"{printable(out)} holds a run with {name} = {before!r}, asked for {value!r}; "
                     "continue it with its own options, or choose another run folder"
                 )

@@ -45,7 +45,13 @@ def quiet():
 @pytest.fixture(scope="session")
 def run(cells, tmp_path_factory, quiet):
     out = tmp_path_factory.mktemp("runs") / "small"
-    workflow.train(cells / "images", cells / "masks", out=out, console=quiet, **_SMALL)
+    workflow.train(
+        cells / "images",
+        cells / "masks",
+        out=out,
+        config=workflow.TrainingConfig(**_SMALL),
+        console=quiet,
+    )
     return out
 
 

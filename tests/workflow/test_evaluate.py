@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_unet3p import data, pictures, workflow
+from keras_unet3p import data, models, pictures, workflow
+from keras_unet3p.export import export_savedmodel
 from keras_unet3p.workflow.evaluate import evaluate_folder
-from keras_unet3p.workflow.load_predictor import Predictor
+from keras_unet3p.workflow.load_predictor import Predictor, unit_values
 
 
 class _Folder:
@@ -28,7 +29,7 @@ def _sample(name, labels):
 
 def _predictor(predictions):
     remaining = iter(predictions)
-    return Predictor(lambda image: next(remaining), 1)
+    return Predictor(lambda image: next(remaining), 1, unit_values(1))
 
 
 def test_dice_and_iou_are_those_of_the_counts(tmp_path):
@@ -142,3 +143,25 @@ def test_what_is_no_model_is_refused(tmp_path, cells):
         workflow.evaluate(tmp_path, cells / "images", cells / "masks")
     with pytest.raises(ValueError, match=r"no config\.json"):
         workflow.export(tmp_path, tmp_path / "models")
+
+
+def test_colour_images_are_judged_by_every_kind_of_model(tmp_path):
+    """None of these knows how its training images were stored; the number of channels they do."""
+    pytest.importorskip("uvicorn")
+    from keras_unet3p.endpoint import LocalServer
+
+    rng = np.random.default_rng(0)
+    pictures.write_picture(
+        tmp_path / "images" / "a.png", rng.integers(0, 255, (40, 40, 3), np.uint8)
+    )
+    pictures.write_picture(tmp_path / "masks" / "a.png", np.eye(40, dtype=np.uint8))
+    network = models.unet((None, None, 3), 1, filters=2, depth=1)
+    network.save(tmp_path / "bare.keras")
+    version = export_savedmodel(network, tmp_path / "models" / "cells", tile_size=32)
+    with LocalServer({"cells": version.parent}) as server:
+        reports = [
+            workflow.evaluate(model, tmp_path / "images", tmp_path / "masks", tile_size=32)
+            for model in (tmp_path / "bare.keras", version, f"{server.url}/cells")
+        ]
+    for report in reports:
+        assert report["overall"]["dice"] == pytest.approx(reports[0]["overall"]["dice"], abs=1e-3)

@@ -10,7 +10,7 @@ import tifffile
 
 from keras_unet3p import data, models, pictures, workflow
 from keras_unet3p.endpoint import LocalServer
-from keras_unet3p.workflow.load_predictor import Predictor, load_predictor
+from keras_unet3p.workflow.load_predictor import Predictor, load_predictor, unit_values
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_ids_of_several_classes_stay_what_they_are(
     image, tmp_path, monkeypatch, num_classes, value
 ):
     """In an image that lacks the higher classes too."""
-    predictor = Predictor(lambda x: np.ones(x.shape[:2], np.uint8), 1, num_classes)
+    predictor = Predictor(lambda x: np.ones(x.shape[:2], np.uint8), 1, unit_values(1), num_classes)
     module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
     monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
     (written,) = workflow.predict("model", image, out=tmp_path / "out")
@@ -96,7 +96,13 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
         pictures.write_picture(tmp_path / "masks" / f"{number}.png", labels.astype(np.uint16))
     run = tmp_path / "run"
     options = {**small, "epochs": 1, "steps_per_epoch": 1}
-    workflow.train(tmp_path / "images", tmp_path / "masks", out=run, console=quiet, **options)
+    workflow.train(
+        tmp_path / "images",
+        tmp_path / "masks",
+        out=run,
+        config=workflow.TrainingConfig(**options),
+        console=quiet,
+    )
     assert load_predictor(run).normalization.value_scale == "raw"
     exported = workflow.export(run, tmp_path / "models" / "m", tile_size=64)
     for model in (run / "best.keras", exported):
@@ -175,7 +181,9 @@ def test_channels_that_do_not_fit_are_refused_by_file(run, tmp_path):
 @pytest.fixture
 def bright(monkeypatch):
     """In the place of every model: class 1 where an image is brighter than a half."""
-    predictor = Predictor(lambda image: (image[..., 0] > 0.5).astype(np.uint8), 1, 1)
+    predictor = Predictor(
+        lambda image: (image[..., 0] > 0.5).astype(np.uint8), 1, unit_values(1), 1
+    )
     module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
     monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
 
@@ -186,7 +194,7 @@ def _unreachable(*_, **__):
 
 def test_masks_of_one_name_are_refused_before_the_work_begins(tmp_path, monkeypatch):
     module = sys.modules["keras_unet3p.workflow.predict"]
-    predictor = Predictor(labels=_unreachable, num_channels=1)
+    predictor = Predictor(_unreachable, 1, unit_values(1))
     monkeypatch.setattr(module, "load_predictor", lambda *_, **__: predictor)
     folder = tmp_path / "images"
     folder.mkdir()

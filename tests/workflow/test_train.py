@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_unet3p import data, pictures, training, workflow
-from keras_unet3p.workflow.config import ARCHITECTURES
+from keras_unet3p.config import ARCHITECTURES, LOSSES, TrainingConfig
 from keras_unet3p.workflow.load_predictor import load_predictor
 from keras_unet3p.workflow.train import build_model
 
@@ -29,13 +29,13 @@ def test_a_run_folder_holds_all_that_the_readme_says(run, small):
     config = json.loads((run / "config.json").read_text())
     assert config["training"]["patch_size"] == small["patch_size"]
     assert config["data"]["mask_kind"] == "instances"
-    assert not set(config["data"]["training_images"]) & set(config["data"]["validation_images"])
+    assert not set(config["data"]["training_names"]) & set(config["data"]["validation_names"])
 
 
 def test_the_networks_first_layer_normalises_as_the_training_images_need_it(run, cells):
     config = json.loads((run / "config.json").read_text())
     folder = data.open_folder(cells / "images", cells / "masks")
-    names = config["data"]["training_images"]
+    names = config["data"]["training_names"]
     pixels = np.concatenate([s.image.ravel() for s in folder if s.name in names])
     saved = config["data"]["normalization"]
     np.testing.assert_allclose(saved["mean"], [pixels.mean()], rtol=1e-4)
@@ -51,27 +51,39 @@ def test_the_networks_first_layer_normalises_as_the_training_images_need_it(run,
 def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
     with pytest.raises(ValueError, match="filters = 4, asked for 6"):
         workflow.train(
-            cells / "images", cells / "masks", out=run, console=quiet, **{**small, "filters": 6}
+            cells / "images",
+            cells / "masks",
+            out=run,
+            config=TrainingConfig(**{**small, "filters": 6}),
+            console=quiet,
         )
+
+
+def test_patches_that_do_not_fit_the_network_are_refused_before_training(
+    cells, tmp_path, quiet, small
+):
+    config = TrainingConfig(**{**small, "patch_size": 33})
+    with pytest.raises(ValueError, match="nearest that do are 32 and 36"):
+        workflow.train(
+            cells / "images", cells / "masks", out=tmp_path, config=config, console=quiet
+        )
+    assert not list(tmp_path.glob("*.keras"))
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("arguments", "message"),
     [
-        ({"architecture": "segnet"}, "architecture must be one of"),
-        ({"patch_size": 33}, "nearest that do are 32 and 36"),
-        ({"padding": "valid"}, "goes with architecture 'unet' only"),
-        ({"validation": 1.5}, "share between 0 and 1"),
         ({"validation_images": "somewhere"}, "go together"),
-        ({"strategy": "many"}, "'auto', 'mirrored' or 'default'"),
+        (
+            {"config": TrainingConfig(encoder="vgg16", encoder_weights="nowhere.h5")},
+            r"encoder_weights: nowhere\.h5 is no file",
+        ),
     ],
 )
-def test_bad_options_are_refused_before_training(cells, tmp_path, quiet, small, options, message):
+def test_bad_arguments_are_refused_before_a_file_is_read(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        workflow.train(
-            cells / "images", cells / "masks", out=tmp_path, console=quiet, **{**small, **options}
-        )
-    assert not list(tmp_path.glob("*.keras"))
+        workflow.train(tmp_path / "none", tmp_path / "none", out=tmp_path / "run", **arguments)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,11 @@ def test_bad_options_are_refused_before_training(cells, tmp_path, quiet, small, 
 def test_other_networks_and_losses_train(cells, tmp_path, quiet, small, options):
     settings = {**small, "epochs": 1, "steps_per_epoch": 2, **options}
     best = workflow.train(
-        cells / "images", cells / "masks", out=tmp_path, console=quiet, **settings
+        cells / "images",
+        cells / "masks",
+        out=tmp_path,
+        config=TrainingConfig(**settings),
+        console=quiet,
     )
     assert best.exists()
     row = training.History(tmp_path / "history.csv", "val_dice").rows[0]
@@ -97,11 +113,28 @@ def test_other_networks_and_losses_train(cells, tmp_path, quiet, small, options)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("encoder", ["plain", "mobilenet_v2"])
 def test_every_architecture_and_an_encoder_build(architecture, encoder):
-    config = workflow.TrainingConfig(
-        architecture=architecture, encoder=encoder, filters=4, patch_size=64
+    filters = None if architecture == "fcn" and encoder != "plain" else 4
+    config = TrainingConfig(
+        architecture=architecture, encoder=encoder, filters=filters, patch_size=64
     )
     model = build_model(config, 2, 3, data.Normalization((0.5, 0.5), (0.2, 0.2)), 10)
     assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
+
+
+def test_an_architecture_stays_what_it_is_where_nothing_is_chosen():
+    """The U-Net paper's network has no batch normalisation."""
+    options = {"architecture": "unet", "filters": 2, "patch_size": 64}
+    for chosen, expected in ((None, False), (False, False), (True, True)):
+        model = build_model(TrainingConfig(**options, batch_norm=chosen), 1, 1, None, 10)
+        kinds = {type(layer).__name__ for layer in model.layers}
+        assert ("BatchNormalization" in kinds) == expected
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_compiles(loss):
+    config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32, loss=loss)
+    model = build_model(config, 1, 1, None, 10)
+    assert type(model.loss).__name__ == LOSSES[loss]
 
 
 def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
@@ -109,7 +142,7 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
         include_top=False, weights=None, input_shape=(None, None, 3)
     )
     ready.save_weights(tmp_path / "mobilenet.weights.h5")
-    config = workflow.TrainingConfig(
+    config = TrainingConfig(
         encoder="mobilenet_v2",
         encoder_weights=str(tmp_path / "mobilenet.weights.h5"),
         filters=4,
@@ -123,7 +156,13 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
 
 def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
     options = {**small, "epochs": 1, "steps_per_epoch": 1, "mixed_precision": "mixed_bfloat16"}
-    best = workflow.train(cells / "images", cells / "masks", out=tmp_path, console=quiet, **options)
+    best = workflow.train(
+        cells / "images",
+        cells / "masks",
+        out=tmp_path,
+        config=TrainingConfig(**options),
+        console=quiet,
+    )
     kinds = {layer.compute_dtype for layer in keras.models.load_model(best).layers}
     assert "bfloat16" in kinds
     assert keras.mixed_precision.global_policy().name == "float32"
@@ -144,7 +183,9 @@ def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
         console=quiet,
         classes=["background", "upper", "lower"],
         mask_kind="classes",
-        **{**small, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2},
+        config=TrainingConfig(
+            **{**small, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2}
+        ),
     )
     # A folder that lacks a class is judged as what the network was trained on all the same.
     mask = np.zeros((40, 40), np.uint8)
@@ -205,12 +246,14 @@ def test_a_training_that_diverges_ends_with_an_error_and_no_model(cells, tmp_pat
             cells / "masks",
             out=tmp_path,
             console=quiet,
-            architecture="unet",
-            filters=2,
-            depth=1,
-            patch_size=32,
-            batch_size=2,
-            learning_rate=1e30,
+            config=TrainingConfig(
+                architecture="unet",
+                filters=2,
+                depth=1,
+                patch_size=32,
+                batch_size=2,
+                learning_rate=1e30,
+            ),
         )
     for tried in ("lower learning rate", "another run folder", "look at the batch"):
         assert tried in str(raised.value)
@@ -248,7 +291,10 @@ def test_a_single_image_and_class_ids_with_a_gap_train_by_what_the_messages_name
     pictures.write_picture(tmp_path / "images" / "a.png", mask * np.uint8(80))
     pictures.write_picture(tmp_path / "masks" / "a.png", mask)
     images, masks, run = (tmp_path / name for name in ("images", "masks", "run"))
-    options = {**small, "architecture": "unet", "depth": 1, "epochs": 1, "steps_per_epoch": 1}
+    config = TrainingConfig(
+        **{**small, "architecture": "unet", "depth": 1, "epochs": 1, "steps_per_epoch": 1}
+    )
+    options = {"config": config}
     with pytest.raises(ValueError, match=r"single image.*--validation-images"):
         workflow.train(images, masks, out=run, classes=[0, 1, 3], console=quiet, **options)
     options.update(validation_images=images, validation_masks=masks)
@@ -281,7 +327,11 @@ def test_a_damaged_configuration_is_named_with_the_way_out(
     for use in (
         lambda: load_predictor(copied),
         lambda: workflow.train(
-            cells / "images", cells / "masks", out=copied, console=quiet, **small
+            cells / "images",
+            cells / "masks",
+            out=copied,
+            config=TrainingConfig(**small),
+            console=quiet,
         ),
     ):
         with pytest.raises(ValueError, match=message):
@@ -290,7 +340,9 @@ def test_a_damaged_configuration_is_named_with_the_way_out(
 
 def test_the_way_out_of_a_damaged_configuration_is_one(copied, run, cells, quiet, small):
     (copied / "config.json").unlink()
-    workflow.train(cells / "images", cells / "masks", out=copied, console=quiet, **small)
+    workflow.train(
+        cells / "images", cells / "masks", out=copied, config=TrainingConfig(**small), console=quiet
+    )
     assert (copied / "config.json").read_bytes() == (run / "config.json").read_bytes()
 
 
@@ -302,7 +354,13 @@ def test_damaged_results_are_found_before_the_training(copied, cells, quiet, sma
         (copied / name).write_bytes((copied / name).read_bytes()[:-1])
         (copied / name).write_bytes((copied / name).read_bytes()[:-9])
         with pytest.raises(ValueError, match=expected):
-            workflow.train(cells / "images", cells / "masks", out=copied, console=quiet, **small)
+            workflow.train(
+                cells / "images",
+                cells / "masks",
+                out=copied,
+                config=TrainingConfig(**small),
+                console=quiet,
+            )
         (copied / name).unlink()
 
 
@@ -360,14 +418,16 @@ def test_what_training_and_validation_log_is_the_same_quantity(tmp_path, quiet, 
             validation_images=tmp_path / "images",
             validation_masks=tmp_path / "masks",
             console=quiet,
-            filters=2,
-            depth=2,
-            classification_guided=True,
-            patch_size=64,
-            batch_size=2,
-            augment=False,
-            separation=1,
-            border_weights=True,
+            config=TrainingConfig(
+                filters=2,
+                depth=2,
+                classification_guided=True,
+                patch_size=64,
+                batch_size=2,
+                augment=False,
+                separation=1,
+                border_weights=True,
+            ),
         )
     first, second = seen.value.args
     assert set(first) == {"loss", "dice", "iou"}

@@ -1,0 +1,31 @@
+"""The configuration of a training run, and the registry of what may be chosen in it.
+
+No TensorFlow here: a wrong choice is told at once, and the command line knows its options before it
+imports anything.
+"""
+
+from keras_unet3p.config.choices import (
+    ARCHITECTURES,
+    ENCODERS,
+    LOSSES,
+    MASK_KINDS,
+    MAX_PAGES,
+    MAX_PIXELS,
+    Architecture,
+)
+from keras_unet3p.config.run_file import DataChoices, RunChoices, read_run_file
+from keras_unet3p.config.training_config import TrainingConfig
+
+__all__ = [
+    "ARCHITECTURES",
+    "ENCODERS",
+    "LOSSES",
+    "MASK_KINDS",
+    "MAX_PAGES",
+    "MAX_PIXELS",
+    "Architecture",
+    "DataChoices",
+    "RunChoices",
+    "TrainingConfig",
+    "read_run_file",
+]

@@ -1,0 +1,120 @@
+"""A run's choices in a file: YAML, or the `config.json` that a run keeps, as JSON is YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field
+
+from keras_unet3p.config.choices import MASK_KINDS
+from keras_unet3p.config.training_config import TrainingConfig
+from keras_unet3p.config.validation import Checked, OneOf, unknown_name
+from keras_unet3p.errors import InputError, ProblemsError, printable
+
+# What a run finds in its data and notes beside the choices; it finds it anew.
+_FOUND = (
+    "num_channels",
+    "num_classes",
+    "stored_types",
+    "normalization",
+    "training_names",
+    "validation_names",
+)
+_SECTIONS = ("data", "training", "versions")
+_Path = Annotated[str | None, Field(min_length=1)]
+
+
+class DataChoices(Checked):
+    """The images and masks of a training run, and what the masks hold."""
+
+    images: _Path = None
+    """Folder of images, or a multi-page TIFF."""
+    masks: _Path = None
+    """Folder of masks, paired with the images by stem."""
+    validation_images: _Path = None
+    """Held-out images; without them a share of the images is held out."""
+    validation_masks: _Path = None
+    """Their masks."""
+    mask_kind: Annotated[str, BeforeValidator(OneOf(MASK_KINDS))] = "auto"
+    """What the masks hold; auto looks at them."""
+    classes: int | list[str] | None = None
+    """Names of the classes, background first, or their number."""
+    class_values: list[int] | None = None
+    """The mask values that stand for the classes, rising."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunChoices:
+    """What a file chooses of a run: the options as they stand there, checked.
+
+    Attributes:
+        data: those of `DataChoices` that the file gives.
+        training: those of `TrainingConfig` that the file gives.
+    """
+
+    data: dict[str, Any]
+    training: dict[str, Any]
+
+
+def read_run_file(path: str | os.PathLike[str]) -> RunChoices:
+    """Read the choices of a run from a YAML file, or from the `config.json` of another run.
+
+    The file has the sections `data` (`DataChoices`) and `training` (`TrainingConfig`), either of
+    which may be missing. What a run notes beside its choices is passed over.
+
+    Raises:
+        InputError: the file cannot be read, is no such mapping, or holds an unknown option or a
+            value that is not accepted; the message names file and option.
+    """
+    name = printable(path)
+    try:
+        content = yaml.load(Path(path).read_bytes(), _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
+    content = _mapping({} if content is None else content, name)
+    for section in content:
+        if section not in _SECTIONS:
+            raise InputError(f"{name}: {unknown_name(section, _SECTIONS)}")
+    data = _mapping(content.get("data") or {}, f"{name}: data")
+    data = {option: value for option, value in data.items() if option not in _FOUND}
+    training = _mapping(content.get("training") or {}, f"{name}: training")
+    for section, values, model in (
+        ("data", data, DataChoices),
+        ("training", training, TrainingConfig),
+    ):
+        try:
+            model(**values)
+        except ProblemsError as error:
+            raise ProblemsError(f"{name}: {section}: {error.heading}", error.problems) from None
+        except InputError as error:
+            raise InputError(f"{name}: {section}: {error}") from None
+    return RunChoices(data, training)
+
+
+def _mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{name}: expected a mapping of names to values")
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 where it matters here: 1e-3 is a number, and no name stands twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{name!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)

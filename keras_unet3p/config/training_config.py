@@ -1,0 +1,141 @@
+"""The choices of a training run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BeforeValidator, Field
+
+from keras_unet3p.config.choices import (
+    ARCHITECTURES,
+    ENCODERS,
+    LOSSES,
+    PADDINGS,
+    POLICIES,
+    STRATEGIES,
+)
+from keras_unet3p.config.validation import Checked, OneOf
+from keras_unet3p.errors import InputError
+
+NETWORK_OPTIONS = (
+    "filters",
+    "depth",
+    "padding",
+    "batch_norm",
+    "deep_supervision",
+    "classification_guided",
+    "encoder",
+    "encoder_weights",
+)
+"""The choices that an architecture's builder takes; those that were not made are its defaults."""
+
+_Count = Annotated[int, Field(ge=1)]
+_OptionalCount = Annotated[int | None, Field(ge=1)]
+
+
+class TrainingConfig(Checked):
+    """The choices of a training run, checked; `unet3p train` has an option for each.
+
+    None of a network option is no choice: the architecture keeps what it is by itself.
+
+    Raises:
+        InputError: an option is unknown, not accepted, or one that the architecture has not or
+            that has no effect. It is a ValueError.
+
+    Example:
+
+    >>> config = TrainingConfig(architecture="unet", filters=16, epochs=10)
+    >>> config.network_options()
+    {'filters': 16}
+    >>> TrainingConfig(architecture="fcn", padding="valid")
+    Traceback (most recent call last):
+        ...
+    keras_unet3p.errors.InputError: padding: architecture 'fcn' has no such option; unet has
+    """
+
+    architecture: Annotated[str, BeforeValidator(OneOf(tuple(ARCHITECTURES)))] = "unet3plus"
+    """The network."""
+    filters: _OptionalCount = None
+    """Channels of the first encoder stage; they double from stage to stage."""
+    depth: _OptionalCount = None
+    """Number of poolings: the coarsest map is 2^depth times smaller."""
+    padding: Annotated[str | None, BeforeValidator(OneOf(PADDINGS))] = None
+    """Of the convolutions; valid is the U-Net paper's."""
+    batch_norm: bool | None = None
+    """Batch normalisation in the U-Nets; UNet 3+ always has it."""
+    deep_supervision: bool | None = None
+    """Side outputs with a loss of their own; on where the architecture has them."""
+    classification_guided: bool | None = None
+    """UNet 3+'s module that learns whether an image holds anything."""
+    encoder: Annotated[str | None, BeforeValidator(OneOf(ENCODERS))] = None
+    """A network of keras.applications as encoder, or the papers' plain one."""
+    encoder_weights: Annotated[str | None, Field(min_length=1)] = None
+    """imagenet, or the path of a weight file of the encoder."""
+    loss: Annotated[str, BeforeValidator(OneOf(tuple(LOSSES)))] = "hybrid"
+    """What is minimised."""
+    border_weights: Annotated[str | bool, BeforeValidator(OneOf(("auto", True, False)))] = "auto"
+    """The U-Net paper's weights between touching objects; auto for masks of instances."""
+    separation: Annotated[int, Field(ge=0)] = 1
+    """Background drawn between touching instances, pixels of each."""
+    patch_size: _Count = 256
+    """Side of the training patches, pixels."""
+    batch_size: _Count = 4
+    """Patches in a step, over all devices together."""
+    epochs: _Count = 50
+    """Of the whole run."""
+    steps_per_epoch: _OptionalCount = None
+    """Steps between two validations; by default as many as cover the training images."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's at the start; it falls to a hundredth along a cosine."""
+    patience: _OptionalCount = None
+    """Epochs without a better validation Dice before the run stops; by default it never does."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the images that is held out for validation."""
+    contiguous_validation: bool = False
+    """Hold out neighbouring images: for sections of a block and frames of a film."""
+    augment: bool = True
+    """Elastic deformation, rotation, scale, flips and grey-value changes."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of everything random."""
+    strategy: Annotated[str, BeforeValidator(OneOf(STRATEGIES))] = "auto"
+    """How training is spread over the machine's devices."""
+    mixed_precision: Annotated[str | None, BeforeValidator(OneOf(POLICIES))] = None
+    """Policy of the computations; float32 by default."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_network(self) -> TrainingConfig:
+        architecture = ARCHITECTURES[self.architecture]
+        for name in NETWORK_OPTIONS:
+            if getattr(self, name) is not None and name not in architecture.options:
+                having = [other for other in ARCHITECTURES if name in ARCHITECTURES[other].options]
+                raise InputError(
+                    f"{name}: architecture {self.architecture!r} has no such option; "
+                    f"{', '.join(having)} {'has' if len(having) == 1 else 'have'}"
+                )
+        encoder = self.encoder or architecture.encoder
+        if encoder == "plain":
+            if self.encoder_weights is not None:
+                raise InputError(
+                    "encoder_weights: the plain encoder has no ready weights; name another encoder"
+                )
+        elif self.padding == "valid":
+            raise InputError(f"padding: encoder {encoder!r} is padded; 'valid' goes with 'plain'")
+        elif self.depth not in (None, 4):
+            raise InputError(f"depth: encoder {encoder!r} has 4 poolings, found {self.depth}")
+        elif self.filters is not None and self.architecture == "fcn":
+            raise InputError(
+                f"filters: they have no effect on FCN with encoder {encoder!r}; give encoder "
+                "'plain', or leave them"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a dictionary that JSON takes."""
+        return self.model_dump()
+
+    def network_options(self) -> dict[str, Any]:
+        """The arguments of the architecture's builder that this configuration decides."""
+        given = {name: getattr(self, name) for name in NETWORK_OPTIONS}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return {**ARCHITECTURES[self.architecture].training, **chosen}
