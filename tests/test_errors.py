@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from keras_unet3p.endpoint.extra import MissingExtraError
 
 import keras_unet3p
-from keras_unet3p.endpoint import EndpointError
+from keras_unet3p.client import EndpointError
+from keras_unet3p.client.extra import MissingExtraError
 from keras_unet3p.errors import InputError, ProblemsError, UserError
 
 PACKAGE = Path(keras_unet3p.__file__).parent

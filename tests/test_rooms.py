@@ -40,8 +40,8 @@ HOUSE = [
     ("artifacts",),
     ("geometry",),
     ("config",),
-    ("errors",),
     ("files",),
+    ("errors",),
     ("compat", "_version", "_after_keras"),
 ]
 FLOOR = {"errors", "files", "compat", "_version"}

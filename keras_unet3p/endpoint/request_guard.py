@@ -41,7 +41,8 @@ class RequestGuard:
         if "content-length" in headers and "transfer-encoding" in headers:
             return 400, "A request has either Content-Length or Transfer-Encoding."
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_known(host):
+        # Without the header it is no browser: a health check in HTTP/1.0, say.
+        if "host" in headers and not self._is_known(host):
             return 403, f"The host {host[:100]!r} is not one that this server was started for."
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
             return 403, f"Requests of the web page {origin[:100]!r} are not answered."

@@ -8,7 +8,7 @@ from keras_unet3p.layers.input_size import InputSize
 from keras_unet3p.layers.intensity_normalization import IntensityNormalization
 from keras_unet3p.layers.pad_to_multiple import PadToMultiple
 from keras_unet3p.layers.presence_gate import PresenceGate
-from keras_unet3p.layers.random_state import Dropout, SavedRandomState
+from keras_unet3p.layers.random_state import Dropout
 from keras_unet3p.layers.segmentation_average import SegmentationAverage
 from keras_unet3p.layers.segmentation_output import SegmentationOutput
 from keras_unet3p.layers.upsample_conv2d import UpsampleConv2D
@@ -23,7 +23,6 @@ __all__ = [
     "IntensityNormalization",
     "PadToMultiple",
     "PresenceGate",
-    "SavedRandomState",
     "SegmentationAverage",
     "SegmentationOutput",
     "UpsampleConv2D",

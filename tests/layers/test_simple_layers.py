@@ -142,6 +142,7 @@ CONFIGURED = [
     layers.BilinearUpsampling2D(3),
     layers.CentreCrop(),
     layers.CropTo(),
+    layers.Dropout(0.3, seed=1),
     layers.ImageNetInput("tf"),
     layers.InputSize(16, offset=12, minimum=188, margin=92),
     layers.IntensityNormalization([0.1, 0.2], 3.0),
