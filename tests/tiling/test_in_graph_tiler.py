@@ -118,7 +118,7 @@ def test_integers_are_divided_by_their_largest_value(networks, dtype):
     np.testing.assert_allclose(
         predict_image(model, image, tile_size=64, halo=16),
         predict_image(model, unit, tile_size=64, halo=16),
-        atol=1e-6,
+        atol=5e-6,  # a unit value may differ by its last bit, and a network carries that on
     )
 
 
