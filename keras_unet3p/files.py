@@ -42,7 +42,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
     path = Path(path)
     with naming_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+        folder = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=path.parent))
         try:
             temporary = folder / path.name
             yield temporary
@@ -160,14 +160,17 @@ def _holder(path: Path) -> str:
 def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> Path:
     """Make a folder for results and see that it takes files, before the work for them begins.
 
+    What a process that is gone left half written in it is removed.
+
     Raises:
         ValueError: it cannot be made or written to; the message names the argument.
     """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=path):
+        with tempfile.NamedTemporaryFile(prefix=_own_prefix(), dir=path):
             pass
+        _remove_abandoned(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
             f"{argument}: {printable(path)} is a file, or in the place of one; expected a folder"
@@ -227,6 +230,36 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Remove what killed runs left half written in a folder."""
     for path in Path(folder).glob(f"{_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _own_prefix() -> str:
+    """Of temporary names: they tell whose they are, so that others can see when it is gone."""
+    return f"{_PREFIX}{_host()}-{os.getpid()}-"
+
+
+def _host() -> str:
+    return "".join(character for character in socket.gethostname() if character.isalnum())[:64]
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes of this host left half written in a folder that others may share."""
+    own = f"{_PREFIX}{_host()}-"
+    for path in folder.glob(f"{own}*"):
+        number = path.name.removeprefix(own).partition("-")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is no question: whether it runs is not known
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def archive_damage(path: str | os.PathLike[str]) -> str | None:

@@ -55,6 +55,28 @@ def test_leftovers_of_a_killed_run_are_removed_and_nothing_else(tmp_path):
     assert kept.exists()
 
 
+_KILLED_WHILE_WRITING = """
+import os, signal, sys
+from keras_unet3p import files
+with files.replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_results_folder_loses_what_a_killed_process_left_and_no_other(tmp_path):
+    subprocess.run(
+        [sys.executable, "-c", _KILLED_WHILE_WRITING, str(tmp_path / "mask.png")], check=False
+    )
+    (left,) = tmp_path.iterdir()
+    with files.replacing(tmp_path / "another.png") as temporary:  # this process lives
+        temporary.write_bytes(b"whole")
+        files.make_output_folder(tmp_path)
+        assert not left.exists()
+        assert temporary.exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["another.png"]
+
+
 def test_a_full_disk_is_an_error_that_names_the_file_and_the_free_space(tmp_path):
     path = tmp_path / "runs" / "best.keras"
     expected = r"no space left to write .*best\.keras: [0-9.]+ MiB are free there"
