@@ -15,7 +15,7 @@ def tests(session: nox.Session, stack: str) -> None:
     """The suite, installed as the README says."""
     session.install(STACKS[stack])
     session.install("--no-deps", "py-ctcmetrics")  # compared with; its own needs are not used
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session(python="3.11")
