@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from keras_unet3p.data._mirror import mirror_indices, mirrored_crop
+from keras_unet3p.data.mirroring import mirror_indices, mirrored_crop
 from keras_unet3p.errors import InputError
 
 _INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}

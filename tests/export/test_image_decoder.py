@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet3p.data import read_image
+from keras_unet3p.images import read_image
 from keras_unet3p.export import ImageDecoder
 from tests.data.conftest import encode_png
 

@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_unet3p import data, models, pictures, workflow
+from keras_unet3p import data, models, workflow
 from keras_unet3p.export import export_savedmodel
+from keras_unet3p.images import pictures
 from keras_unet3p.workflow.evaluate import evaluate_folder
 from keras_unet3p.workflow.load_predictor import Predictor, unit_values
 
