@@ -53,6 +53,13 @@ def border_weight_map(
     Raises:
         ValueError: `labels` is not a two-dimensional array of non-negative integers, or `w0`,
             `sigma`, `class_balance` or `instances` is out of range.
+
+    Example:
+        >>> labels = np.zeros((16, 16), int)
+        >>> labels[:, :7], labels[:, 9:] = 1, 2
+        >>> weights = border_weight_map(labels)
+        >>> bool(weights[8, 8] > weights[8, 0])
+        True
     """
     labels = _checked(labels, w0, sigma, instances)
     weights = _class_weights(labels, class_balance)

@@ -36,6 +36,11 @@ def generate_cells(
 
     Raises:
         ValueError: `size` or `num_cells` is out of range.
+
+    Example:
+        >>> image, labels = generate_cells(64, seed=0)
+        >>> image.shape, image.dtype, labels.dtype
+        ((64, 64), dtype('uint8'), dtype('uint16'))
     """
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     if min(height, width) < 16:

@@ -81,6 +81,12 @@ class ImageFolder(Sequence):
         class_names: one name a class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> folder[1].image.shape, len(folder[:1]), folder.num_channels
+        ((32, 32, 1), 1, 1)
     """
 
     def __init__(

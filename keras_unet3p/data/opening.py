@@ -87,6 +87,12 @@ def open_folder(
             finite or a few defects (a million times farther out than the range of the others),
             unexpected mask values, numbers of channels that differ, integer mixed with float
             images. The message names the first ten with what was expected.
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> len(folder), folder.shapes
+        (2, [(32, 32), (32, 32)])
     """
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")

@@ -18,6 +18,12 @@ def class_balance(folder: ImageFolder) -> list[float]:
 
     What the `border_weights` of `training_pipeline` balance with. A validation that is to be
     compared with a training takes the training's.
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> len(class_balance(folder))
+        2
     """
     frequencies = folder.class_frequencies
     present = frequencies > 0

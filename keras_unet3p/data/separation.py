@@ -23,6 +23,10 @@ def separate_instances(labels: np.ndarray, width: int = 1) -> np.ndarray:
 
     Raises:
         ValueError: `width` is negative, or an id exceeds 2^24.
+
+    Example:
+        >>> separate_instances(np.array([[1, 1, 1, 2, 2, 2]])).astype(int).tolist()
+        [[1, 1, 0, 0, 1, 1]]
     """
     if width < 0:
         raise InputError(f"width is {width}; expected at least 0")

@@ -66,6 +66,13 @@ def training_pipeline(
 
     Raises:
         ValueError: a size, number or probability is out of range.
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> dataset = training_pipeline(folder, patch_size=16, batch_size=2, steps=1)
+        >>> [tuple(tensor.shape) for tensor in next(iter(dataset))]
+        [(2, 16, 16, 1), (2, 16, 16)]
     """
     import tensorflow as tf
 

@@ -54,6 +54,13 @@ def validation_pipeline(
 
     Raises:
         ValueError: a size is out of range.
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> dataset = validation_pipeline(folder, patch_size=32, batch_size=2)
+        >>> [tuple(tensor.shape) for tensor in next(iter(dataset))]
+        [(2, 32, 32, 1), (2, 32, 32), (2, 32, 32)]
     """
     import tensorflow as tf
 

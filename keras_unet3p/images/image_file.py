@@ -29,6 +29,12 @@ class ImageFile(Sequence):
 
     Raises:
         ValueError: here and in reading an image, as `read_image`.
+
+    Example:
+        >>> np.save("stack.npy", np.full((5, 8, 20), 51, np.uint8))
+        >>> file = ImageFile("stack.npy")
+        >>> len(file), file[4].shape, float(file[4].max()), file.stored(4).max()
+        (5, (8, 20, 1), 0.20000000298023224, 51)
     """
 
     def __init__(

@@ -19,7 +19,12 @@ _STRAY = 3.0
 
 
 class ValuesWarning(UserWarning):
-    """Stored values that were guessed at, or that are not quite those of the training."""
+    """Stored values that were guessed at, or that are not quite those of the training.
+
+    Example:
+        >>> issubclass(ValuesWarning, UserWarning)
+        True
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,11 @@ class ImageValues:
         white: 99.5 percentile.
         high: 99.9 percentile. A single pixel never is it.
         whole: whether the sample holds whole numbers only.
+
+    Example:
+        >>> values = measure_values(np.arange(1000, dtype=np.uint16).reshape(20, 50), "image")
+        >>> values.smallest, values.low, values.largest
+        (0.0, 1.0, 999.0)
     """
 
     dtype: np.dtype
@@ -55,6 +65,10 @@ def measure_values(image: np.ndarray, name: str) -> ImageValues:
     Raises:
         ValueError: naming `name`: values that are no numbers, not finite, or a few of them more
             than a million times farther out than the range of the others.
+
+    Example:
+        >>> measure_values(np.full((4, 4), 7, np.uint8), "image").median
+        7.0
     """
     if image.dtype.kind not in "biuf":
         raise InputError(f"{name}: values of type {image.dtype}; expected integers or floats")

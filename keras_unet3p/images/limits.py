@@ -23,6 +23,12 @@ class Limits:
 
     Raises:
         ValueError: a limit is no whole number of at least 1.
+
+    Example:
+        >>> Limits(max_pixels=100).check_pixels("small.png", 10, 10)
+        >>> Limits(max_pixels=100).check_pixels("large.png", 10, 11)
+        Traceback (most recent call last):
+        keras_unet3p.errors.InputError: large.png: an image of 10 x 11, which is 110 pixels; ...
     """
 
     max_pixels: int = MAX_PIXELS

@@ -17,6 +17,12 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
 
     Raises:
         ValueError: the path does not exist, holds no image, or two images share a stem.
+
+    Example:
+        >>> np.save("b.npy", np.zeros((8, 8)))
+        >>> np.save("a.npy", np.zeros((8, 8)))
+        >>> list(list_images("."))
+        ['a', 'b']
     """
     found: dict[str, Path] = {}
     for path in list_files(images, "images"):
@@ -41,6 +47,10 @@ def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[st
     Raises:
         ValueError: two images have one name: `a.tif`, a stack, gives `a_000`, and so does
             `a_000.png`.
+
+    Example:
+        >>> name_images({"film": Path("film.tif"), "one": Path("one.png")}, {"film": 2, "one": 1})
+        {'film': ['film_000', 'film_001'], 'one': ['one']}
     """
     names = {name: image_names(name, counts[name]) for name in files}
     problems = shared_names((own, str(files[name])) for name in files for own in names[name])

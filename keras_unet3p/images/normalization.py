@@ -33,6 +33,11 @@ class Normalization:
     channel, in unit values; the model subtracts and divides by them, in a layer of its own.
     `stored_values` tells what the training images were like, where that is known, so that images
     of another depth or range are noticed.
+
+    Example:
+        >>> rule = Normalization(mean=(0.4,), std=(0.2,), value_scale="255")
+        >>> rule.to_unit(np.full((2, 2, 1), 51.0)).max().item()
+        0.20000000298023224
     """
 
     mean: tuple[float, ...]

@@ -24,7 +24,12 @@ _GOLDEN_ANGLE = 137.508  # degrees: neighbouring ids get hues far apart
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
-    """Stretch an image's own range (its 0.5th to 99.5th percentile) to 8-bit RGB for viewing."""
+    """Stretch an image's own range (its 0.5th to 99.5th percentile) to 8-bit RGB for viewing.
+
+    Example:
+        >>> to_rgb(np.random.default_rng(0).random((8, 9))).shape
+        (8, 9, 3)
+    """
     image = np.asarray(image, np.float32)
     if image.ndim == 3 and image.shape[-1] not in (1, 3):
         # More channels than a picture shows: the middle one (neighbouring slices lie around it).
@@ -37,7 +42,12 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def colour_labels(labels: np.ndarray) -> np.ndarray:
-    """Give every label its own colour, background black; neighbours differ in hue."""
+    """Give every label its own colour, background black; neighbours differ in hue.
+
+    Example:
+        >>> colour_labels(np.array([[0, 1]])).shape
+        (1, 2, 3)
+    """
     labels = np.asarray(labels, np.int64)
     # Steps of the golden ratio spread any number of hues evenly.
     hue = ((labels * 0.618033988749895) % 1.0 * 180).astype(np.uint8)
@@ -49,7 +59,12 @@ def colour_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def mask_picture(labels: np.ndarray) -> np.ndarray:
-    """White on black for a binary mask, a colour a label otherwise."""
+    """White on black for a binary mask, a colour a label otherwise.
+
+    Example:
+        >>> mask_picture(np.array([[0, 1]])).tolist()
+        [[[0, 0, 0], [255, 255, 255]]]
+    """
     labels = np.asarray(labels)
     if labels.max(initial=0) <= 1:
         white = (labels > 0).astype(np.uint8) * 255
@@ -58,7 +73,12 @@ def mask_picture(labels: np.ndarray) -> np.ndarray:
 
 
 def label_borders(labels: np.ndarray) -> np.ndarray:
-    """Pixels of a label that touch another one: contours that keep touching objects apart."""
+    """Pixels of a label that touch another one: contours that keep touching objects apart.
+
+    Example:
+        >>> label_borders(np.array([[0, 1, 1, 1]])).astype(int).tolist()
+        [[0, 1, 0, 0]]
+    """
     labels = np.asarray(labels, np.int32)
     border = np.zeros(labels.shape, bool)
     vertical = labels[1:] != labels[:-1]
@@ -87,6 +107,10 @@ def overlay(
 
     Returns:
         RGB picture (H, W, 3), uint8.
+
+    Example:
+        >>> overlay(np.eye(8), np.eye(8, dtype=int)).shape
+        (8, 8, 3)
     """
     picture = to_rgb(image).astype(np.float32)
     prediction = np.asarray(prediction)
@@ -109,6 +133,11 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
 
     Raises:
         ValueError: the pictures differ in size.
+
+    Example:
+        >>> black = np.zeros((8, 9, 3), np.uint8)
+        >>> panel([("a", black), ("b", black)]).shape
+        (34, 24, 3)
     """
     sizes = {picture.shape for _, picture in pictures}
     if len(sizes) != 1:
@@ -135,7 +164,12 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
 
 
 def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Image, truth, prediction and the contours of both over the image, side by side."""
+    """Image, truth, prediction and the contours of both over the image, side by side.
+
+    Example:
+        >>> result_panel(np.eye(8), np.eye(8, dtype=int), np.eye(8, dtype=int)).shape
+        (34, 50, 3)
+    """
     return panel(
         [
             ("image", to_rgb(image)),
@@ -159,6 +193,11 @@ def weight_map_picture(image: np.ndarray, labels: np.ndarray, weights: np.ndarra
 
     Raises:
         ValueError: the sizes differ, or the image has two or more than three channels.
+
+    Example:
+        >>> image, labels = np.eye(8), np.eye(8, dtype=int)
+        >>> weight_map_picture(image, labels, np.ones((8, 8))).shape
+        (36, 64, 3)
     """
     image = np.asarray(image, np.float32)
     image = image[..., np.newaxis] if image.ndim == 2 else image
@@ -216,6 +255,11 @@ def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     Raises:
         ValueError: OpenCV has no format of this suffix, or the format does not hold the picture.
         OSError: the file cannot be written.
+
+    Example:
+        >>> write_picture("picture.png", np.eye(8, dtype=np.uint8) * 255)
+        >>> ku.images.read_image("picture.png")[0].shape
+        (8, 8, 1)
     """
     picture = np.asarray(picture)
     if picture.ndim == 3:

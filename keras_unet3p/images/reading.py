@@ -40,6 +40,12 @@ def read_image(
         ValueError: the file is missing, of another type, unreadable, truncated, beyond the limits,
             holds values that are not finite or a few that are defects (a million times farther out
             than the range of the others), or does not fit `value_scale`.
+
+    Example:
+        >>> np.save("image.npy", np.full((8, 9), 255, np.uint8))
+        >>> (image,) = read_image("image.npy")
+        >>> image.shape, image.dtype, float(image.max())
+        ((8, 9, 1), dtype('float32'), 1.0)
     """
     file = ImageFile(path, value_scale=value_scale, max_pixels=max_pixels, max_pages=max_pages)
     return list(file)
@@ -65,6 +71,12 @@ def read_labels(
         ValueError: the file is missing, of another type, unreadable or truncated, beyond the
             limits, has channels that differ, or holds values that are not whole numbers from 0 to
             2**31 - 1.
+
+    Example:
+        >>> np.save("mask.npy", np.eye(4, dtype=np.uint8))
+        >>> (mask,) = read_labels("mask.npy")
+        >>> mask.shape, mask.dtype
+        ((4, 4), dtype('int32'))
     """
     limits = Limits(max_pixels, max_pages)
     return [

@@ -19,6 +19,11 @@ class StoredValues:
         low: the smallest and the largest 0.1 percentile of an image, stored values.
         median: likewise of the medians.
         high: likewise of the 99.9 percentiles.
+
+    Example:
+        >>> values = ku.images.measure_values(np.full((4, 4), 7, np.uint8), "image")
+        >>> str(StoredValues.of([values])[0])
+        'uint8 values from 7 to 7'
     """
 
     dtype: str

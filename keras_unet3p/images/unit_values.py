@@ -32,6 +32,15 @@ def divisor(dtype: np.dtype, value_scale: str) -> float:
     return _DIVISORS[value_scale]
 
 
+def reciprocal(scale: float) -> np.float32:
+    """What float32 values are multiplied by to divide them.
+
+    TensorFlow makes a product of a division by a constant too, when it optimises a graph. The last
+    bit may differ from the quotient's.
+    """
+    return np.float32(1.0 / scale)
+
+
 def choose_value_scale(values: Sequence[ImageValues]) -> str:
     """The rule for images of such stored values. Single extreme pixels do not decide it.
 
@@ -54,7 +63,7 @@ def scale_in_place(values: np.ndarray, dtype: np.dtype, value_scale: str) -> np.
     """Divides float32 values that were stored as `dtype` by the rule's number; returns them."""
     scale = divisor(dtype, value_scale)
     if scale != 1.0:
-        values /= np.float32(scale)
+        values *= reciprocal(scale)
     return values
 
 

@@ -36,6 +36,10 @@ def check_files(
 
     Raises:
         ValueError: see `check_values`.
+
+    Example:
+        >>> np.save("image.npy", np.zeros((8, 8), np.uint8))
+        >>> check_files([ImageFile("image.npy")], Normalization((0.5,), (0.2,)))
     """
     if not normalization.stored_values:
         return
@@ -62,6 +66,12 @@ def check_values(
 
     Raises:
         ValueError: they are refused. The message tells both ranges.
+
+    Example:
+        >>> bright = np.linspace(0, 255, 400).astype(np.uint8).reshape(20, 20)
+        >>> values = ku.images.measure_values(bright, "image")
+        >>> trained_on = Normalization((0.5,), (0.2,), stored_values=StoredValues.of([values]))
+        >>> check_values([values], trained_on)
     """
     for found in StoredValues.of(values):
         finding = compare_values(found, normalization)

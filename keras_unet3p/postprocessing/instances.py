@@ -37,6 +37,10 @@ def instances_from_probability(
       (H, W) int32, 0 for background, objects numbered from 1 in scanning order.
     Raises:
       ValueError: For other shapes, values outside [0, 1], arguments out of range.
+
+    Example:
+        >>> instances_from_probability(np.array([[0.9, 0.1, 0.6]]), threshold=0.5).tolist()
+        [[1, 0, 2]]
     """
     foreground = _foreground_probability(probability)
     if connectivity not in (4, 8):
@@ -80,6 +84,12 @@ def label_instances(mask: np.ndarray, width: int = 1, *, smallest: int | None = 
 
     Returns:
         (H, W) int32: instance ids from 1 on, 0 for background.
+
+    Example:
+        >>> mask = np.zeros((8, 9), int)
+        >>> mask[:, :4] = mask[:, 6:] = 1
+        >>> label_instances(mask, smallest=1)[0].tolist()
+        [1, 1, 1, 1, 1, 2, 2, 2, 2]
     """
     if smallest is None:
         smallest = (2 * width + 1) ** 2

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
-from keras_unet3p.images.unit_values import divisor
+from keras_unet3p.images.unit_values import divisor, reciprocal
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
 
 
@@ -287,4 +287,4 @@ def to_unit_values(image: tf.Tensor) -> tf.Tensor:
     """`images.unit_values.scaled` in a graph, for integers of 8 or 16 bits and float32."""
     scale = divisor(np.dtype(image.dtype.as_numpy_dtype), "unit")
     image = tf.cast(image, tf.float32)
-    return image if scale == 1.0 else image / scale
+    return image if scale == 1.0 else image * reciprocal(scale)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from keras_unet3p import metrics, postprocessing
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.postprocessing import is_foreground, to_class_ids
+from keras_unet3p.postprocessing import is_foreground, to_class_ids, to_class_ids_in_graph
+from keras_unet3p.postprocessing.class_ids import largest_id
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 
 
@@ -38,3 +39,34 @@ def test_one_rule_everywhere(threshold, seed):
     metric = metrics.Dice(threshold=threshold, include_background=True)
     metric.update_state(expected[None], p[None, ..., None])
     assert metric.result() == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.booleans(),
+    st.sampled_from([0.25, 0.5, 0.75]),
+    st.integers(0, 1000),
+)
+@example(300, False, 0.5, 0)
+def test_numpy_and_the_graph_decide_alike(num_classes, multi_label, threshold, seed):
+    multi_label = multi_label and num_classes > 1
+    rng = np.random.default_rng(seed)
+    # A few values only, so that many are equal to each other and to the threshold.
+    p = rng.choice(np.array([0, 0.25, 0.5, 0.75, 1], np.float32), (5, 7, num_classes))
+    found = to_class_ids(p, threshold, multi_label=multi_label)
+    in_graph = to_class_ids_in_graph(tf.constant(p), threshold, multi_label=multi_label)
+    np.testing.assert_array_equal(found, in_graph)
+    assert found.shape == ((5, 7, num_classes) if multi_label else (5, 7))
+    assert found.dtype == (np.uint8 if num_classes <= 256 else np.uint16)
+    assert in_graph.dtype == (tf.uint8 if num_classes <= 256 else tf.int32)
+    assert found.max() <= largest_id(num_classes, multi_label)
+
+    tiler = InGraphTiler(
+        lambda x: x,
+        TileGeometry((5, 7), 0),
+        num_classes,
+        threshold=threshold,
+        multi_label=multi_label,
+    )
+    np.testing.assert_array_equal(tiler.class_ids(tf.constant(p[None]))[0], found)
