@@ -33,8 +33,8 @@ class ImageFile(Sequence):
     Example:
         >>> np.save("stack.npy", np.full((5, 8, 20), 51, np.uint8))
         >>> file = ImageFile("stack.npy")
-        >>> len(file), file[4].shape, float(file[4].max()), file.stored(4).max()
-        (5, (8, 20, 1), 0.20000000298023224, 51)
+        >>> len(file), file[4].shape, round(float(file[4].max()), 6), int(file.stored(4).max())
+        (5, (8, 20, 1), 0.2, 51)
     """
 
     def __init__(

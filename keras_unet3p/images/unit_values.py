@@ -75,7 +75,7 @@ def scaled(image: np.ndarray, value_scale: str = "unit") -> np.ndarray:
         value_scale: the rule; see `Normalization`.
 
     Example:
-        >>> scaled(np.array([0, 51, 255], np.uint8)).tolist()
+        >>> scaled(np.array([0, 51, 255], np.uint8)).round(6).tolist()
         [0.0, 0.20000000298023224, 1.0]
     """
     return scale_in_place(image.astype(np.float32), image.dtype, value_scale)
