@@ -20,8 +20,12 @@ class _Folder:
     def __init__(self, kind, num_classes, samples):
         self.mask_kind, self.num_classes, self.samples = kind, num_classes, samples
 
-    def __iter__(self):
-        return iter(self.samples)
+    @property
+    def names(self):
+        return [sample.name for sample in self.samples]
+
+    def stored(self, index):
+        return self.samples[index].image, self.samples[index].labels
 
 
 def _sample(name, labels):
