@@ -34,7 +34,8 @@ def to_class_ids_in_graph(
         >>> to_class_ids_in_graph(tf.constant([[[0.2, 0.7, 0.1]]])).numpy().tolist()
         [[1]]
     """
-    num_classes = int(probabilities.shape[-1])
+    num_classes = probabilities.shape[-1]
+    assert num_classes is not None, "the number of classes is static"
     if has_threshold(num_classes, multi_label):
         ids = tf.cast(is_foreground(probabilities, threshold), tf.uint8)
         return tf.squeeze(ids, -1) if num_classes == 1 else ids
