@@ -3,14 +3,14 @@
 import numpy as np
 from rich.console import Console
 
-from keras_unet3p import client, data, endpoint, pictures, workflow
+from keras_unet3p import client, data, endpoint, images, workflow
 
 
 def main() -> None:
     for number in range(8):
         image, labels = data.generate_cells((96, 96), seed=number)
-        pictures.write_picture(f"images/{number}.png", image)
-        pictures.write_picture(f"masks/{number}.png", labels.astype(np.uint16))
+        images.write_picture(f"images/{number}.png", image)
+        images.write_picture(f"masks/{number}.png", labels.astype(np.uint16))
 
     workflow.train(
         "images",

@@ -19,7 +19,7 @@ import sys
 import keras_unet3p as ku
 from keras_unet3p.client import Client
 assert not {"tensorflow", "keras"} & set(sys.modules)
-ku.pictures.overlay
+ku.images.overlay
 import keras
 print(type(keras.models.load_model(sys.argv[1])).__name__)
 assert not [finder for finder in sys.meta_path if "AfterKeras" in type(finder).__name__]

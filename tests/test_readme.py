@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from keras_unet3p import cli, data, pictures
+from keras_unet3p import cli, data
+from keras_unet3p.images import pictures
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ HOUSE = [
     ("layers",),
     ("targets",),
     ("postprocessing",),
-    ("images", "pictures"),
+    ("images",),
     ("artifacts",),
     ("geometry",),
     ("config",),
@@ -51,7 +51,7 @@ LEVEL = {room: level for level, line in enumerate(HOUSE) for room in line}
 ONLY = {
     "__main__": {"cli"},
     "losses": {"layers", "targets"} | FLOOR,
-    "metrics": {"layers", "targets"} | FLOOR,
+    "metrics": {"layers", "targets", "postprocessing"} | FLOOR,
     "layers": {"targets"} | FLOOR,
     "targets": FLOOR,
 }
@@ -63,7 +63,6 @@ WITHOUT_TENSORFLOW = (
     "geometry",
     "config",
     "images",
-    "pictures",
     "artifacts",
     "client",
     "errors",

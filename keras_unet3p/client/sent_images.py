@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.errors import InputError
+from keras_unet3p.images.unit_values import as_type
 
 Image = bytes | str | Path | np.ndarray
 
@@ -55,9 +56,10 @@ def encode_image(image: Image) -> bytes:
         return image
     pixels = _check(image)
     if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
+        pixels = as_type(pixels, "unit", np.uint8)
     elif pixels.dtype.kind == "f":
-        pixels = _to_integers(pixels, np.uint16)
+        _check_unit(pixels)
+        pixels = as_type(pixels, "unit", np.uint16)
     elif pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"image: PNG holds uint8 and uint16, found {pixels.dtype}.")
     if pixels.shape[2] in (3, 4):
@@ -103,11 +105,11 @@ def _check(image: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _to_integers(pixels: np.ndarray, dtype: type) -> np.ndarray:
+def _check_unit(pixels: np.ndarray) -> None:
+    """Refuses what unsigned integers cannot hold."""
     low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0.0 and high <= 1.0):
+    if not (low >= 0.0 and (high <= 1.0 or pixels.dtype.kind in "iu")):
         raise InputError(f"image: floats must lie in [0, 1], found {low:g} to {high:g}.")
-    return np.round(pixels * np.iinfo(dtype).max).astype(dtype)
 
 
 def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
@@ -123,11 +125,9 @@ def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
                 f"image: integers must have 8 or 16 bits to be divided by their type's largest "
                 f"value, found {pixels.dtype}."
             )
-        if pixels.dtype.kind in "fb":
-            unit = pixels.astype(np.float32)
-        else:
-            unit = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-        pixels = unit if dtype == "float32" else _to_integers(unit, np.uint8)
+        if dtype == "uint8":
+            _check_unit(pixels)
+        pixels = as_type(pixels, "unit", np.dtype(dtype))
     found = pixels.shape[2]
     if channels in (-1, found):
         return pixels

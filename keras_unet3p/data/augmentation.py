@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from keras_unet3p.data._mirror import mirror_indices, mirrored_crop
+from keras_unet3p.data.mirroring import mirror_indices, mirrored_crop
 from keras_unet3p.errors import InputError
 
 _INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
@@ -51,6 +51,13 @@ class Augmentation:
     Raises:
         ValueError: an amount is negative or not finite, the grid has fewer than 2 points, or the
             interpolation is unknown.
+
+    Example:
+        >>> image, labels = np.eye(32, dtype=np.float32), np.eye(32, dtype=int)
+        >>> rng = np.random.default_rng(1)
+        >>> turned, turned_labels = Augmentation(rotation=90)(image, labels, rng)
+        >>> turned.shape, turned_labels.shape
+        ((32, 32), (32, 32))
     """
 
     elastic_sigma: float = 10.0

@@ -9,13 +9,14 @@ from typing import overload
 
 import numpy as np
 
-from keras_unet3p.data._sources import Source
-from keras_unet3p.data.image_values import ImageValues
-from keras_unet3p.data.normalization import Normalization, divisor, to_unit
-from keras_unet3p.data.read_labels import as_labels
+from keras_unet3p.data.pairing import Source
 from keras_unet3p.data.sample import Sample
-from keras_unet3p.data.stored_values import StoredValues
 from keras_unet3p.errors import InputError
+from keras_unet3p.images.image_values import ImageValues
+from keras_unet3p.images.normalization import Normalization
+from keras_unet3p.images.reading import as_labels
+from keras_unet3p.images.stored_values import StoredValues
+from keras_unet3p.images.unit_values import divisor, to_unit
 
 _SMALLEST_STD = 1e-6  # of the largest value; below it a channel counts as constant
 
@@ -80,6 +81,12 @@ class ImageFolder(Sequence):
         class_names: one name a class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> folder[1].image.shape, len(folder[:1]), folder.num_channels
+        ((32, 32, 1), 1, 1)
     """
 
     def __init__(

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p.data.normalization import VALUE_SCALES
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
@@ -20,6 +19,7 @@ from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
+from keras_unet3p.images.unit_values import VALUE_SCALES
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
@@ -93,8 +93,8 @@ def export_savedmodel(
         value_scale: "unit": integers are divided by the largest value of their type before they
             reach the model. "raw": the model was trained on values as they are in the files and
             `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
-            0..65535 (16 bit). The other rules of `data.Normalization` are "unit" to the graph; the
-            model card tells them to those who read files.
+            0..65535 (16 bit). The other rules of `images.Normalization` are "unit" to the graph;
+            the model card tells them to those who read files.
         pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the
             values that the model takes).
         max_pixels: an image of more pixels is refused; an encoded one before it is decoded.

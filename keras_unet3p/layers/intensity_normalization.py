@@ -24,9 +24,9 @@ class IntensityNormalization(keras.layers.Layer):
         mean: a number, or one for each channel.
         std: a positive number, or one for each channel.
         value_scale: the rule by which stored values became the intensities in training (see
-            `data.Normalization`), kept for those who read files; None where it is unknown.
+            `images.Normalization`), kept for those who read files; None where it is unknown.
         stored_values: what the stored values of the training images were like, as
-            `data.StoredValues.to_dict` gives them; kept likewise.
+            `images.StoredValues.to_dict` gives them; kept likewise.
 
     Input: (B, H, W, C) of any numeric type. Output: the same shape in the layer's compute type.
     """

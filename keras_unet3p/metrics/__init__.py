@@ -5,7 +5,6 @@ from __future__ import annotations
 from keras_unet3p.metrics.dice import Dice
 from keras_unet3p.metrics.evaluate_labels import evaluate_labels
 from keras_unet3p.metrics.hausdorff_distance import hausdorff_distance
-from keras_unet3p.metrics.instances_from_probability import instances_from_probability
 from keras_unet3p.metrics.iou import IoU
 from keras_unet3p.metrics.object_scores import ObjectScores, object_scores
 from keras_unet3p.metrics.pixel_error import pixel_error
@@ -28,7 +27,6 @@ __all__ = [
     "WarpingError",
     "evaluate_labels",
     "hausdorff_distance",
-    "instances_from_probability",
     "object_scores",
     "pixel_error",
     "rand_error",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from keras_unet3p.errors import InputError
 
@@ -45,7 +44,7 @@ def checked_labels(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
                 raise InputError(
                     f"{name} must hold labels, which are whole numbers; received {array.dtype} "
                     "values. Probabilities become labels by a threshold or "
-                    "`instances_from_probability`."
+                    "`postprocessing.instances_from_probability`."
                 )
         array = array.astype(np.int64)
         if array.min() < 0:
@@ -78,10 +77,3 @@ def overlaps(truth, prediction) -> Overlaps:
         pairs,
         counts[objects],
     )
-
-
-def connected_regions(mask, connectivity: int = 4) -> tuple[np.ndarray, int]:
-    """Label image of the regions of a mask, and their number."""
-    structure = ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
-    result: Any = ndimage.label(mask, structure)
-    return result

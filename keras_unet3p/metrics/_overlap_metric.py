@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.postprocessing.class_ids import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
 from keras_unet3p.targets.sample_weights import split_sample_weight
 

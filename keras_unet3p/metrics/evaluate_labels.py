@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.metrics._labels import checked_labels, connected_regions
+from keras_unet3p.metrics._labels import checked_labels
 from keras_unet3p.metrics.hausdorff_distance import hausdorff_distance
 from keras_unet3p.metrics.object_scores import object_scores
 from keras_unet3p.metrics.pixel_error import pixel_error
@@ -15,6 +15,7 @@ from keras_unet3p.metrics.rand_error import rand_error
 from keras_unet3p.metrics.seg import seg
 from keras_unet3p.metrics.variation_of_information import variation_of_information
 from keras_unet3p.metrics.warping_error import warping_error
+from keras_unet3p.postprocessing.regions import connected_regions
 
 MASK_KINDS = ("binary", "classes", "instances")
 COUNT_PREFIX = "count_"

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.metrics.simple_points import NEIGHBOURS, simple_points
-from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.postprocessing.class_ids import is_foreground
 
 
 class WarpingError(NamedTuple):

@@ -18,7 +18,7 @@ Numbers = float | Sequence[float] | np.ndarray
 
 
 class Constants(Protocol):
-    """An object that tells mean and standard deviation, such as `data.Normalization`."""
+    """An object that tells mean and standard deviation, such as `images.Normalization`."""
 
     @property
     def mean(self) -> Any: ...
@@ -84,7 +84,7 @@ def resolve_activation(classifier_activation: str | None, num_classes: int) -> s
 def resolve_normalization(normalization: NormalizationLike | None) -> dict[str, Any] | None:
     """The arguments of `layers.IntensityNormalization`; None stays None.
 
-    From (mean, std), from a mapping or an object that has both, or from a `data.Normalization`,
+    From (mean, std), from a mapping or an object that has both, or from a `images.Normalization`,
     which tells the training images' stored values too.
 
     Raises:

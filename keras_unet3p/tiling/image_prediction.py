@@ -13,17 +13,20 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.geometry import NetworkFacts, TileGeometry
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import network_facts, network_function
-from keras_unet3p.tiling.tile_choice import model_geometry, whole_geometry
+from keras_unet3p.tiling.tile_choice import model_geometry, small_geometry, whole_geometry
 
 _COMPILED: weakref.WeakKeyDictionary[Any, collections.OrderedDict[tuple, Callable]] = (
     weakref.WeakKeyDictionary()
 )
 _LOCK = threading.Lock()
-_MOST_COMPILED = 4
-"""Graphs that are kept of a model, those used last; one takes 10 to 25 MiB."""
+_MOST_COMPILED = 8
+"""Graphs that are kept of a model, those used last; one takes 10 to 25 MiB.
+
+Images of many sizes need one for each size of a tile: the full one and five smaller ones.
+"""
 
 
 def predict_image(
@@ -46,7 +49,9 @@ def predict_image(
         image: (H, W) or (H, W, C); float in unit values, or uint8 / uint16, which are divided by
             255 / 65535.
         tile_size: side of the tile in pixels; the largest size not above it that the model takes is
-            used. A model of one fixed size gets that size.
+            used. An image that fits into one tile of 1/8, 1/4, 3/8, 1/2 or 3/4 of that size gets
+            one so small, if the model says which sizes it takes, as this package's do. A model of
+            one fixed size gets that size.
         halo: pixels of context around each tile that are not kept; see `model_geometry`. With
             "exact", this package's models run an image of no more pixels than a tile in one piece.
         blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
@@ -87,11 +92,8 @@ def predict_image(
         image = image.astype(np.float32)
     if image.dtype not in (np.float32, np.uint8, np.uint16):
         raise InputError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
-    says_its_sizes = getattr(model, "facts", None) is not None and facts.fixed_size is None
-    if halo == "exact" and geometry is None and says_its_sizes:
-        whole = whole_geometry(facts, *image.shape[:2])
-        if math.prod(whole.tile) <= math.prod(facts.tile(tile_size)):
-            geometry = whole
+    if geometry is None and getattr(model, "facts", None) is not None:
+        geometry = _one_tile(facts, tile_size, halo, *image.shape[:2])
     key = (tile_size, halo, blend, geometry, kind, threshold, tiles_per_step, symmetries)
     key = (*key, image.dtype.name)
     run = _kept(model, key)
@@ -108,6 +110,16 @@ def predict_image(
         run = _compile(tiler, kind, channels, image.dtype)
         _keep(model, key, run)
     return run(tf.constant(image[np.newaxis])).numpy()[0]
+
+
+def _one_tile(facts: NetworkFacts, tile_size, halo, height: int, width: int) -> TileGeometry | None:
+    """The geometry that shows the whole image in one tile, where that is right and saves time."""
+    if facts.fixed_size is not None:
+        return None
+    if halo == "exact":
+        whole = whole_geometry(facts, height, width)
+        return whole if math.prod(whole.tile) <= math.prod(facts.tile(tile_size)) else None
+    return small_geometry(facts, tile_size, height, width)
 
 
 def _kept(model, key: tuple) -> Callable | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
-from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.images.unit_values import divisor, reciprocal
+from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
 
 
 class InGraphTiler:
@@ -62,7 +64,7 @@ class InGraphTiler:
         self.network = network
         self.geometry = geometry
         self.num_classes = num_classes
-        self.ids_dtype = tf.uint8 if num_classes <= 256 else tf.int32
+        self.ids_dtype = ids_dtype(num_classes)
         self.tiles_per_step = tiles_per_step
         self.threshold = threshold
         self.multi_label = multi_label and num_classes > 1
@@ -86,10 +88,8 @@ class InGraphTiler:
         return self._run(images, self._decide, self.ids_dtype, 1)[:, :, :, 0]
 
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
-        if self.num_classes == 1 or self.multi_label:
-            return tf.cast(is_foreground(probabilities, self.threshold), tf.uint8)
-        ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        return tf.expand_dims(tf.cast(ids, self.ids_dtype), -1)
+        ids = to_class_ids_in_graph(probabilities, self.threshold, multi_label=self.multi_label)
+        return ids if self.multi_label else tf.expand_dims(ids, -1)
 
     def _run(self, images: tf.Tensor, decide: Callable, dtype: tf.DType, depth: int) -> tf.Tensor:
         """Row of tiles by row of tiles: probabilities are held for one row, what `decide` makes of
@@ -284,7 +284,7 @@ def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Ten
 
 
 def to_unit_values(image: tf.Tensor) -> tf.Tensor:
-    """Integers divided by the largest value of their type, as float32; float32 as it is."""
-    if image.dtype.is_integer:
-        return tf.cast(image, tf.float32) / float(image.dtype.max)
-    return tf.cast(image, tf.float32)
+    """`images.unit_values.scaled` in a graph, for integers of 8 or 16 bits and float32."""
+    scale = divisor(np.dtype(image.dtype.as_numpy_dtype), "unit")
+    image = tf.cast(image, tf.float32)
+    return image if scale == 1.0 else image * reciprocal(scale)

@@ -19,7 +19,8 @@ import numpy as np
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
-from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.images.unit_values import scaled
+from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
 
@@ -279,13 +280,8 @@ class _Sink:
     def write(self, window: tuple[int, int, int, int], values: np.ndarray) -> None:
         largest = None
         if self._kind == "classes":
-            if self._multi_label:
-                largest, ids = 1, is_foreground(values, self._threshold)
-            elif values.shape[-1] == 1:
-                largest, ids = 1, is_foreground(values[..., 0], self._threshold)
-            else:
-                largest, ids = values.shape[-1] - 1, values.argmax(-1)
-            values = ids.astype(np.min_scalar_type(largest))
+            largest = largest_id(values.shape[-1], self._multi_label)
+            values = to_class_ids(values, self._threshold, multi_label=self._multi_label)
         array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values
 
@@ -400,9 +396,7 @@ def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
         window = window[..., np.newaxis]
     if tile.y.zeros_after or tile.x.zeros_after:
         window = np.pad(window, ((0, tile.y.zeros_after), (0, tile.x.zeros_after), (0, 0)))
-    divide = window.dtype.kind in "ui" and not is_raw
-    scale = float(np.iinfo(window.dtype).max) if divide else 1.0
-    return window.astype(np.float32) / np.float32(scale)
+    return scaled(window, "raw" if is_raw else "unit")
 
 
 def _sources(axis, length: int):

@@ -9,6 +9,9 @@ from keras_unet3p.geometry import NetworkFacts, TileGeometry
 from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.receptive_field import exact_halo
 
+_EIGHTHS = (1, 2, 3, 4, 6)
+"""Sides of the smaller tiles, in eighths of the full one: few, as each costs a compiled graph."""
+
 
 def model_geometry(
     model: Any,
@@ -66,3 +69,40 @@ def whole_geometry(facts: NetworkFacts, height: int, width: int) -> TileGeometry
     """One tile that shows an image of this size in one piece, which needs no halo."""
     tile = facts.whole(max(height, facts.grid), max(width, facts.grid))
     return TileGeometry(tile, facts.margin, facts.margin, facts.grid, fill=facts.padding)
+
+
+def small_geometry(
+    facts: NetworkFacts, tile_size: int | tuple[int, int], height: int, width: int
+) -> TileGeometry | None:
+    """One tile smaller than `tile_size` that an image of this size fits into; None if none does.
+
+    Tiles come in five smaller sizes, 64 to 384 pixels for 512, so that images of many sizes share
+    a few compiled graphs.
+
+    Args:
+        facts: of the network.
+        tile_size: side of the full tile in pixels, or height and width.
+        height, width: of the image in pixels.
+
+    Returns:
+        A geometry of one tile, without halo; None too for a network of one fixed size.
+
+    Example:
+        >>> facts = NetworkFacts(1, 1, "sigmoid", divisor=16, minimum=16, grid=16)
+        >>> small_geometry(facts, 512, 128, 100).tile
+        (128, 128)
+    """
+    full = facts.tile(tile_size)
+    if facts.fixed_size is not None:
+        return None
+    wanted = (tile_size, tile_size) if isinstance(tile_size, int) else tuple(tile_size)
+    for eighths in _EIGHTHS:
+        sides = [facts.at_most(int(side) * eighths // 8) for side in wanted]
+        tile = sides[0], sides[1]
+        holds = all(
+            side >= max(facts.smallest_tile, max(length, facts.grid) + 2 * facts.margin)
+            for side, length in zip(tile, (height, width), strict=True)
+        )
+        if holds and tile != full:
+            return TileGeometry(tile, facts.margin, facts.margin, facts.grid, fill=facts.padding)
+    return None

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import pictures
 from keras_unet3p.files import naming_full_disk
-from keras_unet3p.targets.foreground import is_foreground
+from keras_unet3p.images import pictures
+from keras_unet3p.postprocessing.class_ids import to_class_ids
 
 
 class OverlayLog(keras.callbacks.Callback):
@@ -49,7 +49,7 @@ class OverlayLog(keras.callbacks.Callback):
                 probability = np.asarray(model(image[None], training=False))[0]
                 height, width = probability.shape[:2]
                 image, truth = (centre_crop(value, height, width) for value in (image, truth))
-                panel = pictures.result_panel(image, truth, to_labels(probability))
+                panel = pictures.result_panel(image, truth, to_class_ids(probability))
                 tf.summary.image(f"sample {number}", panel[None])
         self._writer.flush()
 
@@ -63,10 +63,3 @@ def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
     top = (value.shape[0] - height) // 2
     left = (value.shape[1] - width) // 2
     return value[top : top + height, left : left + width]
-
-
-def to_labels(probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Probabilities (H, W, K) to class ids (H, W): a threshold for one class, argmax for more."""
-    if probability.shape[-1] == 1:
-        return is_foreground(probability[..., 0], threshold).astype(np.uint8)
-    return np.argmax(probability, axis=-1).astype(np.uint8)

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from keras_unet3p import data, metrics, pictures
+from keras_unet3p import data, metrics, postprocessing
 from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
@@ -20,6 +20,7 @@ from keras_unet3p.files import (
     replacing,
     write_json,
 )
+from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 Report = dict[str, Any]
@@ -42,8 +43,8 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     tile_size: int = 512,
-    max_pixels: int = data.MAX_PIXELS,
-    max_pages: int = data.MAX_PAGES,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
     accept_values: bool = False,
 ) -> Report:
     """Segment the images of a folder and compare the masks with the truth.
@@ -107,20 +108,21 @@ def evaluate_folder(
     rows, evaluations = [], []
     folder_of_pictures = make_output_folder(Path(out) / _PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
-    for number, sample in enumerate(folder):
-        prediction = predictor.labels(sample.image)
+    for number, name in enumerate(folder.names):
+        image, truth = folder.stored(number)
+        prediction = predictor.labels(image)
         if folder.mask_kind == "instances":
-            prediction = data.label_instances(prediction, predictor.separation)
+            prediction = postprocessing.label_instances(prediction, predictor.separation)
         measures = metrics.evaluate_labels(
-            sample.labels,
+            truth,
             prediction,
             mask_kind=folder.mask_kind,
             num_classes=folder.num_classes if folder.mask_kind == "classes" else None,
         )
         evaluations.append(measures)
-        rows.append({"name": sample.name, **_shown(measures)})
+        rows.append({"name": name, **_shown(measures)})
         if folder_of_pictures is not None:
-            panel = pictures.result_panel(sample.image, sample.labels, prediction)
+            panel = pictures.result_panel(image, truth, prediction)
             pictures.write_picture(_unranked(folder_of_pictures, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]

@@ -13,9 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import data, layers, tiling
+from keras_unet3p import layers, tiling
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
+from keras_unet3p.images import Normalization, StoredValues
+from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
     newest_version,
@@ -26,13 +28,13 @@ from keras_unet3p.tiling.network_geometry import is_multi_label
 from keras_unet3p.workflow.run_config import read_run_config
 
 
-def unit_values(num_channels: int | None) -> data.Normalization:
+def unit_values(num_channels: int | None) -> Normalization:
     """The rule of a model that does not tell what its training images were like.
 
     Integers of 8 and 16 bits are divided by their type's maximum, floats must lie within [0, 1].
     """
     channels = num_channels or 1  # where the other side does not say, its images are grey
-    return data.Normalization((0.0,) * channels, (1.0,) * channels, "unit")
+    return Normalization((0.0,) * channels, (1.0,) * channels, "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Predictor:
     """A model that segments images of any size.
 
     Attributes:
-        labels: takes an image (H, W, C) in unit values, gives class ids (H, W), uint8.
+        labels: takes an image (H, W, C) as it is stored, gives class ids (H, W), uint8.
         num_channels: C, or None where the other side does not say.
         num_classes: of the network, 1 for foreground against background; None where unknown.
         normalization: how stored images become unit values, and what those of the training were
@@ -54,7 +56,7 @@ class Predictor:
 
     labels: Callable[[np.ndarray], np.ndarray]
     num_channels: int | None
-    normalization: data.Normalization
+    normalization: Normalization
     num_classes: int | None = None
     mask_kind: str | None = None
     class_values: tuple[int, ...] | None = None
@@ -120,29 +122,34 @@ def _check_exclusive(name: str, multi_label: bool) -> None:
 
 
 def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
-    def labels(image: np.ndarray) -> np.ndarray:
-        return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
-
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
-    channels = network.input_shape[-1]
-    predictor = Predictor(labels, channels, _own_normalization(network), num_classes)
+    if config is None:
+        rule = _own_normalization(network)
+    else:
+        rule = Normalization.from_dict(config["data"]["normalization"])
+
+    def labels(image: np.ndarray) -> np.ndarray:
+        if rule.value_scale == "raw" or image.dtype not in (np.uint8, np.uint16):
+            image = scaled(image, rule.value_scale)
+        return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
+
+    predictor = Predictor(labels, network.input_shape[-1], rule, num_classes)
     if config is None:
         return predictor
     return dataclasses.replace(
         predictor,
-        normalization=data.Normalization.from_dict(config["data"]["normalization"]),
         mask_kind=config["data"]["mask_kind"],
         class_values=_as_values(config["data"].get("class_values")),
         separation=config["training"]["separation"],
     )
 
 
-def _own_normalization(network) -> data.Normalization:
+def _own_normalization(network) -> Normalization:
     """What a network by itself knows of the images that it was trained on."""
     for layer in network.layers:
         if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
-            return data.Normalization.from_dict(layer.get_config())
+            return Normalization.from_dict(layer.get_config())
     return unit_values(network.input_shape[-1])
 
 
@@ -155,25 +162,26 @@ def _saved_model(version: Path) -> Predictor:
     signature = loaded.signatures["classes"]
     spec = signature.structured_input_signature[1]["image"]
 
+    card = read_model_card(version)
+    value_scale = "unit" if card is None else card["normalization"]["value_scale"]
+
     def labels(image: np.ndarray) -> np.ndarray:
         # The signature takes what the model was exported for: stored integers, or unit values.
-        if spec.dtype.is_integer:
-            image = np.rint(image * spec.dtype.max).astype(spec.dtype.as_numpy_dtype)
-        return signature(image=tf.constant(image[None], spec.dtype))["class_ids"].numpy()[0]
+        pixels = as_type(image, value_scale, spec.dtype.as_numpy_dtype)
+        return signature(image=tf.constant(pixels[None]))["class_ids"].numpy()[0]
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
     channels = spec.shape[-1]
     predictor = Predictor(labels, channels, unit_values(channels), probabilities.shape[-1])
-    card = read_model_card(version)
     if card is None:
         return predictor
     trained = card["training"]
-    stored = map(data.StoredValues.from_dict, trained.get("stored_values", []))
+    stored = map(StoredValues.from_dict, trained.get("stored_values", []))
     rule = dataclasses.replace(
         predictor.normalization,
-        value_scale=card["normalization"]["value_scale"],
+        value_scale=value_scale,
         stored_values=tuple(stored),
     )
     return dataclasses.replace(
@@ -196,7 +204,12 @@ def _endpoint(url: str) -> Predictor:
     _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)
     num_channels = _last_dimension(signatures.get("classes", {}).get("inputs", {}))
     num_classes = _last_dimension(signatures.get("probabilities", {}).get("outputs", {}))
-    return Predictor(client.predict, num_channels, unit_values(num_channels), num_classes)
+
+    def labels(image: np.ndarray) -> np.ndarray:
+        # Integers that a PNG holds travel as they are; of the others the other side knows no range.
+        return client.predict(image if is_narrow(image.dtype) else scaled(image, "unit"))
+
+    return Predictor(labels, num_channels, unit_values(num_channels), num_classes)
 
 
 def _last_dimension(tensors: dict[str, Any]) -> int | None:

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_unet3p import data, pictures
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
+from keras_unet3p.images import (
+    MAX_PAGES,
+    MAX_PIXELS,
+    ImageFile,
+    check_files,
+    list_images,
+    name_images,
+    pictures,
+)
 from keras_unet3p.workflow.load_predictor import load_predictor
 
 
@@ -21,8 +29,8 @@ def predict(
     out: str | os.PathLike[str],
     overlays: bool = True,
     tile_size: int = 512,
-    max_pixels: int = data.MAX_PIXELS,
-    max_pages: int = data.MAX_PAGES,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
     accept_values: bool = False,
 ) -> list[Path]:
     """Segment an image file or every image of a folder, at any size.
@@ -35,10 +43,10 @@ def predict(
             a digest of the whole.
         overlays: write `overlays/NAME.png` too.
         tile_size: side of the tiles, pixels.
-        max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         accept_values: warn of images whose stored type or range clearly is not that of the training
-            images, instead of refusing them; see `data.check_values`.
+            images, instead of refusing them; see `images.check_values`.
 
     Returns:
         The paths of the masks.
@@ -48,12 +56,12 @@ def predict(
             would take its place, two masks would have one name, or `out` is no folder that files
             can be made in.
     """
-    files = data.list_images(images)
+    files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
     predictor = load_predictor(model, tile_size=tile_size)
     stacks = {
-        stem: data.ImageFile(
+        stem: ImageFile(
             file,
             value_scale=predictor.normalization.value_scale,
             max_pixels=max_pixels,
@@ -61,12 +69,13 @@ def predict(
         )
         for stem, file in files.items()
     }
-    names = data.name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
+    names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
     masks = _mask_names(files, names, out)
-    data.check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
+    check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
     written = []
     for stem, stack in stacks.items():
-        for name, image in zip(masks[stem], stack, strict=True):
+        for index, name in enumerate(masks[stem]):
+            image = stack.stored(index)
             _check_channels(stack.path, image, predictor.num_channels)
             labels = predictor.labels(image)
             # As 0 and 255, which viewers show and which `train` reads again.

@@ -11,9 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from keras_unet3p import data, pictures
+from keras_unet3p import data, postprocessing
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.files import printable
+from keras_unet3p.images import pictures
 from keras_unet3p.workflow.evaluate import evaluate
 from keras_unet3p.workflow.export import export
 from keras_unet3p.workflow.train import train
@@ -129,11 +130,11 @@ def quickstart(
         sent = time.perf_counter()
         mask = client.predict((out / "large.png").read_bytes())
         seconds = time.perf_counter() - sent
-    instances = data.label_instances(mask, _SEPARATION)
+    instances = postprocessing.label_instances(mask, _SEPARATION)
     large_dice = _dice(truth > 0, instances > 0)
     mask_path, overlay_path = out / "large_mask.png", out / "large_overlay.png"
     pictures.write_picture(mask_path, (mask > 0).astype(np.uint8) * 255)
-    pictures.write_picture(overlay_path, pictures.overlay(large / np.float32(255), instances))
+    pictures.write_picture(overlay_path, pictures.overlay(large, instances))
     console.print(
         f"{height} x {width} pixels through {server.url} in {seconds:.1f} s, Dice {large_dice:.4f}",
         highlight=False,

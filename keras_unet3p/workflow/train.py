@@ -20,6 +20,7 @@ from keras_unet3p._version import __version__
 from keras_unet3p.config import LOSSES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished, write_json
+from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, Normalization
 from keras_unet3p.workflow.evaluate import earlier_pictures, evaluate_folder
 from keras_unet3p.workflow.load_predictor import load_predictor
 from keras_unet3p.workflow.run_config import read_run_config
@@ -40,8 +41,8 @@ def train(
     validation_masks: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     classes: int | Sequence[str] | Sequence[int] | None = None,
-    max_pixels: int = data.MAX_PIXELS,
-    max_pages: int = data.MAX_PAGES,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
     console: Console | None = None,
 ) -> Path:
     """Train a network on a folder of images and masks; the same call continues a killed run.
@@ -63,7 +64,7 @@ def train(
         classes: names of the classes, background first; or their number; or the mask values that
             stand for them, rising, such as `[0, 128, 255]` or ids with a gap. The network's own ids
             are 0 to K-1 in any case. By default found in the masks. At most 256.
-        max_pixels: an image of more pixels is refused, before it is decoded; see `data.Limits`.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
 
@@ -254,7 +255,7 @@ def build_model(
     config: TrainingConfig,
     num_channels: int,
     num_classes: int,
-    normalization: data.Normalization | None,
+    normalization: Normalization | None,
     steps_per_epoch: int,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.

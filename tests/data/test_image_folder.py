@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_unet3p import data
-from keras_unet3p.data import _sources
+from keras_unet3p.data import pairing
 
 RNG = np.random.default_rng(3)
 
@@ -83,13 +83,13 @@ def test_what_was_decoded_is_kept_within_a_bound(folder, monkeypatch):
     for name in "abc":
         folder.add(name, image, image > 100)
     decoded = []
-    plain = _sources.FileSource.read
+    plain = pairing.FileSource.read
 
     def read(self, *, labels):
         decoded.append(self.path.stem)
         return plain(self, labels=labels)
 
-    monkeypatch.setattr(_sources.FileSource, "read", read)
+    monkeypatch.setattr(pairing.FileSource, "read", read)
     roomy, tight = folder.open(), folder.open(cache_bytes=2 * 2 * 32 * 32)
     decoded.clear()
     for _ in range(3):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_unet3p import data
+from keras_unet3p import data, images
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 ROOT = Path(os.environ.get("UNET3P_DATA", BESIDE))
@@ -53,14 +53,14 @@ def test_held_out_images_of_a_set_raise_no_alarm(name):
     if not (ROOT / name).is_dir():
         pytest.skip(f"there is no {name} beside the project, nor where UNET3P_DATA says")
     files = sorted((ROOT / name / "images").glob("*.png"))[:96]
-    values = [data.ImageFile(file, value_scale="dtype").values(0) for file in files]
-    normalization = data.Normalization((0.0,), (1.0,))
+    values = [images.ImageFile(file, value_scale="dtype").values(0) for file in files]
+    normalization = images.Normalization((0.0,), (1.0,))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for block in range(4):
             first, end = block * len(files) // 4, (block + 1) * len(files) // 4
-            rest = data.StoredValues.of(values[:first] + values[end:])
+            rest = images.StoredValues.of(values[:first] + values[end:])
             trained = dataclasses.replace(normalization, stored_values=rest)
-            data.check_values(values[first:end], trained)
+            images.check_values(values[first:end], trained)
             for single in values[first:end]:
-                data.check_values([single], trained)
+                images.check_values([single], trained)

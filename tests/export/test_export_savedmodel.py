@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from keras_unet3p import data, files
+from keras_unet3p import files, images
 from keras_unet3p.export import export_savedmodel, saved_model
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.models import unet
@@ -288,8 +288,8 @@ def test_model_card_tells_what_was_exported(exported):
 
 
 def test_model_card_tells_the_normalisation_inside_the_network(tmp_path):
-    stored = data.StoredValues("uint8", 3, (0.0, 2.0), (9.0, 11.0), (200.0, 250.0))
-    normalization = data.Normalization((0.25,), (0.5,), stored_values=(stored,))
+    stored = images.StoredValues("uint8", 3, (0.0, 2.0), (9.0, 11.0), (200.0, 250.0))
+    normalization = images.Normalization((0.25,), (0.5,), stored_values=(stored,))
     model = unet((None, None, 1), filters=2, depth=1, normalization=normalization)
     folder = export_savedmodel(model, tmp_path / "m", tile_size=32)
     card = json.loads((folder / "assets.extra" / "model_card.json").read_text())

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet3p.data import read_image
 from keras_unet3p.export import ImageDecoder
-from tests.data.conftest import encode_png
+from keras_unet3p.images import read_image
+from tests.images.conftest import encode_png
 
 DEEPEST = {"unit": 65535.0, "raw": 1.0}
 # Division by a constant or multiplication by its inverse: what a graph optimizer may swap.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_unet3p import data, pictures, workflow
+from keras_unet3p import data, workflow
+from keras_unet3p.images import pictures
 
 _SMALL = {
     "architecture": "unet3plus",

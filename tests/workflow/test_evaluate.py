@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_unet3p import data, models, pictures, workflow
+from keras_unet3p import data, models, workflow
 from keras_unet3p.export import export_savedmodel
+from keras_unet3p.images import pictures
 from keras_unet3p.workflow.evaluate import evaluate_folder
 from keras_unet3p.workflow.load_predictor import Predictor, unit_values
 
@@ -19,8 +20,12 @@ class _Folder:
     def __init__(self, kind, num_classes, samples):
         self.mask_kind, self.num_classes, self.samples = kind, num_classes, samples
 
-    def __iter__(self):
-        return iter(self.samples)
+    @property
+    def names(self):
+        return [sample.name for sample in self.samples]
+
+    def stored(self, index):
+        return self.samples[index].image, self.samples[index].labels
 
 
 def _sample(name, labels):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from keras_unet3p import data, models, pictures, workflow
+from keras_unet3p import data, models, workflow
 from keras_unet3p.endpoint import LocalServer
+from keras_unet3p.images import Normalization, ValuesWarning, pictures
 from keras_unet3p.workflow.load_predictor import Predictor, load_predictor, unit_values
 
 
@@ -113,7 +114,7 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
     (run / "best.keras").rename(tmp_path / "alone.keras")
     alone, exported = load_predictor(tmp_path / "alone.keras"), load_predictor(exported)
     config = json.loads((run / "config.json").read_text())["data"]["normalization"]
-    assert alone.normalization == data.Normalization.from_dict(config)
+    assert alone.normalization == Normalization.from_dict(config)
     assert alone.normalization.value_scale == "raw"
     (stored,) = alone.normalization.stored_values
     assert exported.normalization.stored_values == (stored,)
@@ -145,7 +146,7 @@ def test_images_of_another_depth_are_refused_before_any_mask_is_written(
         assert not list((tmp_path / "out").iterdir())
         with pytest.raises(ValueError, match="dimmer than in training: uint16"):
             workflow.evaluate(model, images, cells / "masks")
-    with pytest.warns(data.ValuesWarning, match="dimmer than in training"):
+    with pytest.warns(ValuesWarning, match="dimmer than in training"):
         (written,) = workflow.predict(
             run, images / "cell_0.png", out=tmp_path / "out", tile_size=64, accept_values=True
         )

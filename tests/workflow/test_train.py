@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet3p import data, pictures, training, workflow
+from keras_unet3p import data, training, workflow
 from keras_unet3p.config import ARCHITECTURES, LOSSES, TrainingConfig
+from keras_unet3p.images import Normalization, pictures
 from keras_unet3p.workflow.load_predictor import load_predictor
 from keras_unet3p.workflow.train import build_model
 
@@ -117,7 +118,7 @@ def test_every_architecture_and_an_encoder_build(architecture, encoder):
     config = TrainingConfig(
         architecture=architecture, encoder=encoder, filters=filters, patch_size=64
     )
-    model = build_model(config, 2, 3, data.Normalization((0.5, 0.5), (0.2, 0.2)), 10)
+    model = build_model(config, 2, 3, Normalization((0.5, 0.5), (0.2, 0.2)), 10)
     assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
 
 
@@ -148,10 +149,10 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
         filters=4,
         patch_size=64,
     )
-    model = build_model(config, 3, 1, data.Normalization((0.5,) * 3, (0.2,) * 3), 10)
+    model = build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3), 10)
     assert model(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 64, 64, 1)
     with pytest.raises(ValueError, match="unit values"):
-        build_model(config, 3, 1, data.Normalization((0.5,) * 3, (0.2,) * 3, "raw"), 10)
+        build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"), 10)
 
 
 def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):

@@ -1,0 +1,165 @@
+"""Where images and masks come from, and which mask belongs to which image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_unet3p.errors import InputError
+from keras_unet3p.files import printable
+from keras_unet3p.images.decoding import is_stack
+from keras_unet3p.images.file_source import FileSource, expand
+from keras_unet3p.images.limits import Limits
+from keras_unet3p.images.listing import image_names, list_files, shared_names, stem
+
+MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySource:
+    array: np.ndarray
+    label: str
+
+    def read(self, *, labels: bool) -> np.ndarray:
+        del labels
+        # Always a new view: whoever makes it read-only leaves the caller's array alone.
+        return self.array[...] if self.array.ndim == 3 else self.array[..., np.newaxis]
+
+
+Source = FileSource | ArraySource
+Pair = tuple[str, Source, Source]
+
+
+def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
+    """Named pairs of image and mask, and what is wrong with those that make no pair."""
+    left, right = _collect(images, "images"), _collect(masks, "masks")
+    problems: list[str] = []
+    if isinstance(left, list) and isinstance(right, list):
+        return _pair_files(images, masks, left, right, limits, problems), problems
+    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, problems)
+    right_sources = right if isinstance(right, tuple) else _expand_all(right, limits, problems)
+    if not problems and len(left_sources) != len(right_sources):
+        problems.append(
+            f"images: {len(left_sources)} and masks: {len(right_sources)}; "
+            "expected one mask an image, in the same order"
+        )
+    digits = max(4, len(str(len(left_sources))))
+    return [
+        (f"{number:0{digits}d}", image, mask)
+        for number, (image, mask) in enumerate(zip(left_sources, right_sources, strict=False))
+    ], problems
+
+
+def _collect(given, argument: str) -> list[Path] | tuple[Source, ...]:
+    """A list of files, or a tuple of arrays."""
+    if isinstance(given, str | os.PathLike):
+        return list_files(given, argument)
+    if isinstance(given, np.ndarray):
+        if given.ndim == 2 or not is_stack(given.shape, argument):
+            given = given[np.newaxis]
+        return _array_sources(list(given), argument)
+    if isinstance(given, Sequence) and given:
+        if all(isinstance(item, str | os.PathLike) for item in given):
+            return [Path(item) for item in given]
+        if not any(isinstance(item, str | os.PathLike) for item in given):
+            return _array_sources([np.asarray(item) for item in given], argument)
+    raise InputError(
+        f"{argument}: {type(given).__name__}; expected a folder, a file, or a sequence (not empty) "
+        "of files or of arrays"
+    )
+
+
+def _array_sources(arrays: list[np.ndarray], argument: str) -> tuple[Source, ...]:
+    for number, array in enumerate(arrays):
+        if array.ndim not in (2, 3) or 0 in array.shape:
+            raise InputError(
+                f"{argument}[{number}]: shape {array.shape}; "
+                "expected (height, width) or (height, width, channels)"
+            )
+    return tuple(ArraySource(array, f"{argument}[{n}]") for n, array in enumerate(arrays))
+
+
+def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
+    single = isinstance(images, str | os.PathLike) and isinstance(masks, str | os.PathLike)
+    if single and len(left) == len(right) == 1 and Path(images).is_file() and Path(masks).is_file():
+        return _expand_pair(stem(left[0]), left[0], right[0], limits, problems)
+    by_stem = _unique(left, stem, problems)
+    partners = _unique(right, lambda path: _image_stem(path, by_stem), problems)
+    doubled = {stem(path) for path in left} - set(by_stem)
+    doubled |= {_image_stem(path, by_stem) for path in right} - set(partners)
+    pairs: list[Pair] = []
+    for name, path in by_stem.items():
+        if name in partners:
+            pairs.extend(_expand_pair(name, path, partners[name], limits, problems))
+        elif name not in doubled:
+            problems.append(
+                f"{printable(path)}: has no mask; "
+                f"expected a file {printable(name)}.* among the masks"
+            )
+    for name, path in partners.items():
+        if name not in by_stem and name not in doubled:
+            problems.append(
+                f"{printable(path)}: has no image; "
+                f"expected a file {printable(name)}.* among the images"
+            )
+    problems.extend(shared_names([(name, image.label) for name, image, _ in pairs]))
+    return pairs
+
+
+def _image_stem(mask: Path, by_stem: dict[str, Path]) -> str:
+    """The stem of a mask's image: its own, or where no image has it, that without `_mask`."""
+    name = stem(mask)
+    if name in by_stem:
+        return name
+    for ending in MASK_ENDINGS:
+        if name.lower().endswith(ending) and name[: -len(ending)] in by_stem:
+            return name[: -len(ending)]
+    return name
+
+
+def _unique(files: list[Path], key, problems: list[str]) -> dict[str, Path]:
+    groups: dict[str, list[Path]] = {}
+    for path in files:
+        groups.setdefault(key(path), []).append(path)
+    for name, members in groups.items():
+        if len(members) > 1:
+            listed = ", ".join(printable(member.name) for member in members)
+            problems.append(
+                f"{printable(members[0])}: {listed} share the stem {printable(name)}; "
+                "expected one of them"
+            )
+    return {name: members[0] for name, members in groups.items() if len(members) == 1}
+
+
+def _expand_pair(
+    name: str, image: Path, mask: Path, limits: Limits, problems: list[str]
+) -> list[Pair]:
+    expanded: list[Sequence[Source]] = []
+    for path in (image, mask):
+        try:
+            expanded.append(expand(path, limits))
+        except ValueError as error:
+            problems.append(str(error))
+    if len(expanded) < 2:
+        return []
+    if len(expanded[0]) != len(expanded[1]):
+        problems.append(
+            f"{printable(mask)}: holds {len(expanded[1])} masks, {printable(image.name)} "
+            f"{len(expanded[0])} images; expected as many"
+        )
+        return []
+    return list(zip(image_names(name, len(expanded[0])), *expanded, strict=True))
+
+
+def _expand_all(files: list[Path], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
+    sources: list[Source] = []
+    for path in files:
+        try:
+            sources.extend(expand(path, limits))
+        except ValueError as error:
+            problems.append(str(error))
+    return tuple(sources)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_unet3p.data.augmentation import Augmentation
+from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.data.patch_weights import PatchWeights
+from keras_unet3p.data.separation import separate_instances
+from keras_unet3p.errors import InputError
+from keras_unet3p.images.unit_values import scale_in_place
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+_TRIES = 32
+
+
+def training_pipeline(
+    folder: ImageFolder,
+    *,
+    patch_size: int,
+    batch_size: int,
+    steps: int | None = None,
+    seed: int = 0,
+    first_sample: int = 0,
+    augmentation: Augmentation | None = None,
+    border_weights: Mapping[str, Any] | None = None,
+    foreground_probability: float = 0.5,
+    separation: int = 0,
+) -> tf.data.Dataset:
+    """Batches of augmented patches.
+
+    Sample number n and the seed alone decide the image, the place and the augmentation, whatever
+    runs in parallel, so that a training that starts at `first_sample=n` goes on exactly. Every run
+    of `len(folder)` samples holds each image once, in an order of its own.
+
+    A patch lies anywhere in the image or, with `foreground_probability`, around a pixel that is not
+    background (of a class drawn evenly among those of the image). Beyond the image is its mirror.
+    Grey values are changed relative to the folder's `typical_range`.
+
+    Args:
+        folder: the images.
+        patch_size: side of the square patches, in pixels; may exceed the images.
+        batch_size: patches a batch; under a distribution strategy, over all replicas.
+        steps: number of batches; None for no end.
+        seed: decides everything.
+        first_sample: number of the first sample, `steps done x batch_size` to resume.
+        augmentation: by default `Augmentation()`; `Augmentation.none()` for plain crops.
+        border_weights: None for no weights; else arguments of `border_weight_map`, `{}` for its
+            defaults. The map is that of the patch as augmented: of its instances, or of the
+            8-connected components of each class (so `instances` is not for you to give).
+            `class_balance` (default True) balances the classes by their share of all pixels of the
+            folder: `class_balance(folder)`.
+        foreground_probability: see above.
+        separation: width of the background that the mask draws between touching instances; see
+            `separate_instances`.
+
+    Returns:
+        A dataset of (image (B, P, P, C) float32, mask (B, P, P) int32[, weight (B, P, P) float32]).
+        The mask of instances is 1 in every cell, but for `separation`.
+
+    Raises:
+        ValueError: a size, number or probability is out of range.
+
+    Example:
+        >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
+        >>> folder = ku.data.open_folder(images, labels)
+        >>> dataset = training_pipeline(folder, patch_size=16, batch_size=2, steps=1)
+        >>> [tuple(tensor.shape) for tensor in next(iter(dataset))]
+        [(2, 16, 16, 1), (2, 16, 16)]
+    """
+    import tensorflow as tf
+
+    for name, value, least in (
+        ("patch_size", patch_size, 1),
+        ("batch_size", batch_size, 1),
+        ("steps", 1 if steps is None else steps, 1),
+        ("first_sample", first_sample, 0),
+        ("seed", seed, 0),
+    ):
+        if int(value) != value or value < least:
+            raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    sampler = _Sampler(
+        folder,
+        int(patch_size),
+        int(seed),
+        Augmentation() if augmentation is None else augmentation,
+        border_weights,
+        foreground_probability,
+        separation,
+    )
+    kinds = [tf.float32, tf.int32] + [tf.float32] * (border_weights is not None)
+    shapes = [(patch_size, patch_size, folder.num_channels)] + [(patch_size, patch_size)] * 2
+
+    def sample(number):
+        tensors = tf.numpy_function(sampler, [number], kinds)
+        for tensor, shape in zip(tensors, shapes, strict=False):
+            tensor.set_shape(shape)
+        return tuple(tensors)
+
+    last = np.iinfo(np.int64).max if steps is None else first_sample + steps * batch_size
+    dataset = tf.data.Dataset.range(first_sample, last)
+    dataset = dataset.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(pipeline_options())
+
+
+def pipeline_options() -> tf.data.Options:
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    # Workers share out the samples, not the files, of which tf.data knows nothing here.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
+
+
+class _Sampler:
+    """Sample number -> (image, mask[, weight])."""
+
+    def __init__(
+        self,
+        folder: ImageFolder,
+        patch_size: int,
+        seed: int,
+        augmentation: Augmentation,
+        border_weights: Mapping[str, Any] | None,
+        foreground_probability: float,
+        separation: int,
+    ) -> None:
+        if not 0 <= foreground_probability <= 1:
+            raise InputError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
+        self._folder = folder
+        self._patch = patch_size
+        self._seed = seed
+        self._augmentation = augmentation
+        self._foreground_probability = foreground_probability
+        self._separation = separation
+        self._value_range = folder.typical_range
+        low, high = folder.value_range
+        self._limits = (
+            (low, high) if folder.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
+        )
+        self._weights = None if border_weights is None else PatchWeights(folder, border_weights)
+        self._order = functools.lru_cache(maxsize=4)(self._order_of)
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        return _generator(self._seed, epoch, _ORDER_STREAM).permutation(len(self._folder))
+
+    def __call__(self, number) -> list[np.ndarray]:
+        epoch, place = divmod(int(number), len(self._folder))
+        index = int(self._order(epoch)[place])
+        rng = _generator(self._seed, int(number), _SAMPLE_STREAM)
+        image, labels = self._folder.stored(index)
+        top, left = self._place(labels, rng)
+        augmentation, size = self._augmentation, self._patch
+        patch, patch_labels = augmentation.crop(image, labels, top, left, size, size, rng)
+        patch = scale_in_place(patch, image.dtype, self._folder.value_scale)
+        patch = augmentation.change_grey(patch, rng, self._value_range, self._limits)
+        if self._folder.mask_kind == "instances":
+            mask = separate_instances(patch_labels, self._separation).astype(np.int32)
+        else:
+            mask = patch_labels.astype(np.int32)
+        if self._weights is None:
+            return [patch, mask]
+        return [patch, mask, self._weights(patch_labels, mask)]
+
+    def _place(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+        """The patch's upper left corner: within the image, or the image within the patch."""
+        around_foreground = rng.random() < self._foreground_probability
+        spare = [side - self._patch for side in labels.shape]
+        corner = [int(rng.integers(min(s, 0), max(s, 0) + 1)) for s in spare]
+        if around_foreground:
+            pixel = self._foreground_pixel(labels, rng)
+            if pixel is not None:
+                inside = rng.integers(0, self._patch, 2)
+                corner = [
+                    int(min(max(p - offset, min(s, 0)), max(s, 0)))
+                    for p, offset, s in zip(pixel, inside, spare, strict=True)
+                ]
+        return corner[0], corner[1]
+
+    def _foreground_pixel(
+        self, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[int, int] | None:
+        height, width = labels.shape
+        if self._folder.mask_kind == "classes":
+            present = np.flatnonzero(np.bincount(labels.ravel()))
+            present = present[present > 0]
+            if not len(present):
+                return None
+            candidates = labels == rng.choice(present)
+        else:
+            for row, column in zip(
+                rng.integers(0, height, _TRIES), rng.integers(0, width, _TRIES), strict=True
+            ):
+                if labels[row, column]:
+                    return int(row), int(column)
+            candidates = labels > 0
+        places = np.flatnonzero(candidates)
+        if not len(places):
+            return None
+        row, column = divmod(int(rng.choice(places)), width)
+        return row, column
+
+
+def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number, stream))))

@@ -1,0 +1,99 @@
+"""Files of every format to stored pixels to unit values; pictures for people.
+
+What is in it is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_unet3p.images.image_file import ImageFile
+    from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
+    from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
+    from keras_unet3p.images.listing import list_images, name_images
+    from keras_unet3p.images.normalization import Normalization
+    from keras_unet3p.images.pictures import (
+        colour_labels,
+        label_borders,
+        mask_picture,
+        overlay,
+        panel,
+        result_panel,
+        to_rgb,
+        weight_map_picture,
+        write_picture,
+    )
+    from keras_unet3p.images.reading import read_image, read_labels
+    from keras_unet3p.images.stored_values import StoredValues
+    from keras_unet3p.images.unit_values import VALUE_SCALES, to_unit
+    from keras_unet3p.images.value_check import check_files, check_values
+
+_LAZY = {
+    "MAX_PAGES": "limits",
+    "MAX_PIXELS": "limits",
+    "VALUE_SCALES": "unit_values",
+    "ImageFile": "image_file",
+    "ImageValues": "image_values",
+    "Limits": "limits",
+    "Normalization": "normalization",
+    "StoredValues": "stored_values",
+    "ValuesWarning": "image_values",
+    "check_files": "value_check",
+    "check_values": "value_check",
+    "colour_labels": "pictures",
+    "label_borders": "pictures",
+    "list_images": "listing",
+    "mask_picture": "pictures",
+    "measure_values": "image_values",
+    "name_images": "listing",
+    "overlay": "pictures",
+    "panel": "pictures",
+    "read_image": "reading",
+    "read_labels": "reading",
+    "result_panel": "pictures",
+    "to_rgb": "pictures",
+    "to_unit": "unit_values",
+    "weight_map_picture": "pictures",
+    "write_picture": "pictures",
+}
+
+__all__ = [
+    "MAX_PAGES",
+    "MAX_PIXELS",
+    "VALUE_SCALES",
+    "ImageFile",
+    "ImageValues",
+    "Limits",
+    "Normalization",
+    "StoredValues",
+    "ValuesWarning",
+    "check_files",
+    "check_values",
+    "colour_labels",
+    "label_borders",
+    "list_images",
+    "mask_picture",
+    "measure_values",
+    "name_images",
+    "overlay",
+    "panel",
+    "read_image",
+    "read_labels",
+    "result_panel",
+    "to_rgb",
+    "to_unit",
+    "weight_map_picture",
+    "write_picture",
+]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

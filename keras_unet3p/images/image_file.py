@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from keras_unet3p.files import printable
+from keras_unet3p.images.file_source import expand
+from keras_unet3p.images.image_values import ImageValues, measure_values, warn_of_guess
+from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
+from keras_unet3p.images.unit_values import check_scale, choose_value_scale, scaled
+
+
+class ImageFile(Sequence):
+    """The images of a PNG, JPEG, BMP, TIFF or NPY file in unit values, decoded when asked for.
+
+    The file's directory is read once, so that thousands of pages take time in proportion, and one
+    image is in memory at a time. `read_image` says how files are read.
+
+    Args:
+        path: the file.
+        value_scale: the rule of a saved `Normalization`; by default the one that this file alone
+            would get, for which all its images are looked at.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `Limits`.
+        max_pages: so is a file of more images.
+
+    Raises:
+        ValueError: here and in reading an image, as `read_image`.
+
+    Example:
+        >>> np.save("stack.npy", np.full((5, 8, 20), 51, np.uint8))
+        >>> file = ImageFile("stack.npy")
+        >>> len(file), file[4].shape, round(float(file[4].max()), 6), int(file.stored(4).max())
+        (5, (8, 20, 1), 0.2, 51)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        value_scale: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_pages: int = MAX_PAGES,
+    ) -> None:
+        self.path = Path(path)
+        self._sources = expand(self.path, Limits(max_pixels, max_pages))
+        if value_scale is None:
+            values = [self.values(index) for index in range(len(self))]
+            value_scale = choose_value_scale(values)
+            warn_of_guess(value_scale, values, printable(path))
+        self.value_scale = value_scale
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        return scaled(self.stored(index), self.value_scale)
+
+    def stored(self, index: int) -> np.ndarray:
+        """An image (height, width, channels) as it is stored, which predictors take.
+
+        Raises:
+            ValueError: as for the unit values: its values do not fit the rule.
+        """
+        source = self._sources[index]
+        image = source.read(labels=False)
+        check_scale(image, self.value_scale, source.label)
+        return image
+
+    def values(self, index: int) -> ImageValues:
+        """What the stored values of an image are like."""
+        source = self._sources[index]
+        return measure_values(source.read(labels=False), source.label)
