@@ -1,4 +1,4 @@
-"""PredictionService, ModelService and health checking over gRPC."""
+"""PredictionService, ModelService and health checks over gRPC."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from concurrent import futures
 
 import grpc
+import tensorflow as tf
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -22,26 +22,26 @@ from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
-from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array
+from keras_unet3p.endpoint.tensor_protos import array_from_proto
 
 
 def grpc_server(
     service: PredictService, address: str, threads: futures.ThreadPoolExecutor
 ) -> tuple[grpc.Server, int, health.HealthServicer]:
-    """Makes a gRPC server, bound and not yet started.
+    """Makes a gRPC server that is bound to its port but not started.
 
     Args:
-        service: the endpoint's state.
+        service: the state of the endpoint.
         address: "host:port"; port 0 takes a free one.
-        threads: where requests are handled; the caller shuts it down after the server. More
-            threads than places in the queue, so that some are left to answer status and health,
-            and to refuse what does not fit.
+        threads: the threads that handle requests. They must be more than the places in the queue,
+            so that some are left to answer status and health and to refuse requests. The caller
+            shuts them down after the server.
 
     Returns:
         The server, its port, and the health service.
 
     Raises:
-        OSError: when the address cannot be bound.
+        OSError: if the address cannot be bound.
     """
     server = grpc.server(
         threads,
@@ -71,14 +71,39 @@ def grpc_server(
     return server, port, health_service
 
 
-def metadata_messages(served: ServedVersion):
-    """Returns a version's ModelSpec and SignatureDefMap."""
-    spec = model_pb2.ModelSpec(name=served.name)
-    spec.version.value = served.version
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for name, signature in served.signatures.items():
-        signatures.signature_def[name].CopyFrom(signature)
-    return spec, signatures
+def metadata_response(service: PredictService, name: str, version: int | None, label: str | None):
+    """Returns the GetModelMetadataResponse of a version: its number and its signatures.
+
+    Raises:
+        EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+    """
+    served = service.repository.acquire(name, version, label)
+    try:
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = served.name
+        response.model_spec.version.value = served.version
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for key, signature in served.signatures.items():
+            signatures.signature_def[key].CopyFrom(signature)
+    finally:
+        served.release()
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def status_response(service: PredictService, name: str, version: int | None, label: str | None):
+    """Returns the GetModelStatusResponse of a model, or of one of its versions.
+
+    Raises:
+        EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+    """
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state, code, message in service.repository.status(name, version, label):
+        status = response.model_version_status.add(version=number)
+        status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
+        status.status.error_code = getattr(grpc.StatusCode, code).value[0]
+        status.status.error_message = message
+    return response
 
 
 def _abort(context: grpc.ServicerContext, error: EndpointError):
@@ -102,11 +127,11 @@ def _answer(context: grpc.ServicerContext, call: Callable):
 
 
 class _ParseMessages(grpc.ServerInterceptor):
-    """Parses requests in their handlers; what does not parse is the client's fault.
+    """Parses requests in their handlers, so that a broken one is answered INVALID_ARGUMENT.
 
-    gRPC's own server answers INTERNAL to such a message, and never frees what it held for it.
-    Messages count as held while they are handled; gRPC has read them by then, no more at a time
-    than it has threads.
+    gRPC's own server answers INTERNAL to a message that does not parse, and never frees its memory.
+    Messages count towards the byte budget while they are handled. gRPC has already read them by
+    then, but at most as many at a time as it has threads.
     """
 
     def __init__(self, held: ByteBudget):
@@ -153,8 +178,8 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         except EndpointError as error:
             return _abort(context, error)
-        # A request that waits leaves the queue when its client has gone.
-        gone = EndpointError("CANCELLED", "The client has gone.")
+        # A waiting request leaves the queue when its client disconnects.
+        gone = EndpointError("CANCELLED", "The client closed the connection.")
         context.add_callback(lambda: service.work.withdraw(future, gone))
         try:
             answer = future.result(max(0.0, deadline - time.monotonic()))
@@ -171,14 +196,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     'GetModelMetadataRequest must specify the metadata_field "signature_def", '
                     "and no other.",
                 )
-            served = self._service.repository.acquire(*_choice(request.model_spec))
-            try:
-                spec, signatures = metadata_messages(served)
-            finally:
-                served.release()
-            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
-            response.metadata["signature_def"].Pack(signatures)
-            return response
+            return metadata_response(self._service, *_choice(request.model_spec))
 
         return _answer(context, call)
 
@@ -188,18 +206,9 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request, context):
-        def call():
-            response = get_model_status_pb2.GetModelStatusResponse()
-            for number, state, code, message in self._service.repository.status(
-                *_choice(request.model_spec)
-            ):
-                status = response.model_version_status.add(version=number)
-                status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
-                status.status.error_code = getattr(grpc.StatusCode, code).value[0]
-                status.status.error_message = message
-            return response
-
-        return _answer(context, call)
+        return _answer(
+            context, lambda: status_response(self._service, *_choice(request.model_spec))
+        )
 
 
 def _predict(service: PredictService, served: ServedVersion, request, deadline: float):
@@ -215,5 +224,6 @@ def _predict(service: PredictService, served: ServedVersion, request, deadline: 
     response.model_spec.version.value = served.version
     response.model_spec.signature_name = signature_name or "serving_default"
     for alias, array in outputs.items():
-        response.outputs[alias].CopyFrom(proto_from_array(array, signature.outputs[alias].dtype))
+        proto = tf.make_tensor_proto(array, signature.outputs[alias].dtype, array.shape)
+        response.outputs[alias].CopyFrom(proto)
     return response
