@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,9 @@ from keras_unet3p.tiling.tile_choice import model_geometry
 _LARGEST_SET = 16
 """Number of classes that a 16-bit pixel of a PNG can hold as a set, one bit per class."""
 _PREDICT = "tensorflow/serving/predict"
+
+Specs: TypeAlias = dict[str, tuple[tuple[int | None, ...], tf.DType]]
+SignatureFunctions: TypeAlias = dict[str, tuple[Callable[..., dict], Specs]]
 
 
 def export_savedmodel(
@@ -122,17 +125,7 @@ def export_savedmodel(
         >>> export_savedmodel(model, "models/cells", tile_size=64)  # doctest: +SKIP
         PosixPath('models/cells/1')
     """
-    if value_scale not in VALUE_SCALES:
-        accepted = ", ".join(map(repr, VALUE_SCALES))
-        raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
-    if pixels not in ("uint8", "float32"):
-        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
-    if value_scale == "raw" and pixels != "float32":
-        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
-    if not 0.0 < threshold <= 1.0:
-        raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
-    if max_batch_pixels is not None and max_batch_pixels < 1:
-        raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
+    _check_values(value_scale, pixels, threshold, max_batch_pixels)
     if version is not None:
         _check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
@@ -161,7 +154,8 @@ def export_savedmodel(
         remove_unfinished(base)
         final = base / str(_new_version(base, version))
         with replacing(final) as working:
-            _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            functions = _signature_functions(tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            _write_graph(working, functions)
             extra = working / "assets.extra"
             extra.mkdir()
             _write_warmup(extra, base.name, tiler, channels, pixels, limits)
@@ -191,6 +185,22 @@ class PixelLimits(NamedTuple):
     batch: int
 
 
+def _check_values(
+    value_scale: str, pixels: str, threshold: float, max_batch_pixels: int | None
+) -> None:
+    if value_scale not in VALUE_SCALES:
+        accepted = ", ".join(map(repr, VALUE_SCALES))
+        raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
+    if pixels not in ("uint8", "float32"):
+        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
+    if value_scale == "raw" and pixels != "float32":
+        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
+    if not 0.0 < threshold <= 1.0:
+        raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
+    if max_batch_pixels is not None and max_batch_pixels < 1:
+        raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
+
+
 def _new_version(base: Path, version: int | None) -> int:
     taken = version_folders(base)
     if version is None:
@@ -198,7 +208,9 @@ def _new_version(base: Path, version: int | None) -> int:
         _check_version(version)
     folder = taken.get(version, base / str(version))
     if folder.exists():
-        raise InputError(f"version: folder {printable(folder)} exists; expected a free number")
+        raise InputError(
+            f"version: folder {printable(folder)} exists; expected a number that is not taken"
+        )
     return version
 
 
@@ -215,14 +227,14 @@ def _constants(model: Any) -> dict:
     return {}
 
 
-def _write_graph(
-    folder: Path,
+def _signature_functions(
     tiler: InGraphTiler,
     decoder: ImageDecoder,
     channels: int,
     pixels: tf.DType,
     limits: PixelLimits,
-) -> None:
+) -> SignatureFunctions:
+    """The function of each signature, and the shapes and types of its inputs."""
     ids_of_png = tf.uint8 if tiler.ids_dtype == tf.uint8 else tf.uint16
 
     def segment(encoded: tf.Tensor) -> tf.Tensor:
@@ -250,15 +262,19 @@ def _write_graph(
     tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
     image_spec = {"image": ((None, None, None, channels), pixels)}
     tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
-    table = {
+    return {
         "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
         "classes": (classes, image_spec),
         "probabilities": (probabilities, image_spec),
         "tile": (tile, tile_spec),
     }
+
+
+def _write_graph(folder: Path, functions: SignatureFunctions) -> None:
+    """Write a SavedModel with these signatures."""
     signatures = {}
     with tf.Graph().as_default() as graph:
-        for name, (function, specs) in table.items():
+        for name, (function, specs) in functions.items():
             inputs, checked = {}, {}
             for key, (shape, dtype) in specs.items():
                 inputs[key], checked[key] = checked_input(dtype, shape, f"{name}_{key}")
