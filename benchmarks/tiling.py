@@ -61,7 +61,7 @@ def streaming(model, image):
 
 
 def stacked_patches(model, image):
-    """Mirrors the image on all sides, runs `model.predict` on one array of tiles, and joins them."""
+    """Mirrors the image on all sides, runs `model.predict` on an array of tiles and joins them."""
     core = TILE - 2 * HALO
     rows, columns = (-(-side // core) for side in image.shape[:2])
     padded = np.pad(
