@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent import futures
 
 import grpc
@@ -51,7 +50,7 @@ def grpc_server(
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=1024,
-        interceptors=[_ParseMessages(service.held)],
+        interceptors=[_HandleMessages(service.held)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server
@@ -106,10 +105,6 @@ def status_response(service: PredictService, name: str, version: int | None, lab
     return response
 
 
-def _abort(context: grpc.ServicerContext, error: EndpointError):
-    context.abort(getattr(grpc.StatusCode, error.code, grpc.StatusCode.UNKNOWN), error.message)
-
-
 def _choice(spec) -> tuple[str, int | None, str | None]:
     if not spec.name:
         raise EndpointError("INVALID_ARGUMENT", "Missing model name in request.")
@@ -121,17 +116,14 @@ def _choice(spec) -> tuple[str, int | None, str | None]:
     )
 
 
-def _answer(context: grpc.ServicerContext, call: Callable):
-    answer = outcome(call)
-    return _abort(context, answer) if isinstance(answer, EndpointError) else answer
+class _HandleMessages(grpc.ServerInterceptor):
+    """Runs the handlers: parses requests, counts their bytes and answers errors.
 
+    Handlers return their response or an EndpointError, or raise one.
 
-class _ParseMessages(grpc.ServerInterceptor):
-    """Parses requests in their handlers, so that a broken one is answered INVALID_ARGUMENT.
-
-    gRPC's own server answers INTERNAL to a message that does not parse, and never frees its memory.
-    Messages count towards the byte budget while they are handled. gRPC has already read them by
-    then, but at most as many at a time as it has threads.
+    Requests are parsed here because gRPC's own server answers INTERNAL to a message that does not
+    parse, and never frees its memory. Messages count towards the byte budget while they are
+    handled. gRPC has already read them by then, but at most as many at a time as it has threads.
     """
 
     def __init__(self, held: ByteBudget):
@@ -143,24 +135,24 @@ class _ParseMessages(grpc.ServerInterceptor):
             return handler
         parse, run = handler.request_deserializer, handler.unary_unary
 
-        def parse_and_run(data: bytes, context: grpc.ServicerContext):
-            refusal = outcome(lambda: self._held.take(len(data)))
-            if refusal is not None:
-                return _abort(context, refusal)
+        def handle(data: bytes, context: grpc.ServicerContext):
+            self._held.take(len(data))
             try:
-                request = parse(data)
+                return run(parse(data), context)
             except DecodeError:
-                request = None
-            try:
-                if request is not None:
-                    return run(request, context)
-                error = EndpointError("INVALID_ARGUMENT", "The request message does not parse.")
-                return _abort(context, error)
+                raise EndpointError("INVALID_ARGUMENT", "The request does not parse.") from None
             finally:
                 self._held.give_back(len(data))
 
+        def answer(data: bytes, context: grpc.ServicerContext):
+            found = outcome(lambda: handle(data, context))
+            if isinstance(found, EndpointError):
+                code = getattr(grpc.StatusCode, found.code, grpc.StatusCode.UNKNOWN)
+                context.abort(code, found.message)
+            return found
+
         return grpc.unary_unary_rpc_method_handler(
-            parse_and_run, response_serializer=handler.response_serializer
+            answer, response_serializer=handler.response_serializer
         )
 
 
@@ -171,34 +163,28 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         service = self._service
         deadline = service.deadline(context.time_remaining())
-        try:
-            served = service.repository.acquire(*_choice(request.model_spec))
-            future = service.submit(
-                served, lambda: _predict(service, served, request, deadline), deadline
-            )
-        except EndpointError as error:
-            return _abort(context, error)
+        served = service.repository.acquire(*_choice(request.model_spec))
+        future = service.submit(
+            served, lambda: _predict(service, served, request, deadline), deadline
+        )
         # A waiting request leaves the queue when its client disconnects.
         gone = EndpointError("CANCELLED", "The client closed the connection.")
         context.add_callback(lambda: service.work.withdraw(future, gone))
         try:
-            answer = future.result(max(0.0, deadline - time.monotonic()))
+            return future.result(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, futures.TimeoutError):
-            answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
-            service.work.withdraw(future, answer)
-        return _abort(context, answer) if isinstance(answer, EndpointError) else answer
+            late = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
+            service.work.withdraw(future, late)
+            return late
 
     def GetModelMetadata(self, request, context):
-        def call():
-            if list(request.metadata_field) != ["signature_def"]:
-                raise EndpointError(
-                    "INVALID_ARGUMENT",
-                    'GetModelMetadataRequest must specify the metadata_field "signature_def", '
-                    "and no other.",
-                )
-            return metadata_response(self._service, *_choice(request.model_spec))
-
-        return _answer(context, call)
+        if list(request.metadata_field) != ["signature_def"]:
+            raise EndpointError(
+                "INVALID_ARGUMENT",
+                'GetModelMetadataRequest must specify the metadata_field "signature_def", '
+                "and no other.",
+            )
+        return metadata_response(self._service, *_choice(request.model_spec))
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -206,9 +192,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request, context):
-        return _answer(
-            context, lambda: status_response(self._service, *_choice(request.model_spec))
-        )
+        return status_response(self._service, *_choice(request.model_spec))
 
 
 def _predict(service: PredictService, served: ServedVersion, request, deadline: float):

@@ -233,14 +233,19 @@ def _strings(name: str, objects: np.ndarray) -> np.ndarray:
     return result
 
 
+def _encode_bytes(item: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(item).decode()}
+
+
+def _decode_text(item: bytes) -> str:
+    return item.decode("utf-8", "replace")
+
+
 def _values(name: str, array: np.ndarray) -> Any:
     if array.dtype == object:
-        if name.endswith("_bytes"):
-            encode = np.frompyfunc(lambda item: {"b64": base64.b64encode(item).decode()}, 1, 1)
-        else:
-            encode = np.frompyfunc(lambda item: item.decode("utf-8", "replace"), 1, 1)
-        encoded = encode(array)
-        return encoded.tolist() if isinstance(encoded, np.ndarray) else encoded
+        encode = _encode_bytes if name.endswith("_bytes") else _decode_text
+        # For a scalar, frompyfunc returns no array.
+        return np.asarray(np.frompyfunc(encode, 1, 1)(array), object).tolist()
     if array.dtype.name not in (*_INTEGERS, *_FLOATS, "bool"):
         raise _invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
     return array.tolist()
