@@ -16,6 +16,10 @@ class UserError(Exception):
     """The base class of errors that the user can correct. The message tells how.
 
     The command `unet3p` prints such an error in one line; other errors keep their traceback.
+
+    Example:
+        >>> issubclass(InputError, UserError) and issubclass(InputError, ValueError)
+        True
     """
 
     # Without this AutoGraph replaces errors of classes that are not built in by its own.
@@ -28,11 +32,12 @@ class InputError(UserError, ValueError):
     The message names it, what was found and what is accepted.
 
     Example:
-        >>> try:
-        ...     raise InputError("depth must be at least 1, found 0")
-        ... except ValueError as error:
-        ...     print(error)
-        depth must be at least 1, found 0
+
+    >>> try:
+    ...     raise InputError("depth must be at least 1, found 0")
+    ... except ValueError as error:
+    ...     print(error)
+    depth must be at least 1, found 0
     """
 
 
@@ -46,10 +51,11 @@ class ProblemsError(InputError):
         problems: one line per problem.
 
     Example:
-        >>> print(ProblemsError("images", ["a.png is empty", "b.png is missing"]))
-        images:
-          - a.png is empty
-          - b.png is missing
+        >>> problems = ["a.png: it is empty", "b.png: no image"]
+        >>> print(ProblemsError("2 of 3 files cannot be read", problems))
+        2 of 3 files cannot be read:
+          - a.png: it is empty
+          - b.png: no image
     """
 
     def __init__(self, heading: str, problems: Sequence[str]) -> None:
@@ -62,15 +68,15 @@ class ProblemsError(InputError):
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    r"""Return a file name (or other text from outside) as one line without control characters.
+    """Return a file name (or other text from outside) as one line without control characters.
 
     File names may contain anything: escape sequences for the terminal, line breaks, bytes that are
     not UTF-8. These are written as in a Python string. To print the result with rich, pass it as
     `rich.text.Text` or escape its markup too.
 
     Example:
-        >>> print(printable("cell\nred\x1b[31m.png"))
-        cell\nred\x1b[31m.png
+        >>> print(printable("cells" + chr(10) + "a.png"))
+        cells\\na.png
     """
     text = os.fspath(name)
     return "".join(

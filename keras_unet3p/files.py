@@ -41,13 +41,10 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
             which a run continues.
 
     Example:
-        >>> import tempfile
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> with replacing(f"{folder.name}/note.txt") as temporary:
-        ...     _ = temporary.write_text("done")
-        >>> os.listdir(folder.name)
-        ['note.txt']
-        >>> folder.cleanup()
+        >>> with replacing("results.txt") as path:
+        ...     length = path.write_text("done")
+        >>> Path("results.txt").read_text()
+        'done'
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -70,6 +67,10 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 
     Raises:
         OSError: with the original error number, ENOSPC or EDQUOT.
+
+    Example:
+        >>> with naming_full_disk("results.txt"):
+        ...     length = Path("results.txt").write_text("done")
     """
     try:
         yield
@@ -98,6 +99,12 @@ def reserve_space(path: str | os.PathLike[str], size: int) -> None:
 
     Raises:
         OSError: ENOSPC or EDQUOT; the message names the file and the free space.
+
+    Example:
+        >>> Path("scores.bin").touch()
+        >>> reserve_space("scores.bin", 1024)
+        >>> Path("scores.bin").stat().st_size
+        1024
     """
     with naming_full_disk(path), open(path, "r+b") as file:
         try:
@@ -141,6 +148,11 @@ def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
 
     Raises:
         ValueError: if another process holds the lock. The message names its number and host.
+
+    Example:
+        >>> with locked("run.lock", "run folder cells"):
+        ...     Path("run.lock").exists()
+        True
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -174,6 +186,10 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
 
     Raises:
         ValueError: if the folder cannot be made or written to. The message names the argument.
+
+    Example:
+        >>> make_output_folder("results").is_dir()
+        True
     """
     path = Path(path)
     try:
@@ -196,7 +212,12 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
 
 
 def ignores_case(folder: str | os.PathLike[str]) -> bool:
-    """Whether names that differ only in case are the same file in this folder."""
+    """Whether names that differ only in case are the same file in this folder.
+
+    Example:
+        >>> ignores_case(".") in (True, False)
+        True
+    """
     with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder) as probe:
         path = Path(probe.name)
         return path.with_name(path.name.upper()).exists()
@@ -213,6 +234,12 @@ def fitting_name(
         folder: the folder of the file. It must exist.
         name: the name to cut.
         prefix, suffix: parts that are never cut.
+
+    Example:
+        >>> fitting_name(".", "cell_01", suffix="_mask.png")
+        'cell_01_mask.png'
+        >>> len(fitting_name(".", 1000 * "x", suffix="_mask.png")) < 300
+        True
     """
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
@@ -229,7 +256,12 @@ def fitting_name(
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's message as one printable line; messages of libraries can have many."""
+    """Return an error's message as one printable line; messages of libraries can have many.
+
+    Example:
+        >>> reason(FileNotFoundError(2, "No such file or directory", "cells.png"))
+        'cells.png: No such file or directory'
+    """
     if isinstance(error, OSError) and error.strerror:
         named = isinstance(error.filename, (str, bytes, os.PathLike))
         name = f"{os.fsdecode(error.filename)}: " if named else ""
@@ -239,7 +271,11 @@ def reason(error: BaseException) -> str:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the unfinished files of killed runs from a folder."""
+    """Remove the unfinished files of killed runs from a folder.
+
+    Example:
+        >>> remove_unfinished(".")
+    """
     for path in Path(folder).glob(f"{_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -278,6 +314,11 @@ def archive_damage(path: str | os.PathLike[str]) -> str | None:
     """Return the damage of a ZIP archive, such as a `.keras` file, in words; None if undamaged.
 
     The whole archive is read and its checksums are compared.
+
+    Example:
+        >>> length = Path("model.keras").write_bytes(b"half of a model")
+        >>> archive_damage("model.keras")
+        'it holds 15 bytes and is damaged (File is not a zip file)'
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -288,11 +329,23 @@ def archive_damage(path: str | os.PathLike[str]) -> str | None:
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
-    """Write a text file atomically, in UTF-8; see `replacing`."""
+    """Write a text file atomically, in UTF-8; see `replacing`.
+
+    Example:
+        >>> write_text("note.txt", "12 cells")
+        >>> Path("note.txt").read_text()
+        '12 cells'
+    """
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a JSON file atomically, indented, keys in the order given."""
+    """Write a JSON file atomically, indented, keys in the order given.
+
+    Example:
+        >>> write_json("scores.json", {"dice": 0.9})
+        >>> json.loads(Path("scores.json").read_text())
+        {'dice': 0.9}
+    """
     write_text(path, json.dumps(value, indent=2) + "\n")

@@ -42,8 +42,8 @@ def mirror_index(index: int, length: int) -> int:
         ValueError: if `length` is less than 1.
 
     Example:
-        >>> [mirror_index(index, 4) for index in range(-2, 7)]
-        [2, 1, 0, 1, 2, 3, 2, 1, 0]
+        >>> [ku.geometry.mirror_index(index, 4) for index in range(-2, 6)]
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     if length < 1:
         raise InputError(f"length must be at least 1, found {length}")
@@ -57,6 +57,10 @@ def mirrored(index, length, maximum=max):
         index: integers of any sign.
         length: length of the axis, at least 1.
         maximum: the library's function of this name, if `length` is a tensor.
+
+    Example:
+        >>> ku.geometry.mirrored(np.arange(-2, 6), 4).tolist()
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     last = length - 1
     return last - abs(index % maximum(2 * last, 1) - last)
@@ -77,9 +81,9 @@ class AxisTile:
         weights: one factor per kept pixel. At every pixel the factors of all tiles add up to one.
 
     Example:
-        >>> tile = TileGeometry((32, 32), halo=8).axis_tile(0, length=50, axis=1)
-        >>> tile.read_start, tile.read_stop, tile.write_start, tile.write_stop
-        (0, 32, 0, 24)
+        >>> tile = ku.geometry.TileGeometry(tile=(64, 64), halo=8).axis_tile(1, length=100, axis=0)
+        >>> (tile.read_start, tile.read_stop), (tile.write_start, tile.write_stop)
+        ((36, 100), (56, 100))
     """
 
     read_start: int
@@ -116,9 +120,9 @@ class Tile:
         y, x: the tile along the two axes.
 
     Example:
-        >>> tile = TileGeometry((32, 32), halo=8).tiles(50, 70)[1]
-        >>> tile.index, tile.y.write_start, tile.x.write_start
-        (1, 0, 24)
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(100, 60)
+        >>> tiles[1].index, tiles[1].y.read_start, tiles[1].x.read_start
+        (1, 36, 0)
     """
 
     index: int
@@ -153,9 +157,9 @@ class TileGeometry:
         ValueError: if no core remains or an argument does not fit the others.
 
     Example:
-        >>> geometry = TileGeometry((512, 512), halo=64, stride=16)
-        >>> geometry.core, geometry.grid(1000, 2000)
-        ((384, 384), (3, 5))
+        >>> geometry = ku.geometry.TileGeometry.fit(512, halo=90, stride=16)
+        >>> geometry.halo, geometry.core, geometry.grid(2000, 3000)
+        (96, (320, 320), (6, 9))
     """
 
     tile: tuple[int, int]
@@ -344,6 +348,11 @@ class TileGrid(Sequence[Tile]):
 
     Raises:
         ValueError: if the image is empty.
+
+    Example:
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(1000, 500)
+        >>> tiles.rows, tiles.columns, len(tiles)
+        (21, 11, 231)
     """
 
     def __init__(self, geometry: TileGeometry, height: int, width: int) -> None:
@@ -372,5 +381,9 @@ def fade_in(position: int, length: int) -> float:
     """Raised-cosine ramp, sampled at pixel centres: rises from 0 to 1 over `length` pixels.
 
     `fade_in(p, n) + fade_in(n - 1 - p, n) == 1`, so two tiles that cross-fade add up to one.
+
+    Example:
+        >>> [round(ku.geometry.fade_in(position, 4), 3) for position in range(4)]
+        [0.038, 0.309, 0.691, 0.962]
     """
     return 0.5 - 0.5 * math.cos(math.pi * (position + 0.5) / length)

@@ -41,11 +41,6 @@ def network_function(
 
     Raises:
         ValueError: if the activation is another one.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> network_function(tf.identity, "sigmoid")(tf.zeros((1, 2, 2, 1)))[0, 0, 0].numpy()
-        array([0.5], dtype=float32)
     """
     activation = resolve_activation(model, activation)
     is_keras = hasattr(model, "get_config") and hasattr(model, "weights")
@@ -132,12 +127,6 @@ def network_facts(model: Any) -> NetworkFacts:
 
     Raises:
         ValueError: if the model has another kind of input, or takes none of the sizes tried.
-
-    Example:
-        >>> from keras_unet3p.models import unet
-        >>> facts = network_facts(unet(filters=2, depth=2))
-        >>> facts.channels, facts.grid, facts.margin
-        (1, 4, 0)
     """
     found = _FACTS.get(model)
     if found is None:

@@ -58,11 +58,6 @@ def exact_halo(model: Any) -> int:
     Raises:
         ValueError: if the model takes one size only and its receptive field is larger, or if every
             output pixel depends on the whole image.
-
-    Example:
-        >>> from keras_unet3p.models import unet
-        >>> exact_halo(unet(filters=2, depth=1))
-        12
     """
     found = _HALOS.get(model)
     if found is None:
