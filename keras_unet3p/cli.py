@@ -54,7 +54,7 @@ Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TI
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
 Kind = Annotated[
     str,
-    typer.Option(help="What the masks hold; auto looks at them.", metavar="|".join(MASK_KINDS)),
+    typer.Option(help="Kind of the masks; auto finds it out.", metavar="|".join(MASK_KINDS)),
 ]
 Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
 MaxPixels = Annotated[

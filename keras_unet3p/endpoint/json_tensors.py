@@ -28,8 +28,8 @@ def parse_request(
         body: the JSON text.
         input_types: function from the request's "signature_name" ("" if it has none) to the
             signature's inputs, as name -> type name ("string", "uint8", ...).
-        max_values: largest number of numbers and lists in the document. Parsing makes 80 bytes
-            out of two for a number in a list, and no other thread runs meanwhile.
+        max_values: largest number of numbers and lists in the document. A number in a list takes
+            two bytes of text, but 80 bytes after parsing; and no other thread runs during parsing.
 
     Returns:
         The signature's name ("" for the default), the arrays by input name, and whether the

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# By name, as TensorFlow's registry says it of no operation. Checkpoints are read while a model
-# loads, from its own folder.
+# They are found by name, because TensorFlow's registry has no such information. While a model
+# loads, it may read a checkpoint from its own folder.
 _UNSAFE = re.compile(
     r"PyFunc|File|Reader|Record|TextLine|CSVDataset|SqlDataset|LMDB|Snapshot(Dataset|Chunk|Nested)"
     r"|LoadDataset|CacheDataset|DataService|ImportEvent|RemapMatrix|Save|Restore|Checkpoint"
