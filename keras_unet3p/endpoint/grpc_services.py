@@ -141,6 +141,8 @@ class _HandleMessages(grpc.ServerInterceptor):
                 return run(parse(data), context)
             except DecodeError:
                 raise EndpointError("INVALID_ARGUMENT", "The request does not parse.") from None
+            except NotImplementedError:  # from the generated base classes
+                raise EndpointError("UNIMPLEMENTED", "This method is not implemented.") from None
             finally:
                 self._held.give_back(len(data))
 
