@@ -4,11 +4,11 @@
     python benchmarks/augmentation.py
 
 An image (float32, one channel) and its instance labels (int32) are changed together: the image by
-bicubic interpolation, labels by the nearest pixel, mirrored borders. One process, one thread each;
-the candidates take turns, and the table gives medians. A package that is not installed or does not
-import beside the installed NumPy is left out. elasticdeform has no grey-value changes and no flips;
-albumentations makes an elastic deformation from noise smoothed at every pixel and interpolates once
-more for the rotation.
+bicubic interpolation, the labels by the nearest pixel, with mirrored borders. All candidates run in
+one process with one thread each. They take turns, and the table gives medians. A package that is
+not installed or does not import with the installed NumPy is left out. elasticdeform has no
+grey-value changes and no flips. albumentations computes its elastic deformation from noise that is
+smoothed at every pixel, and interpolates a second time for the rotation.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Does the classification-guided module keep organ-free images free of false positives?
+"""Does the classification-guided module prevent false positives on images without the organ?
 
-Generated slices of a body: half show the abdomen with an organ, half the chest with a heart that
-looks just as the organ does. What tells the two apart is a lung, which lies elsewhere in the image:
-the evidence is the image's, as the module's statement is. UNet 3+ is trained with and without the
-module, on the same images in the same order, once a seed and a loss. Prints the foreground pixels
-that each network finds on held-out organ-free images, and its Dice on those with an organ.
+The images are generated slices of a body. Half of them show the abdomen with an organ, half the
+chest with a heart that looks exactly like the organ. Only a lung elsewhere in the image tells the
+two apart, so a decision needs the whole image, as in the module. UNet 3+ is trained with and
+without the module on the same images in the same order, once per seed and loss. The script prints
+the foreground pixels that each network finds on held-out images without the organ, and its Dice on
+those with it.
 
     python benchmarks/classification_guided.py [--losses Dice WeightedCrossEntropy HybridLoss]
         [--seeds 3] [--steps 300]
@@ -60,7 +61,7 @@ def _ellipse(centre: np.ndarray, axes: np.ndarray, angle: float = 0.0) -> np.nda
 
 
 def train_and_judge(loss: str, guided: bool, seed: int, steps: int) -> tuple[float, float]:
-    """Foreground pixels an organ-free image, and Dice over the images with an organ."""
+    """Foreground pixels per image without the organ, and Dice over the images with it."""
     keras.utils.set_random_seed(seed)
     images, masks = slices(8 * steps, seed)  # each is seen once
     model = ku.models.unet3plus(

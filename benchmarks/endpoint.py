@@ -2,16 +2,17 @@
 
     python benchmarks/endpoint.py [--clients 32] [--seconds 60] [--size 256]
 
-A U-Net is exported. In turns of five seconds, `clients` threads call its session directly (as many
-runs at a time as the endpoint allows itself), and `clients` clients send the same PNG images over
-REST or gRPC to the endpoint, which runs in a process of its own, as do the clients. Every answer is
-compared with the right one. Printed: images a second of the three and their ratios, wrong and lost
-answers, and how long /health took under the load.
+A U-Net is exported. In turns of five seconds, `clients` threads call its session directly (with as
+many runs at a time as the endpoint has workers), and `clients` clients send the same PNG images
+over REST or gRPC to the endpoint. The endpoint and the clients run in separate processes. Every
+answer is compared with the right one. The script prints images per second of the three and their
+ratios, wrong and lost answers, and the latency of /health under this load.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,7 +44,7 @@ from keras_unet3p.endpoint import LocalServer, serve
 serve(LocalServer({"cells": sys.argv[1]}, workers=int(sys.argv[2])),
       on_ready=lambda server: print(server.url, server.grpc_address, flush=True))
 """
-# Reads a line a turn, the seconds. As many runs at a time as the endpoint has workers.
+# Reads the number of seconds from one line per turn. Runs as many calls at a time as the endpoint.
 DIRECT = """
 import json, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +104,7 @@ def send(url: str, images: list[bytes], masks: list[np.ndarray], clients: int, e
 
 
 def load_clients() -> None:
-    """Runs as a process of its own: reads a JSON line a turn, prints counts and seconds."""
+    """Runs as a separate process: reads one JSON line per turn, prints counts and seconds."""
     files = sys.argv[2:]
     images = [Path(file).read_bytes() for file in files]
     masks = [cv2.imread(file + ".mask.png", cv2.IMREAD_UNCHANGED) for file in files]
@@ -121,6 +123,59 @@ def ask(process: subprocess.Popen, line: str) -> list:
     return json.loads(process.stdout.readline())
 
 
+def write_images(folder: Path, size: int) -> list[str]:
+    """Writes eight images of smooth noise; returns their paths."""
+    files = []
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        noise = rng.integers(0, 256, (size, size), np.uint8)
+        files.append(str(folder / f"{number}.png"))
+        cv2.imwrite(files[-1], cv2.GaussianBlur(noise, (0, 0), 5))
+    return files
+
+
+@contextlib.contextmanager
+def health_latencies(url: str) -> Iterator[list[float]]:
+    """Asks /health five times per second meanwhile; gives the list of latencies in seconds."""
+    latencies: list[float] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            begin = time.monotonic()
+            requests.get(url + "/health", timeout=30).raise_for_status()
+            latencies.append(time.monotonic() - begin)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield latencies
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def measure(
+    direct: subprocess.Popen,
+    load: subprocess.Popen,
+    addresses: dict[str, str],
+    clients: int,
+    turns: int,
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Lets the candidates take turns; returns images per second by name, and counts of answers."""
+    rates: dict[str, list[float]] = {"direct": [], **{name: [] for name in addresses}}
+    totals = {"right": 0, "wrong": 0, "lost": 0}
+    for _ in range(turns):
+        count, seconds = ask(direct, "5")
+        rates["direct"].append(count / seconds)
+        for name, address in addresses.items():
+            counts, seconds = ask(load, json.dumps([address, clients, 5]))
+            rates[name].append(counts["right"] / seconds)
+            for key, value in counts.items():
+                totals[key] += value
+    return rates, totals
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clients", type=int, default=32)
@@ -132,12 +187,7 @@ def main() -> None:
         folder = Path(temporary) / "cells"
         command = [sys.executable, "-c", EXPORT, str(folder), str(options.size)]
         subprocess.run(command, check=True)
-        files = []
-        rng = np.random.default_rng(0)
-        for number in range(8):
-            noise = rng.integers(0, 256, (options.size, options.size), np.uint8)
-            files.append(str(Path(temporary) / f"{number}.png"))
-            cv2.imwrite(files[-1], cv2.GaussianBlur(noise, (0, 0), 5))
+        files = write_images(Path(temporary), options.size)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         workers, clients = str(options.workers), str(options.clients)
         server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder), workers], **pipes)
@@ -151,29 +201,10 @@ def main() -> None:
         load = subprocess.Popen([sys.executable, __file__, "--load", *files], **pipes)
         for process in (direct, load):
             assert process.stdout.readline() == "ready\n"
-        health, stop = [], threading.Event()
-
-        def watch_health() -> None:
-            while not stop.wait(0.2):
-                begin = time.monotonic()
-                requests.get(url + "/health", timeout=30).raise_for_status()
-                health.append(time.monotonic() - begin)
-
-        watcher = threading.Thread(target=watch_health)
-        watcher.start()
-        rates: dict[str, list[float]] = {"direct": [], "REST": [], "gRPC": []}
-        totals = {"right": 0, "wrong": 0, "lost": 0}
+        addresses = {"REST": url, "gRPC": f"grpc://{grpc_address}"}
         turns = max(1, round(options.seconds / 5))
-        for _ in range(turns):
-            count, seconds = ask(direct, "5")
-            rates["direct"].append(count / seconds)
-            for name, address in (("REST", url), ("gRPC", f"grpc://{grpc_address}")):
-                counts, seconds = ask(load, json.dumps([address, options.clients, 5]))
-                rates[name].append(counts["right"] / seconds)
-                for key, value in counts.items():
-                    totals[key] += value
-        stop.set()
-        watcher.join()
+        with health_latencies(url) as health:
+            rates, totals = measure(direct, load, addresses, options.clients, turns)
         for process in (direct, load):
             process.stdin.close()
             process.wait(60)

@@ -1,12 +1,12 @@
-"""Sends malformed requests to the local endpoint; says what came of it.
+"""Sends malformed requests to the local endpoint and reports the answers.
 
     python benchmarks/endpoint_fuzz.py [--requests 10000] [--seed 0]
 
-The endpoint runs in a process of its own and serves a small exported U-Net. Malformed requests go
-to its REST and gRPC ports from eight threads; after each twentieth comes a valid one whose answer
-is compared.
-Printed at the end: how the requests were answered, wrong answers to valid ones, server faults (5xx
-or INTERNAL), and the process's memory, threads and open files before and after.
+The endpoint runs in a separate process and serves a small exported U-Net. Eight threads send
+malformed requests to its REST and gRPC ports. After every twentieth one they send a valid request
+and compare the answer. At the end the script prints the kinds of answers, wrong answers to valid
+requests, server faults (5xx or INTERNAL), and memory, threads and open files of the process before
+and after.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ serve(LocalServer({"cells": sys.argv[1]}),
 
 
 class Malformed:
-    """Makes malformed requests, reproducibly from a seed; each is sent by calling `send`.
+    """Makes malformed requests, reproducible from a seed. Each has a function `send`.
 
     `send` returns how the endpoint answered: an HTTP status or gRPC code as text, "closed", or
     "FAULT: ..." for what an endpoint must never do.
@@ -380,7 +380,8 @@ def fuzz(
     """Sends `requests` malformed requests and a twentieth as many valid ones.
 
     Returns:
-        How often each kind was answered how, and a list of faults, which should be empty.
+        The number of answers of each sort per kind of request, and a list of faults, which should
+        be empty.
     """
     image = np.random.default_rng(seed).integers(0, 256, (61, 83), np.uint8)
     with Client(url, "cells") as client:
@@ -429,7 +430,7 @@ def usage(pid: int) -> dict[str, float]:
 
 
 def export_unet(folder: Path) -> None:
-    """Exports a small U-Net into `folder`, in a process of its own."""
+    """Exports a small U-Net into `folder`, in a separate process."""
     code = """
 import sys
 from keras_unet3p import export, models

@@ -1,11 +1,11 @@
-"""Memory of the local endpoint over time: images of ever new sizes, and new versions.
+"""Memory of the local endpoint over time: images of changing sizes, and new versions.
 
     python benchmarks/endpoint_memory.py [--seconds 900] [--versions 40] [--seed 0]
 
-The endpoint runs in a process of its own and serves a small exported U-Net. Two clients send images
-of random sizes, as PNG over REST and as numbers over gRPC, for `seconds`; then `versions` copies of
-the version are published one after the other, each of which answers some requests before the next.
-Printed: the process's memory over both, and its slope over the second half of each.
+The endpoint runs in a separate process and serves a small exported U-Net. For `seconds`, two
+clients send images of random sizes, as PNG over REST and as numbers over gRPC. Then `versions`
+copies of the model version are published one after another, and each answers some requests. The
+script prints the memory of the process during both, and its slope over the second half of each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def varied_sizes(pid: int, urls: list[str], seconds: float, seed: int) -> None:
-    """Sends images of random sizes from one thread a URL; prints the memory 20 times."""
+    """Sends images of random sizes from one thread per URL; prints the memory 20 times."""
     end = time.monotonic() + seconds
     counts = [0] * len(urls)
 
@@ -57,7 +57,7 @@ def varied_sizes(pid: int, urls: list[str], seconds: float, seed: int) -> None:
         print(f"{points[-1][0]:6.0f} s {sum(counts):7d} sizes {points[-1][1]:8.1f} MiB", flush=True)
     for thread in threads:
         thread.join()
-    print(f"second half: {60 * slope(points):+.2f} MiB a minute")
+    print(f"second half: {60 * slope(points):+.2f} MiB per minute")
 
 
 def new_versions(pid: int, url: str, base: Path, versions: int) -> None:

@@ -1,7 +1,7 @@
-"""Latency of the exported formats on one tile, and how far each is from the Keras model.
+"""Latency of the exported formats on one tile, and their difference from the Keras model.
 
-Measured in turn, two threads each; the ratio is of the best times, which other programs on the same
-machine disturb least. Formats whose package is missing are left out.
+The formats take turns, with two threads each. The ratio is that of the best times, which other
+programs on the machine disturb least. Formats whose package is missing are left out.
 
     python benchmarks/export_formats.py [--network unet3plus] [--filters 64] [--tile 320]
 """
@@ -75,7 +75,7 @@ def litert(path):
 
 
 def plain_saved_model(model, folder, size):
-    """The SavedModel that `tf.saved_model.save` makes of the model: variables, nothing folded."""
+    """The SavedModel written by `tf.saved_model.save`: with variables, nothing folded."""
     spec = tf.TensorSpec((None, *size), tf.float32, name="tile")
 
     class Holder(tf.Module):
@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     model = getattr(models, arguments.network)((None, None, 1), filters=arguments.filters)
-    for layer in model.layers:  # batch norms that do something
+    for layer in model.layers:  # batch norms that change values
         if hasattr(layer, "moving_variance"):
             shape = layer.moving_variance.shape
             layer.moving_variance.assign(np.random.default_rng(0).uniform(0.5, 2.0, shape))

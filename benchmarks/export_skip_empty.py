@@ -1,4 +1,4 @@
-"""The tile-level skip on a mostly empty image, against the same model without it.
+"""Speed of skipping empty tiles on a mostly empty image, against the same model without it.
 
 python benchmarks/export_skip_empty.py [--filters 32] [--side 2048] [--tile 256]
 """
@@ -22,7 +22,7 @@ from keras_unet3p.models import unet3plus
 
 
 def guided_model(filters, size):
-    """A classification-guided UNet 3+ that finds something in bright tiles and not in dark ones."""
+    """A classification-guided UNet 3+ that finds objects in bright tiles and none in dark ones."""
     keras.utils.set_random_seed(0)
     model = unet3plus(filters=filters, classification_guided=True)
     head = model.get_layer("presence_conv")

@@ -2,9 +2,9 @@
 
     python benchmarks/losses.py [--size 320] [--images 2] [--repeats 20]
 
-Each candidate is a graph that gives the gradient in the prediction; they take turns, and the table
-gives medians per image and their ratio to `tf.image.ssim_multiscale`. The images must be 161 pixels
-a side or larger for that one.
+Each candidate is a graph that computes the gradient with respect to the prediction. They take
+turns, and the table gives medians per image and their ratio to `tf.image.ssim_multiscale`, which
+needs images of at least 161 x 161 pixels.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
             if turn:  # The first call traces.
                 times[name].append((time.perf_counter() - start) / options.images)
     reference = statistics.median(times[REFERENCE])
-    print(f"{options.size}x{options.size}, ms an image, forward and backward")
+    print(f"{options.size}x{options.size}, ms per image, forward and backward")
     for name, taken in times.items():
         median = statistics.median(taken)
         print(f"{name:26} {1e3 * median:7.2f} {median / reference:7.2f}x")

@@ -1,8 +1,8 @@
-"""Throughput of the tilers, on one network and one image, against two common ways.
+"""Throughput of the tilers against two common methods, on one network and one image.
 
-Every way cuts tiles of the same size at the same step. The sizes differ in how many tiles that
-takes: mirroring all around takes a row and a column more where the image's side falls so. Measured
-in turn, best times; memory is each way's own growth in a process of its own.
+All methods use tiles of the same size and the same step. The number of tiles can differ: for some
+image sizes, mirroring on all sides needs one more row and column. The methods take turns, and best
+times are compared. Memory is the growth in a separate process per method.
 
     python benchmarks/tiling.py [--side 2048] [--filters 16] [--repeats 5]
 """
@@ -61,7 +61,7 @@ def streaming(model, image):
 
 
 def stacked_patches(model, image):
-    """The image mirrored all around, all tiles in one array, `model.predict`, pasted together."""
+    """Mirrors the image on all sides, runs `model.predict` on an array of tiles and joins them."""
     core = TILE - 2 * HALO
     rows, columns = (-(-side // core) for side in image.shape[:2])
     padded = np.pad(
@@ -130,7 +130,7 @@ def resident():
 
 
 def memory_of(way, side, filters):
-    """Peak growth in MB over what is resident after one small image."""
+    """Peak growth in MB over the resident memory after one small image."""
     command = [sys.executable, __file__, "--memory-of", way, "--side", str(side)]
     done = subprocess.run(
         [*command, "--filters", str(filters)], capture_output=True, text=True, check=True

@@ -1,8 +1,8 @@
 """Time per pixel and memory of the streaming predictor as the image grows.
 
-Each size runs in a process of its own, image and mask on disk as memory maps. With --kill the
-largest run is killed (SIGKILL) that many times on its way and continued, and its mask is compared
-with the one of an undisturbed run.
+Each size runs in a separate process, with image and mask on disk as memory maps. With --kill the
+largest run is killed (SIGKILL) that many times and continued, and its mask is compared with that of
+an undisturbed run.
 
     python benchmarks/tiling_streaming.py [--sides 2000 20000] [--kill 3]
 """
@@ -28,7 +28,7 @@ TILE, HALO = 512, 32
 
 
 def generate(path, side):
-    """Smooth blobs and noise, written line band by line band."""
+    """Writes smooth blobs and noise, one band of lines after another."""
     image = np.lib.format.open_memmap(path, "w+", np.uint8, (side, side))
     columns = np.sin(np.arange(side) / 17.0) + np.sin(np.arange(side) / 71.0)
     for top in range(0, side, 500):

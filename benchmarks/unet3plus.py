@@ -1,15 +1,15 @@
 """UNet 3+ at full size: low-resolution upsample-convolutions against UpSampling2D + Conv2D.
 
-Both networks have the same weights. Prints medians measured in turn in one run, and ratios.
+Both networks have the same weights and take turns in one run. The script prints medians and ratios.
 
     python benchmarks/unet3plus.py [--sizes 320 512 1024] [--repeats 5] [--only forward] [--quick]
 
 - forward: the frozen graph, batch normalisation folded, one image;
 - training step: forward, backward and an SGD update, one image;
 - peak memory: the highest resident memory of a process that makes one training step at batch 2,
-  less what it held before the step;
-- floor: the network's multiply-adds after the exchange, at the rate that this machine reaches in
-  the 320 -> 320 aggregation convolution at full resolution.
+  minus its memory before the step;
+- floor: the time for the multiply-adds of the faster network at the rate that this machine reaches
+  in the 320 -> 320 aggregation convolution at full resolution.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def build(size, method, filters, dtype="float32"):
 
 
 def frozen(model, size):
-    """The forward pass as users get it from an export: variables are constants."""
+    """The forward pass as it is exported: with variables as constants."""
     model = models.fold_batch_norm(model)
     call = tf.function(lambda image: model(image, training=False))
     concrete = call.get_concrete_function(tf.TensorSpec((1, size, size, 1)))
@@ -68,7 +68,7 @@ def training_step(model, jit_compile=False):
 
 
 def medians(functions, repeats):
-    """Seconds of each, measured in turn so that a busy moment hits them all."""
+    """Median seconds of each. They take turns, so that a busy moment affects all of them."""
     for function in functions:
         function()
     times = [[] for _ in functions]
@@ -81,7 +81,7 @@ def medians(functions, repeats):
 
 
 def multiply_adds(size, filters, low_resolution):
-    """Of one forward pass, from the shapes of all convolutions."""
+    """Multiply-adds of one forward pass, from the shapes of all convolutions."""
     channels = [filters * 2**i for i in range(5)]
     branch, wide = filters, 5 * filters
     area = [(size // 2**i) ** 2 for i in range(5)]
@@ -113,7 +113,7 @@ def resident_bytes():
 
 
 def measure_memory(size, method, filters):
-    """Run in a process of its own: what one training step at batch 2 adds to the resident set."""
+    """Runs in a separate process: growth of the resident memory in a training step at batch 2."""
     step = training_step(build(size, method, filters))
     image = tf.random.normal((2, size, size, 1))
     mask = tf.cast(image > 0, tf.float32)
@@ -134,7 +134,7 @@ def measure_memory(size, method, filters):
 
 
 def peak_memory(size, method, filters):
-    """Bytes by name, or None where the step needs more memory than the machine has."""
+    """Bytes by name, or None if the step needs more memory than the machine has."""
     command = [sys.executable, __file__, "--memory", method, "--sizes", str(size)]
     command += ["--filters", str(filters)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
-"""Bilinear upsampling and 3x3 convolution: the plain way against the low-resolution way.
+"""Bilinear upsampling and 3x3 convolution: at full resolution against low resolution.
 
-Prints how many times faster the low-resolution way is (medians, the two ways measured in turn), and
-which of the two `layers.UpsampleConv2D` chooses by itself.
+The two methods take turns. The script prints how many times faster the low-resolution method is
+(medians), and which of the two `layers.UpsampleConv2D` chooses.
 
     python benchmarks/upsample_conv2d.py [--dtype bfloat16] [--repeats 7] [--more]
 """

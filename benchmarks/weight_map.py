@@ -1,11 +1,11 @@
-"""How much faster the border weight map is than one full-image distance transform a cell.
+"""Speed of the border weight map against one full-image distance transform per cell.
 
     python benchmarks/weight_map.py
 
-Both run in one process on one thread each, in turn; the table gives medians. The baseline is the
-recipe that circulates: `scipy.ndimage.distance_transform_edt` over the whole image for every cell,
-and the two smallest distances a pixel. Keeping all distances and sorting them, as the recipe does,
-takes memory and time besides; the baseline here does not, so that it also fits the larger image.
+Both run in one process with one thread each and take turns. The table gives medians. The baseline
+is the usual recipe: `scipy.ndimage.distance_transform_edt` over the whole image for every cell, and
+the two smallest distances per pixel. The recipe keeps and sorts all distances, which needs more
+memory and time. The baseline here does not, so that the larger image fits into memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_unet3p.data import border_weight_map
 
 
 def scattered_cells(size: int, count: int, seed: int = 0) -> np.ndarray:
-    """That many elliptic cells of the size of nuclei, some of which touch, in a square image."""
+    """A square image with elliptic cells of the size of nuclei, some of which touch."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((size, size), np.int32)
     for cell in range(1, count + 1):

@@ -1,8 +1,8 @@
 """UNet 3+ inside a hand-written TensorFlow training loop.
 
-Given `input_tensor`, a builder builds on a tensor of yours, and `features` are its named tensors,
-among them inner ones. Here they carry a second task (counting the cells) that shares UNet 3+'s
-deepest features, and the loop, the losses and their weights are ours.
+With `input_tensor` a builder builds on a tensor of yours. `features` holds the network's named
+tensors, including inner ones. Here a second task (counting the cells) uses UNet 3+'s deepest
+features, with its own training loop, losses and loss weights.
 
     python embed_in_training_loop.py
 """
@@ -20,7 +20,7 @@ SIZE, STEPS, BATCH = 64, 40, 4
 
 def build():
     image = keras.Input((SIZE, SIZE, 1))
-    # What stands before the network is yours too.
+    # Your own layers can come before the network.
     noisy = keras.layers.GaussianNoise(0.02)(image)
     network = models.unet3plus(input_tensor=noisy, filters=8, deep_supervision=True)
     pooled = keras.layers.GlobalAveragePooling2D()(network.features["e5"])

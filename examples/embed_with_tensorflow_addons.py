@@ -1,7 +1,7 @@
 """Our networks in a TensorFlow 2.15 code base that trains with TensorFlow Addons.
 
-TensorFlow Addons is end-of-life and imports with TensorFlow 2.15 only; there its optimizers,
-callbacks and metrics drive our models as they drive any other.
+TensorFlow Addons is no longer developed and imports with TensorFlow 2.15 only. With it, its
+optimizers, callbacks and metrics work with our models as with any other Keras model.
 
     pip install "keras_unet3p[addons]" tqdm
     python embed_with_tensorflow_addons.py
@@ -25,7 +25,7 @@ def cells(seeds):
 
 
 def build():
-    """A model of the code base's own: its input pipeline in front of our network."""
+    """A model of the existing code base, with its own layers in front of our network."""
     image = keras.Input((SIZE, SIZE, 1))
     flat = tfa.layers.GroupNormalization(groups=1)(image)
     network = models.unet(input_tensor=flat, filters=8, depth=3, batch_norm=True, dropout=0)
@@ -41,7 +41,7 @@ def main():
     f1 = tfa.metrics.F1Score(num_classes=1, threshold=0.5, average="micro", name="f1")
 
     class PixelF1(keras.metrics.Metric):
-        """`tfa.metrics` take rows of classes: every pixel is a row."""
+        """`tfa.metrics` take rows of classes, so every pixel becomes a row."""
 
         def update_state(self, y_true, y_pred, sample_weight=None):
             y_true, y_pred = (keras.backend.reshape(y, (-1, 1)) for y in (y_true, y_pred))

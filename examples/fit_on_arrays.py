@@ -1,4 +1,4 @@
-"""Train on NumPy arrays with `model.fit`, judge, save, load, segment an image of another size."""
+"""Train on NumPy arrays with `model.fit`, evaluate, save, load, segment a larger image."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     images, labels = cells(24, first_seed=0)
     masks = (labels > 0).astype(np.uint8)
-    # The border weights of the U-Net paper, one map an image, as sample weights.
+    # The border weights of the U-Net paper, one map per image, as sample weights.
     weights = np.stack([ku.data.border_weight_map(cells_of_one) for cells_of_one in labels])
 
     model = ku.models.unet3plus(

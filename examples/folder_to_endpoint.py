@@ -1,4 +1,4 @@
-"""From folders of images and masks to an endpoint, by the functions behind the command `unet3p`."""
+"""From folders of images and masks to an endpoint, with the functions of the command `unet3p`."""
 
 import numpy as np
 from rich.console import Console

@@ -1,4 +1,4 @@
-"""Train under `tf.distribute.MirroredStrategy`: on two GPUs, or here on two logical CPU devices."""
+"""Train with `tf.distribute.MirroredStrategy` on two GPUs, or without GPU on two CPU devices."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import keras_unet3p as ku
 
 
 def strategy() -> tf.distribute.Strategy:
-    """All GPUs; on a machine without one, the CPU split in two."""
+    """All GPUs; without a GPU, the CPU split into two devices."""
     if not tf.config.list_physical_devices("GPU"):
         cpu = tf.config.list_physical_devices("CPU")[0]
         halves = [tf.config.LogicalDeviceConfiguration()] * 2

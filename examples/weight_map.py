@@ -1,6 +1,6 @@
-"""Show the border weight map of the U-Net paper: image, cells, and what each pixel weighs.
+"""Show the border weight map of the U-Net paper: image, cells, and the weight of each pixel.
 
-    python examples/weight_map.py                       # drawn cells
+    python examples/weight_map.py                       # generated cells
     python examples/weight_map.py image.png labels.png  # your own, labels as instance ids
 
 Writes weight_map.png.

@@ -1,4 +1,4 @@
-"""What is to be imported as soon as Keras is, without importing Keras."""
+"""Imports that follow the import of Keras, without importing Keras itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from types import ModuleType
 
 
 def after_keras(package: str, rooms: Iterable[str]) -> None:
-    """Import `rooms` of `package` now, where Keras is imported already, or right after it is.
+    """Import `rooms` of `package` now if Keras is already imported, otherwise right after it.
 
-    Nothing is imported where Keras runs on another backend than TensorFlow: the rooms would refuse
-    to be, and the program may have come for the client alone.
+    Nothing is imported if Keras runs on another backend than TensorFlow: the rooms would raise an
+    error, and the program may need the client only.
     """
     names = [f"{package}.{room}" for room in rooms]
     if "keras" in sys.modules:
@@ -25,7 +25,7 @@ def after_keras(package: str, rooms: Iterable[str]) -> None:
 
 def _import(names: Iterable[str]) -> None:
     backend = getattr(sys.modules["keras"], "backend", None)
-    # Keras itself may be in the middle of its import, by TensorFlow, which comes back to it later.
+    # TensorFlow may be importing Keras at this moment; then its import is not complete.
     if backend is None or backend.backend() != "tensorflow":
         return
     for name in names:
@@ -33,7 +33,7 @@ def _import(names: Iterable[str]) -> None:
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras as the other finders do, and has what follows it imported."""
+    """Finds Keras as the other finders do, and imports the rooms after it."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
@@ -41,7 +41,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "keras":
             return None
-        # Those after this one only: there is a second of its kind where the package was reloaded.
+        # Only the finders after this one: if the package was reloaded, there is another like this.
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             find = getattr(finder, "find_spec", None)
             spec = find(fullname, path, target) if find else None

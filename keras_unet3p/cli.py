@@ -41,12 +41,12 @@ app = typer.Typer(
 )
 _console = Console()
 _YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
-# What the user can mend, and what the system refuses; whatever else is raised is a mistake of ours
-# and keeps its traceback.
+# Errors that the user can correct, and errors of the system. Other errors are mistakes in this
+# package and keep their traceback.
 _REFUSALS = (UserError, OSError, MemoryError)
 
 
-# No path: that of a URL would lose a slash.
+# Not a Path, which would remove a slash from a URL.
 Model = Annotated[
     str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
 ]
@@ -54,7 +54,7 @@ Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TI
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
 Kind = Annotated[
     str,
-    typer.Option(help="What the masks hold; auto looks at them.", metavar="|".join(MASK_KINDS)),
+    typer.Option(help="Kind of the masks; auto finds it out.", metavar="|".join(MASK_KINDS)),
 ]
 Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
 MaxPixels = Annotated[
@@ -64,7 +64,7 @@ MaxPages = Annotated[int, typer.Option(help="Refuse files of more images.")]
 AcceptValues = Annotated[
     bool,
     typer.Option(
-        "--accept-values", help="Go on with images whose stored values are not the training's."
+        "--accept-values", help="Accept images whose stored values differ from those of training."
     ),
 ]
 
@@ -74,9 +74,9 @@ def _help(section: type[Checked], name: str) -> str:
 
 
 def _with_options(command: Callable[..., None], section: type[Checked]) -> inspect.Signature:
-    """The signature of a command with an option for each of a section in place of its `**`.
+    """The signature of a command, with one option per field of a section in place of its `**`.
 
-    An option that is not given is None: what its default is says the section, or a file.
+    An option that is not given is None. Its default comes from the section or from a file.
     """
     signature = inspect.signature(command, eval_str=True)
     own = [
@@ -136,8 +136,8 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file of choices, or the config.json of a run; what else is given here "
-            "overrides it."
+            help="YAML file of options, or the config.json of a run. Options of the command line "
+            "override it."
         ),
     ] = None,
     validation_images: Annotated[
@@ -157,18 +157,17 @@ def train(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Names of the classes, background first (background,nerve,vessel); or the mask "
-            "values that stand for them (0,128,255); or their number. Found in the masks by "
-            "default."
+            help="Names of the classes, background first (background,nerve,vessel), or their mask "
+            "values (0,128,255), or their number. By default read from the masks."
         ),
     ] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     **training: Any,
 ) -> None:
-    """Train a network; the same command continues a run that was stopped or killed."""
+    """Train a network. The same command continues a run that was stopped or killed."""
     chosen = read_run_file(config) if config is not None else RunChoices({}, {})
-    if "border_weights" in training:  # read as in a file: yes, no or auto
+    if "border_weights" in training:  # as in a file: yes, no or auto
         training["border_weights"] = _yes_or_no(training["border_weights"])
     given = {name: value for name, value in training.items() if value is not None}
     data: dict[str, Any] = {
@@ -221,7 +220,7 @@ def evaluate(
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
-    """Compare a model's masks with the truth, image by image and overall."""
+    """Compare a model's masks with the true masks, for each image and overall."""
     workflow = _workflow()
     report = workflow.evaluate(
         model,
@@ -270,7 +269,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder of train.")],
     out: Annotated[Path, typer.Option(help="Folder of the served model.")],
     tile_size: Tile = 512,
-    version: Annotated[int | None, typer.Option(help="The next free one by default.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Number of the version; by default the next free one.")
+    ] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
     workflow = _workflow()
@@ -286,13 +287,13 @@ def serve(
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Further name by which it is reached; may be repeated."),
+        typer.Option(help="Further host name of this server; may be repeated."),
     ] = None,
     trust_model: Annotated[
         bool, typer.Option("--trust-model", help="Serve a graph that uses files or Python.")
     ] = False,
 ) -> None:
-    """Serve an exported model on this machine (development; TensorFlow Serving in production)."""
+    """Serve an exported model on this machine, for development, not for production."""
     workflow = _workflow()
 
     def ready(server) -> None:
@@ -328,7 +329,7 @@ def _general(
 
 
 def _workflow():
-    """Import the workflow without TensorFlow's start-up notes, which no setting stops."""
+    """Import the workflow without TensorFlow's messages at start, which no setting stops."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     error_stream = os.dup(2)
@@ -366,7 +367,7 @@ def _classes(text: str | None) -> int | list[int] | list[str] | None:
 def _print_report(report: dict) -> None:
     table = Table("image", *report["columns"])
     for row in report["images"]:
-        # As a text: in a string, rich takes what stands in brackets for its markup.
+        # A Text object, because rich reads brackets in strings as markup.
         name = Text(printable(row["name"]))
         table.add_row(name, *(_number(row.get(column)) for column in report["columns"]))
     table.add_section()
@@ -376,7 +377,7 @@ def _print_report(report: dict) -> None:
 
 
 def _say(text: str) -> None:
-    """Print lines as they are, without rich's markup; names in them are `printable`."""
+    """Print lines without rich's markup. Names in them must be `printable`."""
     _console.print(Text(text), soft_wrap=True)
 
 
@@ -385,7 +386,7 @@ def _number(value: float | None) -> str:
 
 
 def main() -> None:
-    """Run the command; a refused input is a line on the standard error stream, not a traceback."""
+    """Run the command. Errors for users are one line on the standard error stream."""
     warnings.formatwarning = lambda message, *_: f"warning: {printable(str(message))}\n"
     try:
         app()

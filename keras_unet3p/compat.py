@@ -24,17 +24,20 @@ register = keras.saving.register_keras_serializable(package="keras_unet3p")
 
 
 def register_as(name: str):
-    """`register` under another name than the class's, for classes whose names are taken twice.
+    """`register` under another name than that of the class, where two classes share a name.
 
-    The registry knows names only: a loss and a metric called Dice would replace each other.
+    The registry contains names only, so a loss and a metric named Dice would replace each other.
     """
     return keras.saving.register_keras_serializable(package="keras_unet3p", name=name)
 
 
 def keras_reduction(reduction: str) -> str:
-    """What `keras.losses.Loss` is told of a reduction: "mean", "sum", "none" or a weighted mean.
+    """The name that `keras.losses.Loss` has for a reduction.
 
-    Keras 2 knows three, and divides a loss among replicas where it is told of a mean.
+    Keras 2 has three reductions, and with a mean it divides the loss by the number of replicas.
+
+    Args:
+        reduction: "mean", "sum", "none" or "mean_with_sample_weight".
     """
     if reduction == "mean" or (reduction == "mean_with_sample_weight" and not KERAS_3):
         return "sum_over_batch_size"
@@ -42,17 +45,17 @@ def keras_reduction(reduction: str) -> str:
 
 
 def compute_dtype(dtype) -> str:
-    """Name of a dtype; of a policy, or a policy's name, that of the type it computes in."""
+    """The name of a dtype; for a policy or the name of one, the dtype in which it computes."""
     policy = keras.DTypePolicy if KERAS_3 else keras.mixed_precision.Policy
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
     return policy(name or tf.as_dtype(dtype).name).compute_dtype
 
 
 def scale_loss_for_distribution(loss):
-    """Divide a loss by the number of replicas where the Keras at hand wants the loss to do so.
+    """Divide a loss by the number of replicas in Keras 3.
 
-    Gradients are summed over replicas. In Keras 3 a `keras.losses.Loss` itself divides by their
-    number; in Keras 2 `Model.compute_loss` does.
+    Gradients are summed over replicas. In Keras 3 a `keras.losses.Loss` divides by their number
+    itself; in Keras 2 `Model.compute_loss` does so.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if KERAS_3 and replicas > 1:
@@ -61,9 +64,9 @@ def scale_loss_for_distribution(loss):
 
 
 def default_jit_compile():
-    """What `Model.compile` should be told of XLA: whatever Keras finds, but never on a CPU.
+    """The value of `jit_compile` for `Model.compile`: Keras's default, but never XLA on a CPU.
 
-    Keras 3 up to 3.14 compiles with XLA on CPUs too, where it slows convolutions down.
+    Keras 3 up to 3.14 uses XLA on CPUs too, where it makes convolutions slower.
     """
     if not KERAS_3:
         return None
@@ -71,14 +74,14 @@ def default_jit_compile():
 
 
 def head_loss(model, base, y, y_pred, sample_weight):
-    """The compiled loss of one more output, in the scale of `compute_loss`'s result.
+    """The compiled loss of a further output, on the same scale as the result of `compute_loss`.
 
-    `base` is `super()` of the model's class, `y` and `y_pred` single tensors.
+    `base` is `super()` of the model's class; `y` and `y_pred` are single tensors.
     """
     if KERAS_3:
         value = base.compute_loss(None, y, y_pred, sample_weight)
         if model.losses:
-            # compute_loss adds the layers' penalties each time, and they count once.
+            # compute_loss adds the layers' penalties in each call, but they must count once.
             value -= scale_loss_for_distribution(tf.add_n(model.losses))
         return value
     container = model.compiled_loss
@@ -95,26 +98,26 @@ def head_loss(model, base, y, y_pred, sample_weight):
 
 
 def compute_loss(model, base, x, y, y_pred, sample_weight, training, extra):
-    """The compiled loss of the model's one output, its layers' penalties, and the `extra` losses.
+    """The compiled loss of the model's output plus its layers' penalties and the `extra` losses.
 
     `base` is `super()` of the model's class.
     """
     if KERAS_3:
         value = base.compute_loss(x, y, y_pred, sample_weight, training=training)
         return tf.add_n([value, *(tf.cast(loss, value.dtype) for loss in extra)])
-    # The container tracks the total that is shown as "loss", and divides it among the replicas.
+    # The container tracks the total that is shown as "loss", and divides it by the replicas.
     return model.compiled_loss(
         y, y_pred, sample_weight, regularization_losses=[*model.losses, *extra]
     )
 
 
 STATEFUL_RANDOM_LAYER = {} if KERAS_3 else {"rng_type": "stateful"}
-"""Arguments of a layer that draws random numbers: their state shall be in a variable."""
+"""Arguments for layers with random numbers, which put their state into a variable."""
 
 
 @contextlib.contextmanager
 def stateful_random_layers():
-    """Layers made inside keep the state of their random numbers in variables."""
+    """Context in which new layers keep the state of their random numbers in variables."""
     if KERAS_3:
         yield
         return
@@ -139,12 +142,12 @@ def random_states(layer) -> list:
     return [generator.state for generator in generators if generator is not None]
 
 
-# Keras keeps to itself how layers hang together (`_keras_history`, `_inbound_nodes`), and by which
-# names `compile` knows a model's outputs. What follows was tried on Keras 3.15 and 2.15.
+# Keras has no public API for the connections between layers (`_keras_history`, `_inbound_nodes`)
+# and for the names of outputs in `compile`. The following was tested with Keras 3.15 and 2.15.
 
 
 def is_keras_tensor(value) -> bool:
-    """Whether `value` is a symbolic tensor, of which models are made."""
+    """Whether `value` is a symbolic tensor of a functional model."""
     return hasattr(value, "_keras_history")
 
 
@@ -154,23 +157,23 @@ def layer_of(tensor):
 
 
 def inputs_of_last_call(layer) -> list:
-    """The Keras tensors that a layer, or a model within a model, was called with the last time."""
+    """The Keras tensors of the last call of a layer, or of a model inside a model."""
     return tf.nest.flatten(layer._inbound_nodes[-1].input_tensors)
 
 
 def source_inputs(tensor) -> list:
-    """The inputs from which a Keras tensor is made.
+    """The inputs from which a Keras tensor is computed.
 
-    (`keras.utils.get_source_inputs` follows every path, of which a network with skips has many.)
+    (`keras.utils.get_source_inputs` follows every path, and a network with skips has very many.)
     """
     nodes = _nodes_before([tensor])
     return [source for node in nodes if node.is_input for source in _outputs_of(node)]
 
 
 def tensors_by_place(tensors) -> dict[tuple[str, int], object]:
-    """The Keras tensors that `tensors` are made of, and these, by their layer's name and number.
+    """`tensors` and all Keras tensors from which they are computed, by place.
 
-    The number is that of the tensor among the layer's outputs.
+    A place is the name of the layer and the number of the tensor among the layer's outputs.
     """
     return {
         (_layer_of(node).name, number): tensor
@@ -186,7 +189,7 @@ def place_of(tensor) -> tuple[str, int]:
 
 
 def layers_around(tensor) -> tuple[set[str], set[str]]:
-    """Names of the layers that make a Keras tensor, and of those that read one on the way to it."""
+    """Names of the layers before a Keras tensor, and of other layers that branch off from them."""
     before, beside = set(), set()
     for node in _nodes_before([tensor]):
         layer = _layer_of(node)
@@ -197,7 +200,7 @@ def layers_around(tensor) -> tuple[set[str], set[str]]:
 
 @contextlib.contextmanager
 def known_by_first_output(model):
-    """Within it `model.compile` takes loss and metrics as for a model of the first output alone."""
+    """Context in which `model.compile` sees a model with the first output only."""
     names = model.output_names
     model.output_names = names[:1]
     try:
@@ -207,7 +210,7 @@ def known_by_first_output(model):
 
 
 def _nodes_before(tensors) -> list:
-    """The calls of layers of which Keras tensors are made, each once."""
+    """The calls of layers from which Keras tensors are computed, each once."""
     found, seen = [], set()
     waiting = [
         layer._inbound_nodes[number]

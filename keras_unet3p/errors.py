@@ -1,4 +1,4 @@
-"""What a user is told of what the user can mend."""
+"""Errors for users: about arguments, files and systems, not about mistakes in this package."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-# Categories of characters that a terminal or a table does not show as themselves: control, format
-# (among them those that reverse the direction of writing), line and paragraph separators, and the
-# surrogates by which Python keeps bytes that are not UTF-8.
+# Categories of characters that a terminal does not show as themselves: control characters, format
+# characters (some reverse the direction of writing), separators of lines and paragraphs, and the
+# surrogates with which Python stores bytes that are not UTF-8.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class UserError(Exception):
-    """What was asked for cannot be done, and the message says why; not a mistake of this package.
+    """The base class of errors that the user can correct. The message tells how.
 
-    The command `unet3p` prints these in one line, and whatever else is raised with its traceback.
+    The command `unet3p` prints such an error in one line; other errors keep their traceback.
+
+    Example:
+        >>> issubclass(InputError, UserError) and issubclass(InputError, ValueError)
+        True
     """
 
-    # AutoGraph makes errors of other than the built-in classes its own, and their class is lost.
+    # Without this AutoGraph replaces errors of classes that are not built in by its own.
     ag_pass_through = True
 
 
 class InputError(UserError, ValueError):
-    """An argument or a file is not acceptable.
+    """An argument or a file that is not accepted.
 
     The message names it, what was found and what is accepted.
 
@@ -38,13 +42,20 @@ class InputError(UserError, ValueError):
 
 
 class ProblemsError(InputError):
-    """Several things are wrong with what was given, each told on a line of its own.
+    """Several problems of an input, one per line.
 
-    The lines are printable: none of the names in them breaks one or forges another.
+    The lines are `printable`, so no file name can break a line or imitate another one.
 
     Args:
-        heading: what they are problems of; without a line break.
-        problems: a line each.
+        heading: the first line, without a line break.
+        problems: one line per problem.
+
+    Example:
+        >>> problems = ["a.png: it is empty", "b.png: no image"]
+        >>> print(ProblemsError("2 of 3 files cannot be read", problems))
+        2 of 3 files cannot be read:
+          - a.png: it is empty
+          - b.png: no image
     """
 
     def __init__(self, heading: str, problems: Sequence[str]) -> None:
@@ -57,11 +68,15 @@ class ProblemsError(InputError):
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A file name (or another foreign text) as it may be printed: one line, no control characters.
+    """Return a file name (or other text from outside) as one line without control characters.
 
-    File names hold what their authors wish: escape sequences that reach the terminal, line breaks
-    that forge lines of a report, bytes that are not UTF-8. All of these are written as in a Python
-    string. To print the result with rich, give it as `rich.text.Text` or escape its markup too.
+    File names may contain anything: escape sequences for the terminal, line breaks, bytes that are
+    not UTF-8. These are written as in a Python string. To print the result with rich, pass it as
+    `rich.text.Text` or escape its markup too.
+
+    Example:
+        >>> print(printable("cells" + chr(10) + "a.png"))
+        cells\\na.png
     """
     text = os.fspath(name)
     return "".join(

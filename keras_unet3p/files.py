@@ -1,4 +1,4 @@
-"""Writing files so that a run killed at any moment leaves either the old file or the new one."""
+"""Writing of files in such a way that a kill leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -29,15 +29,22 @@ _LONGEST_NAME = 255  # bytes, of every common file system
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on success rename it to `path`.
+    """Context with a temporary path beside `path`; on success it is renamed to `path`.
 
-    The temporary name keeps the suffix, because writers choose the format by it. On an error the
+    The temporary name has the same suffix, because writers choose the format by it. On an error the
     temporary file (or folder) is removed and `path` stays as it was.
 
     Args:
-        path: file to write. Its folder is made where it is missing.
-        durable: see the file on the disk before it takes the old one's place, so that a power cut
-            leaves one of the two as well. Takes milliseconds; for what a run continues from.
+        path: file to write. Its folder is made if it is missing.
+        durable: wait until the file is on the disk before it replaces the old one, so that a power
+            cut also leaves one of the two. This takes milliseconds. It is meant for files from
+            which a run continues.
+
+    Example:
+        >>> with replacing("results.txt") as path:
+        ...     length = path.write_text("done")
+        >>> Path("results.txt").read_text()
+        'done'
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -56,10 +63,14 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
 
 @contextlib.contextmanager
 def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the error of a full disk into one that names the file and the space that is left.
+    """Context that turns a full disk's error into one with the file and the free space.
 
     Raises:
-        OSError: with the error number of the original one, ENOSPC or EDQUOT.
+        OSError: with the original error number, ENOSPC or EDQUOT.
+
+    Example:
+        >>> with naming_full_disk("results.txt"):
+        ...     length = Path("results.txt").write_text("done")
     """
     try:
         yield
@@ -72,27 +83,33 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
             number,
             f"no space left to write {printable(path)}: {free / 2**20:.1f} MiB are free there",
         )
-        named.names_space = True  # type: ignore[attr-defined]  # an outer call leaves it as it is
+        named.names_space = True  # type: ignore[attr-defined]  # an outer call does not change it
         raise named from error
 
 
 def reserve_space(path: str | os.PathLike[str], size: int) -> None:
-    """Have the file system keep room for all `size` bytes of a file, which grows to them.
+    """Reserve disk space for `size` bytes of a file and extend the file to this size.
 
-    A file that was only declared longer has holes, and writing into one through a memory map on a
-    full disk kills the process (SIGBUS). What the file holds stays.
+    A file that is only made longer has holes. Writing into a hole through a memory map kills the
+    process (SIGBUS) if the disk is full. The content of the file stays.
 
     Args:
         path: an existing file, not longer than `size`.
         size: bytes.
 
     Raises:
-        OSError: ENOSPC or EDQUOT; the message names the file and the space that is left.
+        OSError: ENOSPC or EDQUOT; the message names the file and the free space.
+
+    Example:
+        >>> Path("scores.bin").touch()
+        >>> reserve_space("scores.bin", 1024)
+        >>> Path("scores.bin").stat().st_size
+        1024
     """
     with naming_full_disk(path), open(path, "r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
-        except (AttributeError, OSError) as error:  # the system, or the file system, has it not
+        except (AttributeError, OSError) as error:  # not supported here
             if getattr(error, "errno", errno.EOPNOTSUPP) not in _NOT_SUPPORTED:
                 raise
             for start in range(file.seek(0, os.SEEK_END), size, _BLOCK):
@@ -100,10 +117,10 @@ def reserve_space(path: str | os.PathLike[str], size: int) -> None:
 
 
 def _full_disk(error: BaseException | None) -> int | None:
-    """ENOSPC or EDQUOT where an error comes of one of them, else None.
+    """ENOSPC or EDQUOT if one of them caused an error, else None.
 
-    Libraries that write files in C raise errors of their own kinds, which quote the system's; and
-    clearing up after the error of the system may raise another one over it.
+    C libraries raise their own errors, with the system's message in the text. And clean-up code may
+    raise another error after the system's.
     """
     while error is not None:
         for number in _NO_SPACE:
@@ -120,17 +137,22 @@ def _existing_parent(path: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
-    """Hold the lock file `path` of the operating system, or be refused at once.
+    """Context that holds the lock file `path`; if another process holds it, refuse at once.
 
-    The lock is gone with the process that holds it, however that ends, so none is ever left over.
+    The operating system releases the lock when the process ends, so no lock is left over.
 
     Args:
-        path: the lock file, such as `FOLDER/.lock`; made where it is missing, removed at the end.
-            It holds process and host of whoever holds it.
-        resource: what is locked, for the message: "run folder runs/cells".
+        path: the lock file, such as `FOLDER/.lock`. It is made if it is missing, contains process
+            number and host of the holder, and is removed at the end.
+        resource: the locked object, for the message, such as "run folder runs/cells".
 
     Raises:
-        ValueError: another process holds the lock; the message names its process and host.
+        ValueError: if another process holds the lock. The message names its number and host.
+
+    Example:
+        >>> with locked("run.lock", "run folder cells"):
+        ...     Path("run.lock").exists()
+        True
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -153,17 +175,21 @@ def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
 def _holder(path: Path) -> str:
     try:
         return printable(path.read_text(encoding="utf-8", errors="replace")) or "another process"
-    except OSError:  # Windows lets nobody read a locked file, and the holder may have just gone.
+    except OSError:  # On Windows a locked file cannot be read. Or the holder has just ended.
         return "another process"
 
 
 def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> Path:
-    """Make a folder for results and see that it takes files, before the work for them begins.
+    """Make a folder for results and check that files can be written, before the work begins.
 
-    What a process that is gone left half written in it is removed.
+    Unfinished files of processes that no longer run are removed from it.
 
     Raises:
-        ValueError: it cannot be made or written to; the message names the argument.
+        ValueError: if the folder cannot be made or written to. The message names the argument.
+
+    Example:
+        >>> make_output_folder("results").is_dir()
+        True
     """
     path = Path(path)
     try:
@@ -173,20 +199,25 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
         _remove_abandoned(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
-            f"{argument}: {printable(path)} is a file, or in the place of one; expected a folder"
+            f"{argument}: {printable(path)} is a file, or lies below a file; expected a folder"
         ) from error
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise
         raise InputError(
             f"{argument}: {printable(path)} cannot be written to ({error.strerror}); expected a "
-            "folder that files can be made in"
+            "folder in which files can be made"
         ) from error
     return path
 
 
 def ignores_case(folder: str | os.PathLike[str]) -> bool:
-    """Whether names that differ in upper and lower case alone are one file in this folder."""
+    """Whether names that differ only in case are the same file in this folder.
+
+    Example:
+        >>> ignores_case(".") in (True, False)
+        True
+    """
     with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder) as probe:
         path = Path(probe.name)
         return path.with_name(path.name.upper()).exists()
@@ -195,12 +226,20 @@ def ignores_case(folder: str | os.PathLike[str]) -> bool:
 def fitting_name(
     folder: str | os.PathLike[str], name: str, *, prefix: str = "", suffix: str = ""
 ) -> str:
-    """`prefix + name + suffix`, with the name cut where the file system takes none as long.
+    """Return `prefix + name + suffix`, with the name cut if it is too long for the file system.
 
-    Names that differ stay different: one that is cut ends with a digest of the whole.
+    Different names stay different: a name that is cut ends with a digest of the whole name.
 
     Args:
-        folder: where the file will be; it exists.
+        folder: the folder of the file. It must exist.
+        name: the name to cut.
+        prefix, suffix: parts that are never cut.
+
+    Example:
+        >>> fitting_name(".", "cell_01", suffix="_mask.png")
+        'cell_01_mask.png'
+        >>> len(fitting_name(".", 1000 * "x", suffix="_mask.png")) < 300
+        True
     """
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
@@ -217,7 +256,12 @@ def fitting_name(
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, as one printable line: libraries' errors run over many."""
+    """Return an error's message as one printable line; messages of libraries can have many.
+
+    Example:
+        >>> reason(FileNotFoundError(2, "No such file or directory", "cells.png"))
+        'cells.png: No such file or directory'
+    """
     if isinstance(error, OSError) and error.strerror:
         named = isinstance(error.filename, (str, bytes, os.PathLike))
         name = f"{os.fsdecode(error.filename)}: " if named else ""
@@ -227,13 +271,17 @@ def reason(error: BaseException) -> str:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed runs left half written in a folder."""
+    """Remove the unfinished files of killed runs from a folder.
+
+    Example:
+        >>> remove_unfinished(".")
+    """
     for path in Path(folder).glob(f"{_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _own_prefix() -> str:
-    """Of temporary names: they tell whose they are, so that others can see when it is gone."""
+    """The prefix of temporary names. It names host and process, so that others can check them."""
     return f"{_PREFIX}{_host()}-{os.getpid()}-"
 
 
@@ -242,7 +290,7 @@ def _host() -> str:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what processes of this host left half written in a folder that others may share."""
+    """Remove the unfinished files of ended processes of this host; other hosts may share it."""
     own = f"{_PREFIX}{_host()}-"
     for path in folder.glob(f"{own}*"):
         number = path.name.removeprefix(own).partition("-")[0]
@@ -251,7 +299,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is no question: whether it runs is not known
+    if os.name != "posix":  # elsewhere signal 0 does not only test, so it is assumed to run
         return True
     try:
         os.kill(process, 0)
@@ -263,9 +311,14 @@ def _is_running(process: int) -> bool:
 
 
 def archive_damage(path: str | os.PathLike[str]) -> str | None:
-    """What is wrong with a ZIP archive, such as a `.keras` file; None where it is whole.
+    """Return the damage of a ZIP archive, such as a `.keras` file, in words; None if undamaged.
 
-    All of it is read, and its checksums are compared.
+    The whole archive is read and its checksums are compared.
+
+    Example:
+        >>> length = Path("model.keras").write_bytes(b"half of a model")
+        >>> archive_damage("model.keras")
+        'it holds 15 bytes and is damaged (File is not a zip file)'
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -276,11 +329,23 @@ def archive_damage(path: str | os.PathLike[str]) -> str | None:
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
-    """Write a text file atomically, in UTF-8; see `replacing`."""
+    """Write a text file atomically, in UTF-8; see `replacing`.
+
+    Example:
+        >>> write_text("note.txt", "12 cells")
+        >>> Path("note.txt").read_text()
+        '12 cells'
+    """
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a JSON file atomically, indented, keys in the order given."""
+    """Write a JSON file atomically, indented, keys in the order given.
+
+    Example:
+        >>> write_json("scores.json", {"dice": 0.9})
+        >>> json.loads(Path("scores.json").read_text())
+        {'dice': 0.9}
+    """
     write_text(path, json.dumps(value, indent=2) + "\n")

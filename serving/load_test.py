@@ -1,11 +1,11 @@
-"""Loads an endpoint with one image from many clients, and says how it did.
+"""Sends one image from many clients to an endpoint and reports latencies and errors.
 
     python serving/load_test.py http://localhost:8501 --model cells --image cells.png
     python serving/load_test.py grpc://localhost:8500 --model cells --clients 64 --seconds 120
 
-Works with TensorFlow Serving and with the local endpoint. Every answer is compared with the first
-one. A request that the server is too busy for counts as refused, and is not repeated, unless
---retries is given. Exit code 1 when an answer was wrong or a request got none.
+It works with TensorFlow Serving and with the local endpoint. Every answer is compared with the
+first one. A request that a busy server refuses counts as refused and is not repeated, unless
+--retries is given. The exit code is 1 if an answer was wrong or missing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def load(
     """Sends `image` from `clients` threads for `seconds`.
 
     Returns:
-        Counts of "right", "wrong", "refused" and "failed" requests, the failures' reasons, requests
-        a second, and the right ones' latency in milliseconds.
+        Counts of "right", "wrong", "refused" and "failed" requests, the reasons of the failures,
+        requests per second, and the latencies of the right ones in milliseconds.
     """
     with Client(url, model) as client:
         expected = client.predict_bytes(image)
@@ -52,7 +52,7 @@ def load(
                     with lock:
                         counts["refused" if busy else "failed"] += 1
                         reasons[str(error)[:120]] += 1
-                    # Whoever is refused at once must not turn into a busy loop.
+                    # Without this pause, a client that is refused at once would become a busy loop.
                     time.sleep(0.01)
                     continue
                 own.append(1000 * (time.monotonic() - start))

@@ -220,7 +220,7 @@ def test_an_output_folder_is_made_and_what_is_none_is_refused(tmp_path, monkeypa
     assert list(made.iterdir()) == []
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match=r"^out: \S*file\S* is a file, or in the place of one"):
+        with pytest.raises(ValueError, match=r"^out: \S*file\S* is a file, or lies below a file"):
             files.make_output_folder(path)
 
     def refuse(**_):

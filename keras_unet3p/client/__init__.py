@@ -1,6 +1,6 @@
-"""What runs on other people's machines: a client of a serving endpoint, without TensorFlow.
+"""A client for a serving endpoint. It runs on machines without TensorFlow.
 
-Names are imported when they are first used: whoever only wants the error needs no OpenCV.
+Names are imported when they are first used, so that `EndpointError` alone needs no OpenCV.
 """
 
 from __future__ import annotations

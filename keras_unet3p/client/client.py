@@ -1,4 +1,4 @@
-"""A client of an endpoint that serves an exported model; imports no TensorFlow."""
+"""A client for an endpoint that serves an exported model. It does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -34,28 +34,34 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Client:
-    """Segments images by an endpoint: TensorFlow Serving, or the local one.
+    """Segments images through an endpoint: TensorFlow Serving or the local server.
 
-    May be used from several threads; a context manager that closes its connections.
+    It may be used from several threads. As a context manager it closes its connections at the end.
 
-    Requests that find the endpoint busy or away (RESOURCE_EXHAUSTED or 429, UNAVAILABLE or 503,
-    a connection that breaks) are repeated after growing, randomised waits, until `timeout`.
+    A request is repeated when the endpoint is busy (RESOURCE_EXHAUSTED, 429), unavailable
+    (UNAVAILABLE, 503), or the connection breaks. The waits in between grow and are randomised; the
+    call ends after `timeout` at the latest.
 
     Args:
         url: "http://host:port" or "https://host:port" for REST, "grpc://host:port" or
-            "grpcs://host:port" for gRPC. gRPC is the faster one for arrays.
-        model: the model's name; by default the only one that a local endpoint serves over REST,
-            otherwise "model", the default name of TensorFlow Serving's image.
-        version: a version's number; by default the newest.
-        label: a version's label, such as "stable" or "canary".
-        timeout: seconds that a call may take with all its repetitions.
-        retries: how often a request is repeated at most.
-        backoff: seconds before the first repetition; doubled for each further one.
-        max_backoff: longest wait between two tries, in seconds.
-        max_message_bytes: largest answer over gRPC.
+            "grpcs://host:port" for gRPC. For arrays gRPC is faster.
+        model: name of the model. By default, over REST, the only model that a local server
+            serves; otherwise "model", the default of TensorFlow Serving's container image.
+        version: number of a version; by default the newest.
+        label: label of a version, such as "stable" or "canary".
+        timeout: seconds that a call may take, repetitions included.
+        retries: largest number of repetitions of a request.
+        backoff: seconds before the first repetition; doubled before each further one.
+        max_backoff: longest wait between two attempts, in seconds.
+        max_message_bytes: size of the largest answer over gRPC.
 
     Raises:
-        ValueError: for an unknown kind of URL, or a version together with a label.
+        ValueError: if the URL is of an unknown kind, or both version and label are given.
+
+    Example:
+        >>> client = Client("http://localhost:8501", "cells")
+        >>> mask = client.predict("image.png")  # doctest: +SKIP
+        >>> client.close()
     """
 
     def __init__(
@@ -78,7 +84,7 @@ class Client:
             raise InputError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
-        # What is on this machine is not reached through a proxy.
+        # A server on this machine is never reached through a proxy.
         use_proxy = parts.hostname not in _LOOPBACK
         if parts.scheme.startswith("http"):
             with serving_extra("client.Client"):
@@ -104,23 +110,23 @@ class Client:
         """Segments one image of any size.
 
         Args:
-            image: an encoded image as bytes (PNG and JPEG travel as they are; BMP, TIFF and what
-                else OpenCV reads, as PNG); a path to such a file or to an NPY file; or an array
-                (H, W) or (H, W, C) in RGB order, of integers over their type's whole range,
-                booleans, or floats in [0, 1].
-            signature: "serving_default" (the image travels as PNG, losslessly up to 16 bit) or
-                "classes" (as numbers, where PNG cannot hold the image: signed integers, 2 channels
-                or more than 4); by default the one that fits.
+            image: an encoded image as bytes; the path of an image file or an NPY file; or an array
+                (H, W) or (H, W, C) in RGB order. PNG and JPEG bytes are sent unchanged; BMP, TIFF
+                and other formats that OpenCV reads are sent as PNG. Arrays hold integers over the
+                whole range of their type, booleans, or floats in [0, 1].
+            signature: "serving_default" sends the image as PNG, lossless up to 16 bit. "classes"
+                sends it as numbers, which is needed for images that PNG cannot hold: signed
+                integers, 2 channels or more than 4. By default the one that fits the image.
 
         Returns:
-            Class ids, uint8 (H, W); 0 and 1 for a model with one class. Of a model whose classes
-            may overlap, "classes" gives a map a class, (H, W, K), and "serving_default" the set of
-            a pixel's classes, the sum of 2**k, uint8 or uint16 (H, W).
+            Class ids, uint8 (H, W); 0 and 1 for a model with one class. For a model whose classes
+            may overlap, "classes" gives one map per class, (H, W, K), and "serving_default" gives
+            the set of classes of each pixel as the sum of 2**k, uint8 or uint16 (H, W).
 
         Raises:
-            ValueError: when `image` is of no accepted kind.
-            EndpointError: what the endpoint answered; DEADLINE_EXCEEDED or UNAVAILABLE when it
-                did not.
+            ValueError: if `image` is not of an accepted kind.
+            EndpointError: the endpoint's answer; DEADLINE_EXCEEDED or UNAVAILABLE if there was no
+                answer.
         """
         if signature not in (None, "serving_default", "classes"):
             raise InputError(
@@ -134,7 +140,7 @@ class Client:
         return self._predict_pixels(signature, image).astype(np.uint8, copy=False)
 
     def predict_bytes(self, image: bytes) -> bytes:
-        """Segments an encoded image; returns the class ids as PNG bytes.
+        """Segments an encoded image and returns the class ids as PNG bytes.
 
         Args:
             image: PNG, JPEG or BMP bytes.
@@ -147,26 +153,26 @@ class Client:
         return self._run("serving_default", {"image_bytes": array})[0]
 
     def probabilities(self, image: Image) -> np.ndarray:
-        """Segments one image; returns float32 (H, W, K) probabilities.
+        """Segments one image and returns float32 (H, W, K) probabilities.
 
         Args:
-            image: as for `predict`. As many numbers travel back as the image has pixels times
-                classes, so this is for images that are not huge.
+            image: as for `predict`. The answer holds H * W * K numbers, so the image must not be
+                very large.
 
         Raises:
-            ValueError: when `image` is of no accepted kind or its channels do not fit the model.
+            ValueError: if `image` is not of an accepted kind or its channels do not fit the model.
             EndpointError: as `predict`.
         """
         return self._predict_pixels("probabilities", image)
 
     def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
-        """Runs the bare network on tiles of its own size.
+        """Runs the network itself on tiles of its own size.
 
         Args:
             tiles: float32 (B, T, T, C), values in [0, 1].
 
         Returns:
-            float32 (B, T', T', K) probabilities; T' is less than T for unpadded networks.
+            Probabilities, float32 (B, T', T', K). T' is less than T for unpadded networks.
 
         Raises:
             EndpointError: as `predict`.
@@ -186,44 +192,48 @@ class Client:
         concurrency: int = 8,
         tiles_per_request: int = 1,
         journal: str | os.PathLike | None = None,
+        seconds_between_records: float = 2.0,
         progress: bool | Callable[[int, int], None] = False,
     ) -> Any:
-        """Segments an image larger than a request, or than memory, tile by tile.
+        """Segments an image that is too large for one request, or for memory, tile by tile.
 
-        Only the tiles under way are held. All of them go to the version that serves when this
-        begins, also when a newer one appears meanwhile. `timeout` and `retries` of the client hold
-        for each request.
+        Only the tiles being sent are in memory. All tiles go to the same version of the model, even
+        if a newer one appears meanwhile. The client's `timeout` and `retries` apply to each
+        request.
 
         Args:
             image: (H, W) or (H, W, C), anything that can be sliced: an array, a memory map, a Zarr
-                array; floats in [0, 1], or integers of 8 or 16 bits, which are divided by their
-                type's largest value. Or the path of a .npy file.
-            output: where the result goes: None makes an array; the path of a .npy file, which
-                appears when it is complete; or anything that windows can be assigned to.
-            geometry: how the image is cut. The model card of the exported model has it:
-                `TileGeometry.from_dict(card["geometry"])`. By default it is made of the signature's
-                tile and the next two arguments.
-            halo: pixels of context around a tile that are not kept; by default an eighth of the
-                tile, and for an unpadded network what it takes off.
+                array. Its values are floats in [0, 1], or integers of 8 or 16 bits, which are
+                divided by the largest value of their type. Or the path of a .npy file.
+            output: where the result goes. None makes an array. A path must end in .npy; the file
+                appears when it is complete. Anything else that windows can be assigned to is
+                filled.
+            geometry: how the image is cut into tiles. The exported model's card has it:
+                `TileGeometry.from_dict(card["geometry"])`. By default it is made from the
+                signature's tile size and the next two arguments.
+            halo: pixels of context on each side of a tile that are not kept. By default an eighth
+                of the tile; for an unpadded network, the pixels that it removes.
             stride: a multiple of the network's largest pooling step.
-            kind: "classes" gives (H, W), uint8 up to 256 classes and uint16 beyond, or uint8
-                (H, W, K) where classes may overlap; "probabilities" float32 (H, W, K).
-            threshold: with one class, a pixel is of class 1 from this probability on. The exported
-                model's own is in its model card, not in what an endpoint tells.
-            concurrency: requests that are under way at the same time.
-            tiles_per_request: tiles in a request; more than one where the server batches.
-            journal: file that remembers what is finished: the same call goes on where a stopped
-                one was. For a path as output it is there by itself.
-            progress: True shows a progress bar; or a function of tiles done and in all.
+            kind: "classes" gives (H, W), uint8 for up to 256 classes and uint16 for more, or uint8
+                (H, W, K) where classes may overlap. "probabilities" gives float32 (H, W, K).
+            threshold: for one class, a pixel belongs to class 1 if its probability is at least
+                this. The exported model's own threshold is in its card; endpoints do not report it.
+            concurrency: number of requests sent at the same time.
+            tiles_per_request: number of tiles in one request; more than one if the server batches.
+            journal: file that records the finished tiles, so that the same call continues where a
+                stopped one ended. If `output` is a path, it is OUTPUT.journal by default.
+            seconds_between_records: how often progress is written to the journal.
+            progress: True shows a progress bar. A function is called with the number of finished
+                tiles and the number of all tiles.
 
         Returns:
             The output; for a path, a read-only memory map of it.
 
         Raises:
-            ValueError: when image, output, geometry or journal does not fit, or another process
+            ValueError: if image, output, geometry or journal does not fit, or another process
                 writes to output or journal.
-            OSError: when the disk is full.
-            EndpointError: as `predict`; what is finished stays in `output` and `journal`.
+            OSError: if the disk is full.
+            EndpointError: as `predict`. The finished tiles stay in `output` and `journal`.
         """
         from keras_unet3p.client.concurrent_tiles import ConcurrentTiles
         from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
@@ -238,7 +248,7 @@ class Client:
             with ConcurrentTiles(
                 client.predict_tiles,
                 f"{metadata['model']} version {metadata['version']}",
-                multi_label=_gives_a_map_a_class(metadata["signatures"]),
+                multi_label=_gives_one_map_per_class(metadata["signatures"]),
                 concurrency=concurrency,
                 tiles_per_request=tiles_per_request,
             ) as tiles:
@@ -247,6 +257,7 @@ class Client:
                     geometry=geometry,
                     tiles_per_step=concurrency * tiles_per_request,
                     threshold=threshold,
+                    seconds_between_records=seconds_between_records,
                 )
                 return predictor.predict(
                     image, output, kind=kind, journal=journal, progress=progress
@@ -268,18 +279,19 @@ class Client:
         )
 
     def status(self) -> list[dict[str, Any]]:
-        """Returns the model's versions, newest first.
+        """Returns the model's versions, the newest first.
 
-        Each is a dict with "version" (int), "state" ("AVAILABLE", "LOADING", ...), "error_code"
-        and "error_message".
+        Each version is a dict with "version" (int), "state" ("AVAILABLE", "LOADING", ...),
+        "error_code" and "error_message".
         """
         return self._try(self._transport.status)
 
     def metadata(self) -> dict[str, Any]:
         """Returns the model's signatures.
 
-        A dict with "model", "version" and "signatures": name -> "inputs" and "outputs" -> tensor
-        name -> "dtype" and "shape" (-1 for any size).
+        The result is a dict with "model", "version" and "signatures". The signatures map each name
+        to its "inputs" and "outputs", and these map tensor names to "dtype" and "shape" (-1 is any
+        size).
         """
         found = self._try(self._transport.metadata)
         with self._lock:
@@ -336,7 +348,8 @@ class Client:
             try:
                 return call(deadline - time.monotonic())
             except EndpointError as error:
-                # A message too large for gRPC is RESOURCE_EXHAUSTED as well, and stays too large.
+                # gRPC also answers RESOURCE_EXHAUSTED to a message that is too large for it. This
+                # does not change by repeating it.
                 wait = random.uniform(0.5, 1.0) * min(self._max_backoff, self._backoff * 2**attempt)
                 if (
                     error.code not in _AGAIN
@@ -366,7 +379,7 @@ def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileG
     return TileGeometry.fit(tile, wanted, margin=margin, stride=stride)
 
 
-def _gives_a_map_a_class(signatures: dict[str, Any]) -> bool:
+def _gives_one_map_per_class(signatures: dict[str, Any]) -> bool:
     """Whether the model's classes may overlap: "classes" gives (B, H, W, K), not (B, H, W)."""
     outputs = signatures.get("classes", {}).get("outputs", {})
     return len(outputs.get("class_ids", {}).get("shape", ())) == 4

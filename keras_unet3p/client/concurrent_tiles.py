@@ -1,4 +1,4 @@
-"""Tiles of an image in several requests at the same time."""
+"""Sending the tiles of an image in several requests at the same time."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from keras_unet3p.errors import InputError
 
 
 class ConcurrentTiles:
-    """Splits a step's tiles into requests that are under way at the same time.
+    """Splits a batch of tiles into requests that are sent at the same time.
 
-    A context manager, which ends its threads.
+    As a context manager it ends its threads.
 
     Args:
-        predict_tiles: sends the tiles of one request.
-        model: which model answers; a journal is continued with the same one only.
+        predict_tiles: function that sends the tiles of one request.
+        model: name of the model that answers. A journal is continued with the same model only.
         multi_label: whether the classes of a pixel may overlap.
-        concurrency: requests that are under way at the same time.
-        tiles_per_request: tiles in a request.
+        concurrency: number of requests sent at the same time.
+        tiles_per_request: number of tiles in one request.
 
     Attributes:
-        url: `model`, as the streaming predictor asks for it.
+        url: `model`, under the name that the streaming predictor expects.
         multi_label: as given.
 
     Raises:
-        ValueError: when a number is less than 1.
+        ValueError: if a number is less than 1.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ConcurrentTiles:
         self.multi_label = multi_label
 
     def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
-        """Returns what `predict_tiles` gives for all tiles, in their order."""
+        """Returns the results for all tiles, in their order."""
         size = self._tiles_per_request
         parts = [tiles[start : start + size] for start in range(0, len(tiles), size)]
         return np.concatenate(list(self._threads.map(self._predict_tiles, parts)))

@@ -1,10 +1,10 @@
-"""The error that the endpoint answers with and the client raises."""
+"""The error that an endpoint answers and the client raises."""
 
 from __future__ import annotations
 
 from keras_unet3p.errors import UserError
 
-# TensorFlow Serving's table (model_servers/http_server.cc), both ways.
+# TensorFlow Serving's table (model_servers/http_server.cc), in both directions.
 HTTP_STATUS = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -46,8 +46,13 @@ class EndpointError(UserError, RuntimeError):
     Args:
         code: the canonical status code's name, as gRPC spells it: "INVALID_ARGUMENT",
             "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", ...
-        message: what was wrong, in the server's words.
-        http_status: the HTTP status; by default the one that TensorFlow Serving gives the code.
+        message: the server's message.
+        http_status: the HTTP status; by default the one that TensorFlow Serving uses for the code.
+
+    Example:
+        >>> error = EndpointError("NOT_FOUND", "no model 'cells'")
+        >>> print(error, error.http_status)
+        NOT_FOUND: no model 'cells' 404
     """
 
     def __init__(self, code: str, message: str, http_status: int | None = None):

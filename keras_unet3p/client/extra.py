@@ -1,4 +1,4 @@
-"""Errors that name the extra to install."""
+"""An error that names the missing extra."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class MissingExtraError(UserError, ModuleNotFoundError):
 
 @contextlib.contextmanager
 def serving_extra(name: str) -> Iterator[None]:
-    """Within, an import that lacks a package of the extra "serving" says so.
+    """Context in which a missing package of the extra "serving" raises an error that says so.
 
     Args:
-        name: what needs the package, such as "client.Client".
+        name: the object that needs the package, such as "client.Client".
     """
     try:
         yield

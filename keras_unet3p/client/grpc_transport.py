@@ -22,14 +22,15 @@ _METHODS = {
 
 
 class GrpcTransport:
-    """Talks to one model of an endpoint; may be used from several threads.
+    """Sends requests to one model of an endpoint. May be used from several threads.
 
     Args:
         url: "grpc://host:port", or "grpcs://host:port" with TLS.
-        model: the model's name; None is "model", the default of TensorFlow Serving's image.
-        version: a version's number.
-        label: a version's label.
-        use_proxy: whether the proxy of the environment is used.
+        model: name of the model; None is "model", the default of TensorFlow Serving's container
+            image.
+        version: number of a version.
+        label: label of a version.
+        use_proxy: whether the proxy named by the environment is used.
         max_message_bytes: largest answer; gRPC's own default is 4 MiB.
     """
 
@@ -47,7 +48,7 @@ class GrpcTransport:
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.enable_http_proxy", int(use_proxy)),
-            # The client waits and tries again by itself.
+            # `Client` repeats requests itself.
             ("grpc.enable_retries", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
@@ -85,7 +86,7 @@ class GrpcTransport:
         dtype: str,
         timeout: float,
     ) -> np.ndarray:
-        """Runs a signature; returns its output `output`, whose message says its type."""
+        """Runs a signature and returns its output `output`, in the type of the answer."""
         request = messages.new("PredictRequest", model_spec=self._spec)
         request.model_spec.signature_name = signature
         for name, array in inputs.items():

@@ -1,8 +1,8 @@
-"""The messages of TensorFlow Serving's API that a client needs, made without TensorFlow.
+"""The messages of TensorFlow Serving's API that a client needs, without TensorFlow.
 
-The official Python definitions import all of TensorFlow. These are the same on the wire: field
-names, numbers and types are those of tensorflow/core/framework and tensorflow_serving/apis, which
-the tests compare.
+The official Python definitions import TensorFlow. These have the same encoding: names, numbers and
+types of the fields are those of tensorflow/core/framework and tensorflow_serving/apis. The tests
+compare them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 _PACKAGE = "keras_unet3p.client"
 _TYPES = descriptor_pb2.FieldDescriptorProto
 
-# message -> field -> (number, type), where a type is a scalar's name, another message, or
-# "map<message>" from strings; "repeated " goes before. Enumerations are int32, the same on the
-# wire.
+# message -> field -> (number, type). A type is the name of a scalar, another message, or
+# "map<message>" with strings as keys, with "repeated " before it if repeated. Enumerations are
+# int32, which has the same encoding.
 FIELDS = {
     "Int64Value": {"value": (1, "int64")},
     "Any": {"type_url": (1, "string"), "value": (2, "bytes")},
@@ -101,7 +101,7 @@ def _build() -> dict[str, type]:
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
             _add_field(message, field, number, kind)
-    # A pool of its own: nothing here can clash with TensorFlow's definitions.
+    # A separate pool, so that nothing here conflicts with TensorFlow's definitions.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
@@ -114,7 +114,7 @@ _CLASSES = _build()
 
 
 def new(kind: str, /, **fields):
-    """Makes an empty message of the kind `kind`, or one with the given fields."""
+    """Makes a message of the kind `kind` with the given fields."""
     return _CLASSES[kind](**fields)
 
 

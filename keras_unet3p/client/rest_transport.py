@@ -18,13 +18,13 @@ from keras_unet3p.errors import InputError
 
 
 class RestTransport:
-    """Talks to one model of an endpoint; may be used from several threads.
+    """Sends requests to one model of an endpoint. May be used from several threads.
 
     Args:
-        url: "http://host:port" or "https://host:port", perhaps with a path before "/v1".
-        model: the model's name, or None to ask a local endpoint, which knows.
-        version: a version's number.
-        label: a version's label.
+        url: "http://host:port" or "https://host:port", optionally with a path before "/v1".
+        model: name of the model. None asks the endpoint, which only the local server answers.
+        version: number of a version.
+        label: label of a version.
         use_proxy: whether proxies, keys and certificates of the environment are used.
     """
 
@@ -45,7 +45,7 @@ class RestTransport:
         elif label is not None:
             self._choice = f"/labels/{quote(label, safe='')}"
         self._threads = threading.local()
-        # A thread's session goes with the thread.
+        # The session of a thread is deleted with the thread.
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
 
     def _session(self) -> requests.Session:
@@ -95,7 +95,7 @@ class RestTransport:
         except (EndpointError, KeyError, TypeError) as error:
             if getattr(error, "code", None) in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
                 raise
-            # TensorFlow Serving has no list of models; this is its image's default name.
+            # TensorFlow Serving does not list its models. This is its default name.
             return "model"
         if len(names) != 1:
             raise InputError(f"model: this endpoint serves {names}; name one of them.")
@@ -109,7 +109,7 @@ class RestTransport:
         dtype: str,
         timeout: float,
     ) -> np.ndarray:
-        """Runs a signature with a single output, which JSON gives without its name."""
+        """Runs a signature with a single output. In JSON a single output has no name."""
         columns = {
             name: _encode(array) if array.dtype == object else array.tolist()
             for name, array in inputs.items()

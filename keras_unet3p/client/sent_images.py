@@ -1,4 +1,4 @@
-"""Images on their way to an endpoint and back: bytes, files and arrays, PNG and numbers."""
+"""Images as they are sent to an endpoint and returned: bytes, files, arrays, PNG, numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from keras_unet3p.images.unit_values import as_type
 Image = bytes | str | Path | np.ndarray
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# What the served graph decodes by itself in all its variants.
+# Formats of which the served graph decodes every variant.
 _ENCODED = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def decode_mask(png: bytes) -> np.ndarray:
-    """Returns the class ids (H, W) that an endpoint sent as PNG."""
+    """Decodes the PNG of class ids (H, W) that an endpoint sent."""
     mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None or mask.ndim != 2:
         raise EndpointError("UNKNOWN", "The answer is not a PNG of class ids.")
@@ -27,7 +27,7 @@ def decode_mask(png: bytes) -> np.ndarray:
 
 
 def open_image(image: Image) -> bytes | np.ndarray:
-    """Gives encoded bytes that travel as they are, and the array of anything else."""
+    """Returns the bytes of a PNG or JPEG, which are sent unchanged, and else an array."""
     name = "image"
     if isinstance(image, (str, Path)):
         name, path = str(image), Path(image)
@@ -41,7 +41,7 @@ def open_image(image: Image) -> bytes | np.ndarray:
 
 
 def fits_png(image: bytes | np.ndarray) -> bool:
-    """Whether an image can travel as PNG without losing anything."""
+    """Whether PNG can hold an image without loss."""
     if isinstance(image, bytes):
         return True
     pixels = _check(image)
@@ -50,7 +50,7 @@ def fits_png(image: bytes | np.ndarray) -> bool:
 
 
 def encode_image(image: Image) -> bytes:
-    """Returns PNG bytes of an image, or the bytes of one that is encoded already."""
+    """Returns an image as PNG bytes; bytes that are encoded already stay as they are."""
     image = open_image(image)
     if isinstance(image, bytes):
         return image
@@ -68,7 +68,7 @@ def encode_image(image: Image) -> bytes:
         )
     elif pixels.shape[2] != 1:
         raise InputError(f"image: PNG holds 1, 3 or 4 channels, found shape {pixels.shape}.")
-    # Level 1: on the way to a server, time matters more than the last bytes.
+    # Level 1: when sending to a server, speed matters more than size.
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
@@ -82,10 +82,10 @@ def _decode_array(data: bytes, name: str) -> np.ndarray:
             pixels = pages[0] if pages else None
         else:
             pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # nothing at all, or more pixels than OpenCV takes
+    except cv2.error:  # empty, or more pixels than OpenCV accepts
         pixels = None
     if pixels is None:
-        raise InputError(f"{name} is not an image that can be read: PNG, JPEG, BMP, TIFF, NPY.")
+        raise InputError(f"{name} cannot be read; accepted are PNG, JPEG, BMP, TIFF and NPY.")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = cv2.cvtColor(
             pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
@@ -113,7 +113,7 @@ def _check_unit(pixels: np.ndarray) -> None:
 
 
 def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
-    """Brings an image to the type and the number of channels that a model takes."""
+    """Converts an image to the type and the number of channels that a model takes."""
     name = str(image) if isinstance(image, (str, Path)) else "image"
     image = open_image(image)
     pixels = _check(_decode_array(image, name) if isinstance(image, bytes) else image)
@@ -122,8 +122,8 @@ def model_pixels(image: Image, dtype: str, channels: int) -> np.ndarray:
     if pixels.dtype != dtype:
         if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2:
             raise InputError(
-                f"image: integers must have 8 or 16 bits to be divided by their type's largest "
-                f"value, found {pixels.dtype}."
+                f"image: integers must have 8 or 16 bits (they are divided by the largest value of "
+                f"their type), found {pixels.dtype}."
             )
         if dtype == "uint8":
             _check_unit(pixels)

@@ -1,4 +1,4 @@
-"""TensorFlow's type numbers, and TensorProto messages to arrays and back, without TensorFlow."""
+"""TensorFlow's type numbers, and the conversion of TensorProto messages, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _VALUES = {
 
 
 def fill_tensor_proto(proto, array: np.ndarray) -> None:
-    """Writes an array into a TensorProto; an object array is one of `bytes`."""
+    """Writes an array into a TensorProto. An object array must hold `bytes`."""
     name = "string" if array.dtype == object else array.dtype.name
     if name not in TYPE_OF_NAME:
         raise InputError(f"The type {name} cannot be sent; accepted are {sorted(TYPE_OF_NAME)}.")
@@ -71,13 +71,13 @@ def fill_tensor_proto(proto, array: np.ndarray) -> None:
 
 
 def read_tensor_proto(proto) -> np.ndarray:
-    """Reads a TensorProto from either of its forms: packed content, or a list of values.
+    """Reads a TensorProto in either of its forms: packed content or a list of values.
 
     Raises:
-        ValueError: when the type is unknown or the values do not fill the shape.
+        ValueError: if the type is unknown or the values do not fill the shape.
     """
     if proto.dtype not in NAME_OF_TYPE:
-        raise InputError(f"The answer has TensorFlow's type {proto.dtype}, which is not handled.")
+        raise InputError(f"The answer has TensorFlow's type {proto.dtype}, which is not supported.")
     name = NAME_OF_TYPE[proto.dtype]
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     size = math.prod(shape)
@@ -92,6 +92,6 @@ def read_tensor_proto(proto) -> np.ndarray:
     else:
         values = np.array(getattr(proto, _VALUES[name]), name)
     if 0 < len(values) < size:
-        # The last value stands for all that follow.
+        # A shorter list means that its last value repeats.
         values = np.concatenate([values, np.full(size - len(values), values[-1])])
     return values.reshape(shape)

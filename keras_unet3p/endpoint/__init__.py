@@ -1,4 +1,4 @@
-"""The small local endpoint for development, which stands in for TensorFlow Serving."""
+"""A small local server with TensorFlow Serving's API, for development and tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bytes of requests may be in memory at the same time."""
+"""A limit on the bytes of all requests in memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from keras_unet3p.client.endpoint_error import EndpointError
 
 
 class ByteBudget:
-    """Counts the bytes that all requests together hold.
+    """Counts the bytes of all requests in memory.
 
     Args:
-        limit: how many they may hold.
+        limit: the largest sum.
     """
 
     def __init__(self, limit: int):
@@ -20,21 +20,21 @@ class ByteBudget:
         self.used = 0
 
     def take(self, size: int) -> None:
-        """Counts `size` bytes in.
+        """Adds `size` bytes.
 
         Raises:
-            EndpointError: RESOURCE_EXHAUSTED when they would exceed the limit.
+            EndpointError: RESOURCE_EXHAUSTED if the sum would exceed the limit.
         """
         with self._lock:
             if self.used + size > self._limit:
                 raise EndpointError(
                     "RESOURCE_EXHAUSTED",
-                    f"The server is busy: the requests in its memory may hold {self._limit} bytes "
-                    "in all; try again later.",
+                    f"The server is busy: all requests in its memory may hold {self._limit} bytes; "
+                    "try again later.",
                 )
             self.used += size
 
     def give_back(self, size: int) -> None:
-        """Counts `size` bytes out."""
+        """Subtracts `size` bytes."""
         with self._lock:
             self.used -= size

@@ -1,4 +1,4 @@
-"""How many pixels an encoded image claims to have, read without decoding it."""
+"""The number of pixels that the header of an encoded image claims, read without decoding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 
 from keras_unet3p.errors import InputError
 
-# Frame headers of JPEG: all SOFn but DHT (C4), JPG (C8) and DAC (CC).
+# Markers of JPEG frame headers: all SOFn, without DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
 
@@ -14,15 +14,16 @@ _JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
 def claimed_pixels(data: bytes) -> int | None:
     """Reads the number of pixels from the header of a PNG, JPEG, GIF, BMP or WebP image.
 
-    Decoders allocate what the header claims, so a few hundred bytes can ask for gigabytes. For an
-    animated GIF this is the sum over its frames, as decoders read them all.
+    Decoders allocate the size that the header claims, so a few hundred bytes can make them
+    allocate gigabytes. For an animated GIF the result is the sum over its frames, because decoders
+    read all of them.
 
     Args:
         data: the encoded image.
 
     Returns:
-        Height x width as claimed; None when the bytes are none of these formats, or end before
-        the size, which no decoder accepts.
+        Height x width as claimed. None if the bytes are in none of these formats or end before
+        the size; no decoder accepts the latter.
 
     Raises:
         ValueError: for JPEG XL, whose size cannot be read this way.
@@ -36,7 +37,7 @@ def claimed_pixels(data: bytes) -> int | None:
         if data[:4] == b"GIF8":
             return _gif(data)
         if data[:2] == b"BM":
-            # A BMP stored top row first has a negative height.
+            # A negative height means that the top row is stored first.
             old = struct.unpack("<I", data[14:18])[0] == 12
             width, height = struct.unpack("<HH" if old else "<ii", data[18 : 22 if old else 26])
             return abs(width * height)
@@ -50,7 +51,7 @@ def claimed_pixels(data: bytes) -> int | None:
 
 
 def _jpeg(data: bytes) -> int | None:
-    # As libjpeg looks for markers: whatever stands between segments is skipped.
+    # Markers are searched as in libjpeg, which skips any bytes between segments.
     position = 2
     while True:
         position = data.find(b"\xff", position)
@@ -88,7 +89,7 @@ def _gif(data: bytes) -> int | None:
                 position += 1 + data[position]
             position += 1
     except (struct.error, IndexError):
-        # A file that ends early still holds the frames before that.
+        # In a file that ends early, the complete frames still count.
         pass
     return max(width * height, frames)
 

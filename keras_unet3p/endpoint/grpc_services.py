@@ -1,18 +1,17 @@
-"""PredictionService, ModelService and health checking over gRPC."""
+"""PredictionService, ModelService and health checks over gRPC."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent import futures
 
 import grpc
+import tensorflow as tf
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -22,26 +21,26 @@ from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.predict_service import PredictService, outcome
 from keras_unet3p.endpoint.served_version import ServedVersion
-from keras_unet3p.endpoint.tensor_protos import array_from_proto, proto_from_array
+from keras_unet3p.endpoint.tensor_protos import array_from_proto
 
 
 def grpc_server(
     service: PredictService, address: str, threads: futures.ThreadPoolExecutor
 ) -> tuple[grpc.Server, int, health.HealthServicer]:
-    """Makes a gRPC server, bound and not yet started.
+    """Makes a gRPC server that is bound to its port but not started.
 
     Args:
-        service: the endpoint's state.
+        service: the state of the endpoint.
         address: "host:port"; port 0 takes a free one.
-        threads: where requests are handled; the caller shuts it down after the server. More
-            threads than places in the queue, so that some are left to answer status and health,
-            and to refuse what does not fit.
+        threads: the threads that handle requests. They must be more than the places in the queue,
+            so that some are left to answer status and health and to refuse requests. The caller
+            shuts them down after the server.
 
     Returns:
         The server, its port, and the health service.
 
     Raises:
-        OSError: when the address cannot be bound.
+        OSError: if the address cannot be bound.
     """
     server = grpc.server(
         threads,
@@ -51,7 +50,7 @@ def grpc_server(
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=1024,
-        interceptors=[_ParseMessages(service.held)],
+        interceptors=[_HandleMessages(service.held)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service), server
@@ -71,18 +70,39 @@ def grpc_server(
     return server, port, health_service
 
 
-def metadata_messages(served: ServedVersion):
-    """Returns a version's ModelSpec and SignatureDefMap."""
-    spec = model_pb2.ModelSpec(name=served.name)
-    spec.version.value = served.version
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for name, signature in served.signatures.items():
-        signatures.signature_def[name].CopyFrom(signature)
-    return spec, signatures
+def metadata_response(service: PredictService, name: str, version: int | None, label: str | None):
+    """Returns the GetModelMetadataResponse of a version: its number and its signatures.
+
+    Raises:
+        EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+    """
+    served = service.repository.acquire(name, version, label)
+    try:
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = served.name
+        response.model_spec.version.value = served.version
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for key, signature in served.signatures.items():
+            signatures.signature_def[key].CopyFrom(signature)
+    finally:
+        served.release()
+    response.metadata["signature_def"].Pack(signatures)
+    return response
 
 
-def _abort(context: grpc.ServicerContext, error: EndpointError):
-    context.abort(getattr(grpc.StatusCode, error.code, grpc.StatusCode.UNKNOWN), error.message)
+def status_response(service: PredictService, name: str, version: int | None, label: str | None):
+    """Returns the GetModelStatusResponse of a model, or of one of its versions.
+
+    Raises:
+        EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+    """
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state, code, message in service.repository.status(name, version, label):
+        status = response.model_version_status.add(version=number)
+        status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
+        status.status.error_code = getattr(grpc.StatusCode, code).value[0]
+        status.status.error_message = message
+    return response
 
 
 def _choice(spec) -> tuple[str, int | None, str | None]:
@@ -96,17 +116,14 @@ def _choice(spec) -> tuple[str, int | None, str | None]:
     )
 
 
-def _answer(context: grpc.ServicerContext, call: Callable):
-    answer = outcome(call)
-    return _abort(context, answer) if isinstance(answer, EndpointError) else answer
+class _HandleMessages(grpc.ServerInterceptor):
+    """Runs the handlers: parses requests, counts their bytes and answers errors.
 
+    Handlers return their response or an EndpointError, or raise one.
 
-class _ParseMessages(grpc.ServerInterceptor):
-    """Parses requests in their handlers; what does not parse is the client's fault.
-
-    gRPC's own server answers INTERNAL to such a message, and never frees what it held for it.
-    Messages count as held while they are handled; gRPC has read them by then, no more at a time
-    than it has threads.
+    Requests are parsed here because gRPC's own server answers INTERNAL to a message that does not
+    parse, and never frees its memory. Messages count towards the byte budget while they are
+    handled. gRPC has already read them by then, but at most as many at a time as it has threads.
     """
 
     def __init__(self, held: ByteBudget):
@@ -118,24 +135,26 @@ class _ParseMessages(grpc.ServerInterceptor):
             return handler
         parse, run = handler.request_deserializer, handler.unary_unary
 
-        def parse_and_run(data: bytes, context: grpc.ServicerContext):
-            refusal = outcome(lambda: self._held.take(len(data)))
-            if refusal is not None:
-                return _abort(context, refusal)
+        def handle(data: bytes, context: grpc.ServicerContext):
+            self._held.take(len(data))
             try:
-                request = parse(data)
+                return run(parse(data), context)
             except DecodeError:
-                request = None
-            try:
-                if request is not None:
-                    return run(request, context)
-                error = EndpointError("INVALID_ARGUMENT", "The request message does not parse.")
-                return _abort(context, error)
+                raise EndpointError("INVALID_ARGUMENT", "The request does not parse.") from None
+            except NotImplementedError:  # from the generated base classes
+                raise EndpointError("UNIMPLEMENTED", "This method is not implemented.") from None
             finally:
                 self._held.give_back(len(data))
 
+        def answer(data: bytes, context: grpc.ServicerContext):
+            found = outcome(lambda: handle(data, context))
+            if isinstance(found, EndpointError):
+                code = getattr(grpc.StatusCode, found.code, grpc.StatusCode.UNKNOWN)
+                context.abort(code, found.message)
+            return found
+
         return grpc.unary_unary_rpc_method_handler(
-            parse_and_run, response_serializer=handler.response_serializer
+            answer, response_serializer=handler.response_serializer
         )
 
 
@@ -146,41 +165,28 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         service = self._service
         deadline = service.deadline(context.time_remaining())
-        try:
-            served = service.repository.acquire(*_choice(request.model_spec))
-            future = service.submit(
-                served, lambda: _predict(service, served, request, deadline), deadline
-            )
-        except EndpointError as error:
-            return _abort(context, error)
-        # A request that waits leaves the queue when its client has gone.
-        gone = EndpointError("CANCELLED", "The client has gone.")
+        served = service.repository.acquire(*_choice(request.model_spec))
+        future = service.submit(
+            served, lambda: _predict(service, served, request, deadline), deadline
+        )
+        # A waiting request leaves the queue when its client disconnects.
+        gone = EndpointError("CANCELLED", "The client closed the connection.")
         context.add_callback(lambda: service.work.withdraw(future, gone))
         try:
-            answer = future.result(max(0.0, deadline - time.monotonic()))
+            return future.result(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, futures.TimeoutError):
-            answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
-            service.work.withdraw(future, answer)
-        return _abort(context, answer) if isinstance(answer, EndpointError) else answer
+            late = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
+            service.work.withdraw(future, late)
+            return late
 
     def GetModelMetadata(self, request, context):
-        def call():
-            if list(request.metadata_field) != ["signature_def"]:
-                raise EndpointError(
-                    "INVALID_ARGUMENT",
-                    'GetModelMetadataRequest must specify the metadata_field "signature_def", '
-                    "and no other.",
-                )
-            served = self._service.repository.acquire(*_choice(request.model_spec))
-            try:
-                spec, signatures = metadata_messages(served)
-            finally:
-                served.release()
-            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
-            response.metadata["signature_def"].Pack(signatures)
-            return response
-
-        return _answer(context, call)
+        if list(request.metadata_field) != ["signature_def"]:
+            raise EndpointError(
+                "INVALID_ARGUMENT",
+                'GetModelMetadataRequest must specify the metadata_field "signature_def", '
+                "and no other.",
+            )
+        return metadata_response(self._service, *_choice(request.model_spec))
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -188,18 +194,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request, context):
-        def call():
-            response = get_model_status_pb2.GetModelStatusResponse()
-            for number, state, code, message in self._service.repository.status(
-                *_choice(request.model_spec)
-            ):
-                status = response.model_version_status.add(version=number)
-                status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
-                status.status.error_code = getattr(grpc.StatusCode, code).value[0]
-                status.status.error_message = message
-            return response
-
-        return _answer(context, call)
+        return status_response(self._service, *_choice(request.model_spec))
 
 
 def _predict(service: PredictService, served: ServedVersion, request, deadline: float):
@@ -215,5 +210,6 @@ def _predict(service: PredictService, served: ServedVersion, request, deadline: 
     response.model_spec.version.value = served.version
     response.model_spec.signature_name = signature_name or "serving_default"
     for alias, array in outputs.items():
-        response.outputs[alias].CopyFrom(proto_from_array(array, signature.outputs[alias].dtype))
+        proto = tf.make_tensor_proto(array, signature.outputs[alias].dtype, array.shape)
+        response.outputs[alias].CopyFrom(proto)
     return response

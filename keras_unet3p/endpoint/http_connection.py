@@ -1,26 +1,35 @@
-"""HTTP connections, bounded in what a client may leave open."""
+"""HTTP connections with a limit on the requests that a client may leave unfinished."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_UNFINISHED = 512
-"""How many connections may owe a request, or the rest of one."""
-
 
 class HttpConnection(H11Protocol):
-    """A connection that is closed when its request does not come in time.
+    """A connection that is closed if its request does not arrive in time.
 
-    uvicorn times connections between two requests only. Here the headers of every request have
-    `timeout_keep_alive` seconds, however slowly they drip, and so has the rest of a body that was
-    answered before its end. Of connections whose request is not complete at most `MOST_UNFINISHED`
-    are kept, the newest: `limit_concurrency` alone would refuse those that bring a request.
+    uvicorn limits only the time between two requests. Here the headers of every request must
+    arrive within `timeout_keep_alive` seconds, even if they arrive bit by bit. The same holds for
+    the rest of a body that was answered before it was complete.
+
+    Of the connections whose request is incomplete only the newest `max_unfinished` are kept.
+    uvicorn's `limit_concurrency` alone would instead refuse new connections, also those with a
+    complete request.
+
+    Args:
+        *args, **options: see uvicorn's `H11Protocol`.
+        max_unfinished: largest number of connections with an incomplete request.
     """
 
     _timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, max_unfinished: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._max_unfinished = max_unfinished
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,7 +41,7 @@ class HttpConnection(H11Protocol):
             if isinstance(connection, HttpConnection)
             and connection.conn.their_state in (h11.IDLE, h11.SEND_BODY)
         ]
-        if len(unfinished) > MOST_UNFINISHED:
+        if len(unfinished) > self._max_unfinished:
             oldest = min(unfinished, key=lambda connection: connection._since)
             self.connections.discard(oldest)
             oldest.transport.abort()

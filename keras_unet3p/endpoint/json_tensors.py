@@ -1,6 +1,6 @@
-"""TensorFlow Serving's JSON for tensors: requests to arrays, arrays to answers.
+"""TensorFlow Serving's JSON format for tensors: requests to arrays, and arrays to answers.
 
-The rules and messages are those of the server's `util/json_tensor.cc`.
+Rules and messages are those of TensorFlow Serving's `util/json_tensor.cc`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ def parse_request(
 
     Args:
         body: the JSON text.
-        input_types: gives a signature's inputs as name -> type name ("string", "uint8", ...);
-            called with the request's "signature_name", or "" when it has none.
-        max_values: most numbers and lists that the document may have. A number of two bytes takes
-            80 in a list of its own, and no other thread runs while a document is parsed.
+        input_types: function from the request's "signature_name" ("" if it has none) to the
+            signature's inputs, as name -> type name ("string", "uint8", ...).
+        max_values: largest number of numbers and lists in the document. A number in a list takes
+            two bytes of text, but 80 bytes after parsing; and no other thread runs during parsing.
 
     Returns:
         The signature's name ("" for the default), the arrays by input name, and whether the
         request was in row form ("instances").
 
     Raises:
-        EndpointError: INVALID_ARGUMENT, naming what is wrong; with the status 413 for too many
-            values.
+        EndpointError: INVALID_ARGUMENT; with the status 413 for too many values.
     """
-    # Every value but the first comes after a comma or a bracket, or stands alone in an object,
-    # which cannot go on for long. A text that holds some counts as more than it is.
+    # Every value but the first follows a comma or a bracket, or is the only one of an object, and
+    # objects cannot be nested deeply. Commas and brackets inside of strings are counted as well, so
+    # the count may be too large, but never too small.
     if body.count(b",") + body.count(b"[") > max_values:
         raise EndpointError(
             "INVALID_ARGUMENT",
@@ -72,8 +72,8 @@ def format_answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
         rows: whether the request was in row form.
 
     Raises:
-        EndpointError: INVALID_ARGUMENT when an output has a type that JSON cannot hold, or the
-            first dimensions differ in row form.
+        EndpointError: INVALID_ARGUMENT if JSON cannot hold the type of an output, or, in row form,
+            the first dimensions differ.
     """
     single = len(outputs) == 1
     if not rows:
@@ -177,8 +177,8 @@ def _from_columns(columns: Any, types: Mapping[str, str]) -> dict[str, np.ndarra
 
 
 def _array(name: str, value: Any, dtype: str) -> np.ndarray:
-    # An array of the parsed objects themselves: lists that are ragged or nested too deeply stay
-    # lists in it, and no value has been converted yet, so every type can be checked.
+    # An array of Python objects: no value is converted yet, so that types can be checked, and
+    # lists that are ragged or nested too deeply remain lists.
     try:
         objects = np.array(value, dtype=object)
     except ValueError:
@@ -233,14 +233,19 @@ def _strings(name: str, objects: np.ndarray) -> np.ndarray:
     return result
 
 
+def _encode_bytes(item: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(item).decode()}
+
+
+def _decode_text(item: bytes) -> str:
+    return item.decode("utf-8", "replace")
+
+
 def _values(name: str, array: np.ndarray) -> Any:
     if array.dtype == object:
-        if name.endswith("_bytes"):
-            encode = np.frompyfunc(lambda item: {"b64": base64.b64encode(item).decode()}, 1, 1)
-        else:
-            encode = np.frompyfunc(lambda item: item.decode("utf-8", "replace"), 1, 1)
-        encoded = encode(array)
-        return encoded.tolist() if isinstance(encoded, np.ndarray) else encoded
+        encode = _encode_bytes if name.endswith("_bytes") else _decode_text
+        # For a scalar, frompyfunc returns no array.
+        return np.asarray(np.frompyfunc(encode, 1, 1)(array), object).tolist()
     if array.dtype.name not in (*_INTEGERS, *_FLOATS, "bool"):
         raise _invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
     return array.tolist()

@@ -1,4 +1,4 @@
-"""A small endpoint with TensorFlow Serving's API, for development, tests and the quick start."""
+"""A small server with TensorFlow Serving's API, for development, tests and the quick start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.grpc_services import grpc_server
-from keras_unet3p.endpoint.http_connection import MOST_UNFINISHED, HttpConnection
+from keras_unet3p.endpoint.http_connection import HttpConnection
 from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.predict_service import PredictService
 from keras_unet3p.endpoint.rest_app import rest_app
@@ -27,56 +28,68 @@ from keras_unet3p.errors import InputError
 
 
 class LocalServer:
-    """Serves SavedModels over REST and gRPC as TensorFlow Serving does; not for production.
+    """Serves SavedModels over REST and gRPC as TensorFlow Serving does. Not for production.
 
-    A context manager: the models are loaded and the ports are bound on entering; on leaving, what
-    is under way is finished. `start` and `close` do the same by hand.
+    As a context manager it loads the models and binds the ports at the beginning, and finishes the
+    running requests at the end. `start` and `close` do the same.
 
     REST: `POST /v1/models/NAME[/versions/N|/labels/L]:predict`, `GET /v1/models/NAME...`,
-    `GET .../metadata`, and two things that TensorFlow Serving lacks: `GET /health` and a page at
-    `/` to look at results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checking.
-    Bodies, errors and codes are TensorFlow Serving's, except that a request larger than
-    `max_request_bytes` is refused (413, RESOURCE_EXHAUSTED), where the production server sets no
-    limit.
+    `GET .../metadata`, and two addresses that TensorFlow Serving lacks: `GET /health`, and a page
+    at `/` that shows results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checks.
+    Bodies, errors and codes are those of TensorFlow Serving. The limits below are additional.
 
     Args:
         models: name -> base folder, whose subfolders named 1, 2, ... are the versions. The folders
-            are looked at every `poll_seconds`; a new version is taken up without losing a request.
-        host: address to listen on. The default is reachable from this machine only.
+            are read every `poll_seconds`. A new version replaces the old one without losing a
+            request.
+        host: address to listen on. The default can be reached from this machine only.
         port: REST port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one.
-        allowed_hosts: names by which the REST API and the page are reached, besides `host`, this
-            machine's own name, localhost and addresses in numbers. Requests for other names, and
-            those of foreign web pages, are refused (403).
-        labels: name -> label -> version number; such versions are loaded besides the newest.
-        num_versions: how many of the newest versions of a model to serve.
-        workers: requests that run at the same time; by default half as many as the machine has
-            processors, at least two, as TensorFlow uses several itself.
-        max_waiting: requests that may wait besides; more are refused (429, RESOURCE_EXHAUSTED).
-        max_request_bytes: largest request body, and largest tensor that one may claim to hold.
-        max_held_bytes: most bytes of request bodies in memory at the same time; what exceeds it is
-            refused (429, RESOURCE_EXHAUSTED). By default four of the largest bodies.
-        max_json_values: most numbers and lists in a JSON body (413), as nothing else runs while one
-            is parsed. The default lets through a grey image of 1440 x 1440 pixels as numbers.
-        max_pixels: largest height x width of an encoded image, read from its header.
-        timeout: seconds for a request, waiting included (504, DEADLINE_EXCEEDED); a gRPC client's
-            own deadline counts too.
-        receive_timeout: seconds in which the headers of a request must have arrived (or the
-            connection is closed), and then its body (504). A request takes a place in the queue
-            when it has arrived.
-        grace: seconds that `close` waits for requests that run; those that wait are refused (503,
+        allowed_hosts: further host names under which the REST API and the page are reached.
+            Accepted anyway are `host`, the name of this machine, localhost and IP addresses.
+            Requests for other names, and requests from foreign web pages, are refused (403).
+        labels: name -> label -> version number. Labelled versions are loaded in addition to the
+            newest ones.
+        num_versions: number of newest versions to serve of each model.
+        workers: number of requests that run at the same time. By default half the number of
+            processors, and at least two; TensorFlow itself uses several processors per request.
+        max_waiting: number of requests that may wait. Further ones are refused (429,
+            RESOURCE_EXHAUSTED).
+        max_request_bytes: size of the largest request body (413, RESOURCE_EXHAUSTED), and of the
+            largest tensor that one may claim to hold.
+        max_held_bytes: bytes of all request bodies in memory. Requests beyond it are refused (429,
+            RESOURCE_EXHAUSTED). By default four times `max_request_bytes`.
+        max_json_values: largest number of numbers and lists in a JSON body (413). No other request
+            runs while one is parsed. The default accepts a grey image of 1440 x 1440 pixels sent
+            as numbers.
+        max_pixels: largest height x width of an encoded image, read from its header (400).
+        max_unfinished: number of HTTP connections with an incomplete request. If there are more,
+            the oldest are closed.
+        timeout: seconds that a request may take, waiting included (504, DEADLINE_EXCEEDED). The
+            deadline of a gRPC client holds as well.
+        receive_timeout: seconds within which the headers of a request must arrive, or its
+            connection is closed; and seconds for its body after that (504). A request takes a
+            place in the queue when it is complete.
+        grace: seconds that `close` waits for running requests. Waiting ones are refused (503,
             UNAVAILABLE) at once.
-        poll_seconds: time between two looks at the base folders.
+        poll_seconds: seconds between two polls of the base folders.
         trust_models: whether to serve a model whose graph can use files, the network or Python.
-            Such a model can do whatever this process can.
+            Such a model can do everything that this process can do.
 
     Attributes:
         url: "http://host:port" of the REST API and the page.
         grpc_address: "host:port" of the gRPC API.
 
     Raises:
-        ValueError: by `start`, when a model's folder holds no version that loads.
-        OSError: by `start`, when a port cannot be had.
+        ValueError: if an argument is not accepted; from `start`, if a model's folder holds no
+            version that loads.
+        OSError: from `start`, if a port is not free.
+
+    Example:
+        >>> server = LocalServer({"cells": "models/cells"}, port=8501)
+        >>> with server:  # doctest: +SKIP
+        ...     print(server.url)
+        http://127.0.0.1:8501
     """
 
     def __init__(
@@ -95,6 +108,7 @@ class LocalServer:
         max_held_bytes: int | None = None,
         max_json_values: int = 2**22,
         max_pixels: int = 2**27,
+        max_unfinished: int = 512,
         timeout: float = 300.0,
         receive_timeout: int = 30,
         grace: float = 30.0,
@@ -102,37 +116,25 @@ class LocalServer:
         trust_models: bool = False,
     ):
         labels = labels or {}
-        if not models:
-            raise InputError("models is empty; give at least one name and its base folder.")
-        for name in models:
-            if not name or set(name) & set("/:"):
-                raise InputError(
-                    f"models: the name {name!r} must not be empty or contain '/', ':'."
-                )
-        for name in labels:
-            if name not in models:
-                raise InputError(f"labels names the model {name!r}; models has {list(models)}.")
-        for argument, value, least in (
-            ("num_versions", num_versions, 1),
-            ("workers", workers, 1),
-            ("max_waiting", max_waiting, 0),
-            ("max_request_bytes", max_request_bytes, 1),
-            ("max_held_bytes", max_held_bytes, 1),
-            ("max_json_values", max_json_values, 1),
-            ("max_pixels", max_pixels, 1),
-            ("receive_timeout", receive_timeout, 1),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{argument} must be at least {least}, found {value}.")
-        for argument, value in (("port", port), ("grpc_port", grpc_port)):
-            if not 0 <= value <= 65535:
-                raise InputError(f"{argument} must lie in 0 to 65535, found {value}.")
-        if port and port == grpc_port:
-            raise InputError(f"port and grpc_port must differ, both are {port}.")
+        _check_names(models, labels)
+        _check_ports(port, grpc_port)
+        _check_at_least(0, max_waiting=max_waiting)
+        _check_at_least(
+            1,
+            num_versions=num_versions,
+            workers=workers,
+            max_request_bytes=max_request_bytes,
+            max_held_bytes=max_held_bytes,
+            max_json_values=max_json_values,
+            max_pixels=max_pixels,
+            max_unfinished=max_unfinished,
+            receive_timeout=receive_timeout,
+        )
         self._host, self._ports = host, (port, grpc_port)
         self._hosts = {host, socket.gethostname(), *allowed_hosts}
         self._workers = workers or max(2, (os.cpu_count() or 2) // 2)
         self._max_waiting = max_waiting
+        self._max_unfinished = max_unfinished
         self._receive_timeout = receive_timeout
         self._grace = grace
         self._load_models = functools.partial(
@@ -157,12 +159,12 @@ class LocalServer:
         self.grpc_address = ""
 
     def start(self) -> LocalServer:
-        """Loads the models and begins to serve; returns itself."""
+        """Loads the models, starts to serve and returns the server."""
         if self._service is not None:
-            raise RuntimeError("This server has been started already.")
+            raise RuntimeError("This server has already been started.")
         with contextlib.ExitStack() as undo:
             rest_socket = undo.enter_context(_bind(self._host, self._ports[0]))
-            # gRPC says of a port only that it cannot be bound, and says it on stderr.
+            # gRPC reports only on stderr that a port cannot be bound, so this is tried first.
             _bind(self._host, self._ports[1]).close()
             repository = self._load_models()
             undo.callback(repository.close)
@@ -184,10 +186,11 @@ class LocalServer:
         return self
 
     def _start_rest(self, service: PredictService, listener: socket.socket) -> None:
+        connection: Any = functools.partial(HttpConnection, max_unfinished=self._max_unfinished)
         self._rest = uvicorn.Server(
             uvicorn.Config(
                 rest_app(service, self._hosts),
-                http=HttpConnection,
+                http=connection,
                 log_config=None,
                 log_level="critical",
                 access_log=False,
@@ -195,8 +198,8 @@ class LocalServer:
                 lifespan="off",
                 ws="none",
                 timeout_keep_alive=self._receive_timeout,
-                # Beyond, requests are answered 503 at once: what is open stays bounded.
-                limit_concurrency=self._workers + self._max_waiting + 2 * MOST_UNFINISHED,
+                # More connections than this are answered 503 at once.
+                limit_concurrency=self._workers + self._max_waiting + 2 * self._max_unfinished,
             )
         )
         self._rest_thread = threading.Thread(
@@ -210,7 +213,7 @@ class LocalServer:
             time.sleep(0.005)
 
     def close(self) -> None:
-        """Refuses what is new and what waits, finishes what runs (for up to `grace` seconds)."""
+        """Refuses new and waiting requests; finishes running ones for up to `grace` seconds."""
         service, self._service = self._service, None
         if service is None:
             return
@@ -221,8 +224,8 @@ class LocalServer:
 
         self._health.enter_graceful_shutdown()
         service.drain(self._grace)
-        # What is finished is still being written; both servers wait for that, and uvicorn lets the
-        # requests that still run then be answered 503.
+        # Both servers still wait until finished answers are written. uvicorn then cancels the
+        # requests that still run, and these are answered 503.
         self._rest.config.timeout_graceful_shutdown = left()
         self._rest.should_exit = True
         stopped = self._grpc.stop(left())
@@ -237,6 +240,31 @@ class LocalServer:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _check_names(models: Mapping[str, str | Path], labels: Mapping[str, Mapping[str, int]]) -> None:
+    if not models:
+        raise InputError("models is empty; give at least one name and its base folder.")
+    for name in models:
+        if not name or set(name) & set("/:"):
+            raise InputError(f"models: the name {name!r} must not be empty or contain '/', ':'.")
+    for name in labels:
+        if name not in models:
+            raise InputError(f"labels names the model {name!r}; models has {list(models)}.")
+
+
+def _check_ports(port: int, grpc_port: int) -> None:
+    for argument, value in (("port", port), ("grpc_port", grpc_port)):
+        if not 0 <= value <= 65535:
+            raise InputError(f"{argument} must lie in 0 to 65535, found {value}.")
+    if port and port == grpc_port:
+        raise InputError(f"port and grpc_port must differ, both are {port}.")
+
+
+def _check_at_least(least: int, **values: int | None) -> None:
+    for argument, value in values.items():
+        if value is not None and value < least:
+            raise InputError(f"{argument} must be at least {least}, found {value}.")
 
 
 def _address(host: str, port: int) -> str:

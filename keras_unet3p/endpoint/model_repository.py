@@ -1,4 +1,4 @@
-"""All models of a local endpoint, and the thread that watches their folders."""
+"""All models of a local server, and the thread that watches their folders."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p.client.endpoint_error import EndpointError
-from keras_unet3p.endpoint.served_model import ServedModel
+from keras_unet3p.endpoint.served_model import ServedModel, servable_not_found
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.errors import InputError
 
 
 class ModelRepository:
-    """Models by name; loads them when made and polls their folders until closed.
+    """The models by name. They are loaded at once; their folders are polled until `close`.
 
     Args:
         models: name -> base folder.
         labels: name -> label -> version number.
-        poll_seconds: time between two looks at the folders.
+        poll_seconds: seconds between two polls.
         **options: further arguments of `ServedModel`.
 
     Raises:
-        ValueError: when a folder holds no versions, or none that loads.
+        ValueError: if a folder holds no version, or none that loads.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class ModelRepository:
         }
         self._stop = threading.Event()
         self._poll_seconds = poll_seconds
+        self._thread = threading.Thread(target=self._watch, name="endpoint-watcher", daemon=True)
         for model in self._models.values():
             model.poll()
             if not model.available:
                 problems = "; ".join(message for _, _, _, message in model.status() if message)
-                self.close_models()
+                self.close()
                 raise InputError(f"Model {model.name!r} does not load: {problems}")
-        self._thread = threading.Thread(target=self._watch, name="endpoint-watcher", daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
@@ -62,11 +62,9 @@ class ModelRepository:
     def acquire(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> ServedVersion:
-        """Counts a request in at a version of a model; see `ServedModel.acquire`."""
+        """Returns a version of a model for one request; see `ServedModel.acquire`."""
         if name not in self._models:
-            short = name[:100]
-            request = f"Latest({short})" if version is None else f"Specific({short}, {version})"
-            raise EndpointError("NOT_FOUND", f"Servable not found for request: {request}")
+            raise servable_not_found(name[:100], version)
         return self._models[name].acquire(version, label)
 
     def status(self, name: str, version: int | None = None, label: str | None = None):
@@ -75,13 +73,10 @@ class ModelRepository:
             raise EndpointError("NOT_FOUND", f"Could not find any versions of model {name[:100]}")
         return self._models[name].status(version, label)
 
-    def close_models(self) -> None:
-        """Retires every version."""
+    def close(self) -> None:
+        """Stops polling and retires every version."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
         for model in self._models.values():
             model.close()
-
-    def close(self) -> None:
-        """Stops watching and retires every version."""
-        self._stop.set()
-        self._thread.join()
-        self.close_models()

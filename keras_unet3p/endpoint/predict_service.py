@@ -1,4 +1,4 @@
-"""What the REST and the gRPC side share: the models, the queue, the limits."""
+"""The state that REST and gRPC share: the models, the queue, the limits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class PredictService:
         repository: the models.
         work: the queue that runs requests.
         held: counts the bytes of all request bodies in memory.
-        max_request_bytes: largest request body and largest input tensor.
-        max_json_values: most numbers and lists in a JSON body.
+        max_request_bytes: size of the largest request body and the largest input tensor.
+        max_json_values: largest number of numbers and lists in a JSON body.
         timeout: seconds that a request may take, waiting included.
-        receive_timeout: seconds in which a request's body must have arrived.
-        draining: whether the endpoint is shutting down and takes no new requests.
+        receive_timeout: seconds within which the body of a request must arrive.
+        draining: whether the endpoint is shutting down and refuses new requests.
     """
 
     repository: ModelRepository
@@ -45,18 +45,18 @@ class PredictService:
         return time.monotonic() + seconds
 
     def submit(self, served: ServedVersion, call: Callable[[], Any], deadline: float) -> Future:
-        """Queues a request that was counted in at `served`, and counts it out at its end.
+        """Queues a request and releases its version at the end.
 
         Args:
-            served: the version, acquired; released here also when this fails.
-            call: what to run.
+            served: the version, already acquired. It is released in any case, also on errors.
+            call: function to run.
             deadline: in seconds of `time.monotonic()`.
 
         Returns:
-            A future of what `call` returned, or of an EndpointError; see `outcome`.
+            A future of the result of `call`, or of an EndpointError; see `outcome`.
 
         Raises:
-            EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED when full.
+            EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED if the queue is full.
         """
         try:
             if self.draining:
@@ -69,10 +69,10 @@ class PredictService:
         return future
 
     def drain(self, timeout: float) -> None:
-        """Takes no more requests, refuses those that wait, and waits for those that run.
+        """Refuses new and waiting requests, and waits for the running ones.
 
         Args:
-            timeout: seconds to wait at most.
+            timeout: longest wait in seconds.
         """
         self.draining = True
         self.work.withdraw_all(shutting_down())
@@ -80,16 +80,16 @@ class PredictService:
 
 
 def shutting_down() -> EndpointError:
-    """What a request gets that a closing endpoint does not run any more."""
+    """Returns the error for requests that are refused because of the shutdown."""
     return EndpointError("UNAVAILABLE", "The server is shutting down; try again later.")
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """Returns what `call` returns, or as an EndpointError what it raised.
+    """Returns the result of `call`, or an EndpointError in place of what it raised.
 
-    The error is returned and not raised: one that a future keeps and raises again holds the frames
-    that it went through, which hold the future and the request, until the collector finds the
-    circle. The error comes without frames for the same reason.
+    The error is returned, not raised, and it is a new one without a traceback. A traceback holds
+    frames, which hold the future and the request; in a future this makes a reference cycle that
+    keeps the request in memory until the garbage collector runs.
     """
     try:
         return call()

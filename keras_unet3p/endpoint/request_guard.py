@@ -1,4 +1,4 @@
-"""Which HTTP requests the endpoint answers at all, by their headers."""
+"""A check of the headers of HTTP requests, before the application sees them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class RequestGuard:
-    """Refuses requests that a foreign web page makes, and those that may be read in two ways.
+    """Refuses requests from foreign web pages, and requests with ambiguous length.
 
-    A page of another origin reaches a server on this machine through the user's browser: its
-    requests name their `Origin`, and where its own name was made to point here (DNS rebinding)
-    they name that as `Host`. An address in numbers cannot be made to point elsewhere, so it is
-    accepted beside `localhost` and the names given.
+    A web page of another origin can send requests to a server on this machine through the user's
+    browser. They carry the page's `Origin`. If the page's host name was made to point to this
+    machine (DNS rebinding), they carry that name as `Host`. An IP address cannot be redirected in
+    this way, so IP addresses are accepted, as are `localhost` and the given names.
 
     Args:
-        app: the application behind it.
-        hosts: names by which the server is reached.
+        app: the application to protect.
+        hosts: names under which the server is reached.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]):
@@ -33,15 +33,15 @@ class RequestGuard:
         answer: ASGIApp = self._app
         if refusal is not None:
             status, message = refusal
-            # Nothing that follows on this connection is taken for a request.
+            # The connection is closed, so that following bytes are not read as a request.
             answer = JSONResponse({"error": message}, status, headers={"connection": "close"})
         await answer(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         if "content-length" in headers and "transfer-encoding" in headers:
-            return 400, "A request has either Content-Length or Transfer-Encoding."
+            return 400, "A request has either Content-Length or Transfer-Encoding, not both."
         host, origin = headers.get("host", ""), headers.get("origin")
-        # Without the header it is no browser: a health check in HTTP/1.0, say.
+        # Browsers always send the header; an HTTP/1.0 health check may not.
         if "host" in headers and not self._is_known(host):
             return 403, f"The host {host[:100]!r} is not one that this server was started for."
         if origin is not None and origin.lower().partition("://")[2] != host.lower():

@@ -18,15 +18,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
-from keras_unet3p.endpoint.grpc_services import metadata_messages
+from keras_unet3p.endpoint.grpc_services import metadata_response, status_response
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
 from keras_unet3p.endpoint.request_guard import RequestGuard
 
 _CHOICE = r"(?:/versions/(\d{1,19})|/labels/([^/:]+))?"
 _PREDICT = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
 _STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
-# A refused body is read and thrown away up to this many times the accepted size, so that the
-# client gets to see the answer instead of a reset connection.
+# A refused body is read and discarded up to this many times the accepted size, so that the client
+# receives the answer instead of a reset connection.
 _DISCARD = 8
 _DISCARD_SECONDS = 10.0
 
@@ -35,8 +35,8 @@ def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> ASGIApp:
     """Builds the application: /v1/models/..., /health, and the page at /.
 
     Args:
-        service: the endpoint's state.
-        hosts: names by which the server may be reached; see `RequestGuard`.
+        service: the state of the endpoint.
+        hosts: names under which the server is reached; see `RequestGuard`.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ async def _answer(service: PredictService, request: Request, path: str) -> Respo
         await body.discard()
         return _refusal(error)
     except asyncio.CancelledError:
-        # The server has waited for its requests as long as it could, and now ends.
+        # The server ends now; its grace period is over.
         body.release()
         return _refusal(shutting_down())
 
@@ -99,7 +99,7 @@ _PAGES = {"/": _page, "/health": _health}
 
 
 class _Body:
-    """The body of a request, which is read, or thrown away, or some of both."""
+    """The body of a request, which is read or discarded within limits."""
 
     def __init__(self, request: Request, service: PredictService):
         self._request = request
@@ -130,11 +130,11 @@ class _Body:
         return chunk
 
     async def read(self, deadline: float) -> bytearray:
-        """Returns the whole body, which counts as held until `release`.
+        """Returns the whole body, which counts towards the byte budget until `release`.
 
         Raises:
-            EndpointError: INVALID_ARGUMENT (413) when it is too large, RESOURCE_EXHAUSTED when
-                all bodies together are, DEADLINE_EXCEEDED, CANCELLED when the client goes.
+            EndpointError: INVALID_ARGUMENT (413) if it is too large, RESOURCE_EXHAUSTED if all
+                bodies together are, DEADLINE_EXCEEDED, CANCELLED if the client disconnects.
         """
         while not self._finished and max(self._size, self._length) <= self._limit:
             chunk = await self._next(deadline)
@@ -147,12 +147,12 @@ class _Body:
         return self._held
 
     def release(self) -> None:
-        """Gives up what is held; more than once does nothing."""
+        """Frees the body. Further calls do nothing."""
         held, self._held = self._held, bytearray()
         self._budget.give_back(len(held))
 
     async def discard(self) -> None:
-        """Throws away what is left, within bounds: a client that sends sees its answer after."""
+        """Discards the rest, within limits: many clients read the answer after sending all."""
         deadline = time.monotonic() + _DISCARD_SECONDS
         with contextlib.suppress(EndpointError):
             while not self._finished and max(self._size, self._length) <= _DISCARD * self._limit:
@@ -165,7 +165,7 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
             "UNIMPLEMENTED", f"This endpoint serves :predict only, not :{match[4].lower()}."
         )
     deadline = service.deadline()
-    # Only a request that has arrived counts in at a version and takes a place in the queue.
+    # A request acquires a version and takes a place in the queue only when it is complete.
     text = await body.read(min(deadline, time.monotonic() + service.receive_timeout))
     served = service.repository.acquire(*_choice(match))
 
@@ -194,8 +194,8 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
             answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
     finally:
         gone.cancel()
-        # A request that waits leaves the queue; one that runs ends by its deadline.
-        service.work.withdraw(future, EndpointError("CANCELLED", "Nobody waits for it any more."))
+        # A waiting request leaves the queue; a running one ends at its deadline.
+        service.work.withdraw(future, EndpointError("CANCELLED", "The client has gone."))
     if isinstance(answer, EndpointError):
         return _refusal(answer)
     return Response(answer, media_type="application/json")
@@ -218,34 +218,11 @@ def _choice(match: re.Match) -> tuple[str, int | None, str | None]:
 def _status(service: PredictService, match: re.Match) -> Response:
     if not match[1]:
         raise EndpointError("INVALID_ARGUMENT", "Missing model name in request.")
-    if match[4]:
-        served = service.repository.acquire(*_choice(match))
-        try:
-            spec, signatures = metadata_messages(served)
-        finally:
-            served.release()
-        return JSONResponse(
-            {
-                "model_spec": {
-                    "name": spec.name,
-                    "signature_name": "",
-                    "version": str(spec.version.value),
-                },
-                "metadata": {"signature_def": _message_to_dict(signatures)},
-            }
-        )
-    return JSONResponse(
-        {
-            "model_version_status": [
-                {
-                    "version": str(number),
-                    "state": state,
-                    "status": {"error_code": code, "error_message": message},
-                }
-                for number, state, code, message in service.repository.status(*_choice(match))
-            ]
-        }
-    )
+    if not match[4]:
+        return JSONResponse(_message_to_dict(status_response(service, *_choice(match))))
+    answer = _message_to_dict(metadata_response(service, *_choice(match)))
+    del answer["metadata"]["signature_def"]["@type"]
+    return JSONResponse(answer)
 
 
 def _message_to_dict(message) -> dict:

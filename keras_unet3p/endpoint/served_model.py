@@ -1,4 +1,4 @@
-"""A model's base folder, watched for version folders."""
+"""The versions of one model, found in its base folder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from keras_unet3p.tiling.exported_model import version_number
 class ServedModel:
     """The loaded versions of one model.
 
-    The newest `num_versions` version folders and those that a label names are loaded. A new one
-    is loaded and warmed beside the old ones; requests go to it when it is ready, and a version
-    that is no longer wanted is unloaded after its last request. A folder that does not load is
-    tried again only when it changes, and never takes the place of a working version.
+    The newest `num_versions` versions and those with a label are loaded. A new version is loaded
+    and warmed up while the old ones still serve. Requests go to it when it is ready, and a version
+    that is no longer needed is unloaded after its last request. A folder that does not load is
+    tried again when it changes; until then the working versions stay.
 
     Args:
         name: the model's name.
         folder: the base folder; its subfolders named 1 to 2^63 - 1 are the versions.
         labels: label -> version number.
-        num_versions: how many of the newest versions to serve.
+        num_versions: number of newest versions to serve.
         **options: `max_pixels` and `trusted` of `ServedVersion`.
 
     Raises:
-        ValueError: when `folder` is no base folder of versions.
+        ValueError: if `folder` is not a base folder of versions.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ServedModel:
         return folders
 
     def poll(self) -> None:
-        """Looks at the base folder once; loads and retires versions. One thread calls this."""
+        """Reads the base folder once; loads and retires versions. For one thread only."""
         folders = self._version_folders()
         wanted = set(sorted(folders, reverse=True)[: self._num_versions])
         wanted |= set(self._labels.values()) & set(folders)
@@ -94,8 +94,8 @@ class ServedModel:
                 with self._lock:
                     self._loaded[version] = served
                     self._states[version] = ("AVAILABLE", "OK", "")
-        # What was loaded before stays until everything newer that is wanted has loaded, and for
-        # good when nothing wanted loads or the folders have vanished.
+        # Old versions stay until all wanted versions are loaded. They stay for good if none of
+        # these loads, or if the folders have been removed.
         if wanted and wanted <= set(self._loaded):
             self._retire(set(self._loaded) - wanted)
 
@@ -122,26 +122,20 @@ class ServedModel:
         return bool(self._loaded)
 
     def acquire(self, version: int | None = None, label: str | None = None) -> ServedVersion:
-        """Counts a request in at the newest loaded version, or at the one asked for.
+        """Returns the newest loaded version, or the one asked for, for one request.
 
-        The caller calls `release` on it when the request has finished; until then the version
-        stays loaded.
+        It stays loaded until the caller calls its `release`.
 
         Raises:
-            EndpointError: NOT_FOUND when the version is not loaded, INVALID_ARGUMENT for an
-                unknown label.
+            EndpointError: NOT_FOUND if the version is not loaded, INVALID_ARGUMENT for an unknown
+                label.
         """
         version = self._number(version, label)
         with self._lock:
             chosen = max(self._loaded, default=None) if version is None else version
             served = self._loaded.get(chosen) if chosen is not None else None
             if served is None or not served.acquire():
-                request = (
-                    f"Latest({self.name})"
-                    if version is None
-                    else f"Specific({self.name}, {version})"
-                )
-                raise EndpointError("NOT_FOUND", f"Servable not found for request: {request}")
+                raise servable_not_found(self.name, version)
             return served
 
     def _number(self, version: int | None, label: str | None) -> int | None:
@@ -156,7 +150,7 @@ class ServedModel:
     def status(
         self, version: int | None = None, label: str | None = None
     ) -> list[tuple[int, str, str, str]]:
-        """Returns (version, state, error code, error message) of each version, newest first.
+        """Returns (number, state, error code, error message) of each version, the newest first.
 
         Raises:
             EndpointError: NOT_FOUND for an unknown version, INVALID_ARGUMENT for an unknown label.
@@ -172,6 +166,12 @@ class ServedModel:
                 for number in sorted(self._states, reverse=True)
                 if version is None or number == version
             ]
+
+
+def servable_not_found(model: str, version: int | None) -> EndpointError:
+    """Returns TensorFlow Serving's error for a model or version that is not loaded."""
+    request = f"Latest({model})" if version is None else f"Specific({model}, {version})"
+    return EndpointError("NOT_FOUND", f"Servable not found for request: {request}")
 
 
 def _only(folders: list[Path]) -> Path:

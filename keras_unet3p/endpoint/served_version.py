@@ -1,4 +1,4 @@
-"""One version of a model, loaded in session mode."""
+"""One version of a model, loaded into a TensorFlow session."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class ServedVersion:
     Args:
         folder: the version folder, with saved_model.pb in it.
         name: the model's name.
-        version: the version's number.
+        version: number of the version.
         max_pixels: largest height x width of an encoded image in a string input.
-        trusted: whether a graph is served that can use files, the network or Python.
+        trusted: whether to serve a graph that can use files, the network or Python.
 
     Raises:
-        EndpointError: FAILED_PRECONDITION when the folder holds no SavedModel that loads, its graph
-            is not to be trusted, or a warm-up record fails.
+        EndpointError: FAILED_PRECONDITION if the folder holds no SavedModel that loads, its graph
+            is not trusted, or a warm-up record fails.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ServedVersion:
         self.version = version
         self._max_pixels = max_pixels
         self._users = 0
-        # What to call with the version once it has unloaded; set when it is retired.
+        # Called with the version's number after unloading; set when the version is retired.
         self._when_unloaded: Callable[[int], None] | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -66,11 +66,11 @@ class ServedVersion:
         try:
             loader = SavedModelLoader(str(folder))
             meta_graph: Any = loader.get_meta_graph_def_from_tags(["serve"])
-            # Before it is loaded, as loading runs what initialises it.
+            # This comes before loading, because loading runs initialisers.
             if not trusted and (unsafe := unsafe_operations(meta_graph)):
                 raise InputError(
                     f"its graph can use files, the network or Python: {', '.join(sorted(unsafe))}. "
-                    "trust_models (--trust-model) serves it all the same"
+                    "trust_models (--trust-model) serves it anyway"
                 )
             loader.load(self._session, ["serve"])
             self.signatures = {
@@ -78,7 +78,7 @@ class ServedVersion:
                 for key, signature in meta_graph.signature_def.items()
                 if not key.startswith("__")
             }
-            # Output filters are the client's to choose; not all of them are kept.
+            # Clients choose the output filters, so the number of kept callables is limited.
             self._call = functools.lru_cache(maxsize=100)(
                 functools.partial(_make_call, self._session, self.signatures)
             )
@@ -103,7 +103,7 @@ class ServedVersion:
             if not log.HasField("predict_log"):
                 continue
             request = log.predict_log.request
-            # The model's own tiles may be larger than what requests may hold.
+            # The model's own tiles may be larger than the limit for requests.
             inputs = {
                 key: array_from_proto(proto, key, sys.maxsize)
                 for key, proto in request.inputs.items()
@@ -111,10 +111,10 @@ class ServedVersion:
             self.run(request.model_spec.signature_name, inputs)
 
     def signature(self, name: str, missing: str = "FAILED_PRECONDITION"):
-        """Returns the SignatureDef called `name`; "" is "serving_default".
+        """Returns the SignatureDef named `name`; "" is "serving_default".
 
         Raises:
-            EndpointError: with the code `missing` when there is none.
+            EndpointError: with the code `missing` if there is none.
         """
         key = name or _DEFAULT_SIGNATURE
         if key not in self.signatures:
@@ -142,12 +142,12 @@ class ServedVersion:
         Args:
             signature_name: "" is "serving_default".
             inputs: arrays by input name; strings are object arrays of `bytes`.
-            output_filter: names of the outputs wanted; all when empty.
+            output_filter: names of the wanted outputs; empty means all.
             deadline: in seconds of `time.monotonic()`.
 
         Raises:
             EndpointError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for
-                inputs that do not fit it, DEADLINE_EXCEEDED, or what TensorFlow raised.
+                inputs that do not fit it, DEADLINE_EXCEEDED, or TensorFlow's own error.
         """
         signature = self.signature(signature_name)
         if set(inputs) != set(signature.inputs):
@@ -184,7 +184,7 @@ class ServedVersion:
             raise EndpointError(
                 code if code in HTTP_STATUS else "UNKNOWN", _shorten(error.message)
             ) from None
-        # A scalar string comes back as bytes, which NumPy would store without its last zeros.
+        # A scalar string is returned as bytes. NumPy's bytes type would cut its trailing zeros.
         return {
             alias: np.asarray(result, object if isinstance(result, bytes) else None)
             for alias, result in zip(wanted, results, strict=True)
@@ -224,7 +224,7 @@ class ServedVersion:
                     )
 
     def acquire(self) -> bool:
-        """Counts a request in; False when the version has been retired already."""
+        """Registers a request; returns False if the version is already retired."""
         with self._lock:
             if self._when_unloaded is not None:
                 return False
@@ -232,16 +232,16 @@ class ServedVersion:
             return True
 
     def release(self) -> None:
-        """Counts a request out, and unloads a retired version with its last one."""
+        """Unregisters a request; a retired version is unloaded after its last one."""
         with self._lock:
             self._users -= 1
         self._close_if_unused()
 
     def retire(self, when_unloaded: Callable[[int], None]) -> None:
-        """Takes no more requests, and unloads once those that run have finished.
+        """Refuses new requests, and unloads the version when the running ones have finished.
 
         Args:
-            when_unloaded: called with the version's number then.
+            when_unloaded: called with the version's number after unloading.
         """
         with self._lock:
             self._when_unloaded = when_unloaded
@@ -252,14 +252,14 @@ class ServedVersion:
             if self._when_unloaded is None or self._users or self._closed:
                 return
             self._closed = True
-        # The callables hold the session; drop them so that its memory goes now.
+        # The callables hold the session; they are dropped so that its memory is freed now.
         self._call.cache_clear()
         self._session.close()
         self._when_unloaded(self.version)
 
 
 def _make_call(session, signatures: Mapping[str, Any], name: str, wanted: tuple[str, ...]):
-    """A function from a signature's inputs, in the order of their names, to those outputs."""
+    """A function from a signature's inputs, sorted by name, to the wanted outputs."""
     signature, find = signatures[name], session.graph.get_tensor_by_name
     outputs = [find(signature.outputs[alias].name) for alias in wanted]
     inputs = [find(signature.inputs[alias].name) for alias in sorted(signature.inputs)]
@@ -267,13 +267,13 @@ def _make_call(session, signatures: Mapping[str, Any], name: str, wanted: tuple[
 
 
 def _copied(message):
-    # A part of a message keeps all of it in memory, which here is the graph with its weights.
+    # A part of a message keeps the whole message in memory, here the graph with its weights.
     copy = type(message)()
     copy.CopyFrom(message)
     return copy
 
 
 def _shorten(text: str, length: int = _MESSAGE_LENGTH) -> str:
-    # Errors of Python code in a graph bring their traceback along.
+    # Errors of Python code in a graph contain a traceback.
     text = text.split("Traceback (most recent call last)")[0].rstrip()
     return text if len(text) <= length else text[: length - 3] + "..."

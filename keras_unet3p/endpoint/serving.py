@@ -1,4 +1,4 @@
-"""Serving until a signal comes."""
+"""Serving until a signal arrives."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ def serve(
     on_ready: Callable[[LocalServer], None] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Runs a server until SIGTERM or SIGINT, then finishes the requests under way and returns.
+    """Runs a server until SIGTERM or SIGINT, then finishes the running requests and returns.
 
-    Prints nothing. Signals are handled when this runs in the main thread, and their former
-    handlers are put back at the end; a second signal while it is finishing has its former effect.
+    Nothing is printed. Signals are handled if this runs in the main thread; the previous handlers
+    are restored at the end. A second signal during the shutdown has its previous effect.
 
     Args:
         server: the server, not started yet.
-        on_ready: called once with the running server; its `url` and `grpc_address` say where.
+        on_ready: called once with the running server, whose `url` and `grpc_address` are set.
         stop: an event that ends serving as a signal does.
 
     Raises:
-        ValueError: when a model does not load.
-        OSError: when a port is taken.
+        ValueError: if a model does not load.
+        OSError: if a port is taken.
 
     Example:
-
-    ```python
-    ku.endpoint.serve(ku.endpoint.LocalServer({"cells": "models/cells"}, port=8501))
-    ```
+        >>> from keras_unet3p.endpoint import LocalServer, serve
+        >>> serve(LocalServer({"cells": "models/cells"}, port=8501))  # doctest: +SKIP
     """
     stop = stop or threading.Event()
     former = {}

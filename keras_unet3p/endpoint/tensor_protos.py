@@ -1,4 +1,4 @@
-"""TensorProto messages to arrays and back, on the server."""
+"""TensorProto messages to arrays, with checks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:
 
     Args:
         proto: a `tensorflow.TensorProto`.
-        name: the input's name, for messages.
-        max_bytes: largest array to make: a message of ten bytes can claim any shape, as a single
-            value fills it.
+        name: name of the input, for messages.
+        max_bytes: size of the largest array to make. A message of ten bytes can claim any shape,
+            because a single value may fill all of it.
 
     Raises:
-        EndpointError: INVALID_ARGUMENT when type, shape and values do not fit each other or the
+        EndpointError: INVALID_ARGUMENT if type, shape and values do not fit each other, or the
             array would be larger than `max_bytes`.
     """
     try:
@@ -48,8 +48,3 @@ def array_from_proto(proto, name: str, max_bytes: int) -> np.ndarray:
             "INVALID_ARGUMENT",
             f"Input {name!r}: the values do not fit shape {shape} and type {dtype.name}.",
         ) from error
-
-
-def proto_from_array(array: np.ndarray, dtype: int):
-    """Writes an array as a TensorProto of TensorFlow's type number `dtype`."""
-    return tf.make_tensor_proto(array, dtype=dtype, shape=array.shape)

@@ -1,11 +1,11 @@
-"""Which operations of a SavedModel reach out of it: to files, to the network, into Python."""
+"""Operations of a SavedModel that access files, the network or Python."""
 
 from __future__ import annotations
 
 import re
 
-# By name, as TensorFlow's registry says it of no operation. Checkpoints are read while a model
-# loads, from its own folder.
+# They are found by name, because TensorFlow's registry has no such information. While a model
+# loads, it may read a checkpoint from its own folder.
 _UNSAFE = re.compile(
     r"PyFunc|File|Reader|Record|TextLine|CSVDataset|SqlDataset|LMDB|Snapshot(Dataset|Chunk|Nested)"
     r"|LoadDataset|CacheDataset|DataService|ImportEvent|RemapMatrix|Save|Restore|Checkpoint"
@@ -16,13 +16,13 @@ _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 
 
 def unsafe_operations(meta_graph) -> set[str]:
-    """Finds the kinds of such operations that loading or serving the graph can run.
+    """Finds the kinds of these operations that run when the graph is loaded or served.
 
     Args:
         meta_graph: a `MetaGraphDef` whose signatures are served.
 
     Returns:
-        Names such as "ReadFile", "PyFunc"; what only saving the model runs is not among them.
+        Names such as "ReadFile" or "PyFunc", without those that run only when the model is saved.
     """
     nodes = {node.name: node for node in meta_graph.graph_def.node}
     functions = {
@@ -43,7 +43,7 @@ def unsafe_operations(meta_graph) -> set[str]:
 
 
 def _operations(outputs: list[str], nodes: dict, functions: dict) -> set[str]:
-    """The kinds of all operations that `outputs` need, those of the functions they call too."""
+    """The kinds of all operations that `outputs` need, including those in called functions."""
     waiting, needed = list(outputs), {}
     while waiting:
         # "name", "name:0" or, where only the order of running matters, "^name".

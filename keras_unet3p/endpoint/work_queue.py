@@ -12,11 +12,11 @@ from keras_unet3p.client.endpoint_error import EndpointError
 
 
 class WorkQueue:
-    """Runs calls in `workers` threads and refuses more than `max_waiting` that wait.
+    """Runs calls in `workers` threads; at most `max_waiting` further calls may wait.
 
     Args:
         workers: number of threads.
-        max_waiting: number of calls that may wait besides those that run.
+        max_waiting: largest number of waiting calls.
     """
 
     def __init__(self, workers: int, max_waiting: int):
@@ -31,23 +31,22 @@ class WorkQueue:
 
     @property
     def taken(self) -> int:
-        """Number of calls that run or wait."""
+        """Number of running and waiting calls."""
         return self._running + len(self._waiting)
 
     def submit(self, call: Callable[[], Any], deadline: float) -> Future:
         """Queues `call`.
 
         Args:
-            call: what to run; it returns its errors and raises none, as a future that raises one
-                keeps the frames that it went through.
-            deadline: in seconds of `time.monotonic()`; a call that has not begun by then is
+            call: function to run. It must return its errors and raise none; see `outcome`.
+            deadline: in seconds of `time.monotonic()`. A call that has not begun by then is
                 dropped, and the future's result is an EndpointError.
 
         Returns:
-            A future that always gets a result; `withdraw` ends it early, `cancel` does nothing.
+            A future that always gets a result. `withdraw` ends it early; `cancel` does nothing.
 
         Raises:
-            EndpointError: RESOURCE_EXHAUSTED when no place is free.
+            EndpointError: RESOURCE_EXHAUSTED if no place is free.
         """
         future: Future = Future()
         future.set_running_or_notify_cancel()
@@ -63,7 +62,7 @@ class WorkQueue:
         return future
 
     def withdraw(self, future: Future, error: EndpointError) -> None:
-        """Takes a call out that still waits, and makes `error` its result; else does nothing."""
+        """Removes a waiting call and makes `error` its result; else does nothing."""
         with self._changed:
             waited = self._waiting.pop(future, None)
             self._changed.notify_all()
@@ -71,7 +70,7 @@ class WorkQueue:
             future.set_result(error)
 
     def withdraw_all(self, error: EndpointError) -> None:
-        """Takes out every call that waits, and makes `error` its result."""
+        """Removes every waiting call and makes `error` its result."""
         for future in list(self._waiting):
             self.withdraw(future, error)
 
@@ -90,21 +89,21 @@ class WorkQueue:
                 result = EndpointError(
                     "DEADLINE_EXCEEDED", "The deadline passed before the request could run."
                 )
-            # Whoever sees the answer finds the place free.
+            # The place is freed first: a client that has its answer can send the next request.
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
             future.set_result(result)
-            # The thread now waits for long, and must not keep the last request alive.
+            # The thread may now wait long, and must not keep the last request in memory.
             del future, call, result
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Waits `timeout` seconds at most; returns whether nothing runs or waits any more."""
+        """Waits up to `timeout` seconds; returns whether no call runs or waits any more."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.taken, timeout)
 
     def close(self) -> None:
-        """Stops the threads once what is submitted has run."""
+        """Stops the threads after the submitted calls have run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

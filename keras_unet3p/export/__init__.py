@@ -1,4 +1,4 @@
-"""Export of trained models for TensorFlow Serving and other runtimes."""
+"""Export of trained models to TensorFlow Serving and other runtimes."""
 
 from __future__ import annotations
 

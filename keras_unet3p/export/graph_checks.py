@@ -1,4 +1,4 @@
-"""What an exported graph checks before it computes: a server enforces none of it."""
+"""Checks of inputs inside an exported graph; servers do not make them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def provided(tensor: tf.Tensor, condition: tf.Tensor, *message: str | int | tf.Tensor) -> tf.Tensor:
-    """`tensor` where the condition holds; else whatever reads it fails with the message."""
+    """Return `tensor` if the condition holds; otherwise reading it fails with the message."""
     with tf.control_dependencies([tf.debugging.Assert(condition, list(message))]):
         return tf.identity(tensor)
 
@@ -16,19 +16,19 @@ def provided(tensor: tf.Tensor, condition: tf.Tensor, *message: str | int | tf.T
 def checked_input(
     dtype: tf.DType, shape: Sequence[int | None], name: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """A placeholder, and what the graph may read of it: the same, if its shape is the declared one.
+    """Return a placeholder, and its value with the check that the shape is the declared one.
 
-    TensorFlow Serving passes any shape on, and kernels that meet another rank than the graph was
-    made for abort the process or answer nonsense.
+    TensorFlow Serving accepts any shape. Kernels that get a tensor of unexpected rank abort the
+    process or return wrong results.
     """
     placeholder = tf.compat.v1.placeholder(dtype, shape, name=name)
     return placeholder, tf.ensure_shape(placeholder, shape, name=f"{name}_checked")
 
 
 def checked_pixels(images: tf.Tensor, max_pixels: int, max_batch_pixels: int) -> tf.Tensor:
-    """Images (B, H, W, C), if each has 1 to `max_pixels` pixels, all 1 to `max_batch_pixels`.
+    """Return images (B, H, W, C) if each has 1 to `max_pixels` pixels, all 1 to `max_batch_pixels`.
 
-    A few bytes can ask for any size: the protocol repeats one value for a whole tensor.
+    A request of a few bytes can claim any size, because one value may fill a whole tensor.
     """
     shape = tf.shape(images, out_type=tf.int64)
     batch, height, width = shape[0], shape[1], shape[2]

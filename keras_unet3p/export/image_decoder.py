@@ -1,4 +1,4 @@
-"""Encoded images to pixels, inside the served graph."""
+"""Decoding of images inside the served graph."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.graph_checks import provided
 
-_SHORTEST = 30  # bytes; every header that is read below ends before
+_SHORTEST = 30  # bytes; all headers read below end before
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Where a BMP of 32 bits says which of them are red, green and blue: the usual order.
+# The field of a 32-bit BMP that tells which bits are red, green and blue, in the usual order.
 _BMP_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
 _BMP_MASKS_END = 54 + len(_BMP_MASKS)
 
@@ -20,23 +20,31 @@ _BMP_MASKS_END = 54 + len(_BMP_MASKS)
 class ImageDecoder:
     """Decodes one PNG (8 or 16 bit), JPEG or BMP to (H, W, channels).
 
-    With `value_scale="unit"` the result is uint16 and 8-bit values are multiplied by 257, so that a
-    division by 65535 gives the unit values of both depths. With "raw" it is float32 and holds the
-    values of the file, 0..255 or 0..65535. Transparency is dropped. A colour image is turned grey
-    for a model of one channel (ITU-R 601 luma, as OpenCV does) and a grey one is repeated for a
-    model of three; any other mismatch of channels is refused. So is a BMP with a
-    palette of colours, of which TensorFlow reads the indices only.
+    With `value_scale="unit"` the result is uint16, and 8-bit values are multiplied by 257. Dividing
+    by 65535 then gives unit values for both depths. With "raw" the result is float32 and holds the
+    values of the file, 0..255 or 0..65535.
 
-    Anything that is not such an image fails with INVALID_ARGUMENT, and so does one whose header
-    announces more than `max_pixels`, before it is decoded.
+    The alpha channel is dropped. A colour image is converted to grey for a model with one channel
+    (ITU-R 601 luma, as in OpenCV). A grey image is repeated for a model with three channels. Other
+    mismatches are refused, and so is a BMP with a colour palette, of which TensorFlow would read
+    the indices.
+
+    Other bytes fail with INVALID_ARGUMENT. So does an image whose header claims more than
+    `max_pixels`, before it is decoded.
 
     Args:
-        channels: channels that the model takes.
+        channels: number of channels that the model takes.
         max_pixels: largest height times width.
         value_scale: "unit" or "raw".
 
     Raises:
-        ValueError: if an argument is none of these.
+        ValueError: if an argument is not one of these.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> png = tf.io.encode_png(tf.zeros((6, 8, 3), tf.uint8))
+        >>> ImageDecoder(channels=1)(png).shape
+        TensorShape([6, 8, 1])
     """
 
     def __init__(self, channels: int, max_pixels: int = 2**28, value_scale: str = "unit") -> None:
@@ -51,7 +59,7 @@ class ImageDecoder:
         self.max_pixels = max_pixels
 
     def __call__(self, encoded: tf.Tensor) -> tf.Tensor:
-        """(H, W, channels) of a scalar string: uint16, or float32 for raw values."""
+        """Decode a scalar string to (H, W, channels): uint16, or float32 for raw values."""
         is_png = _starts_with(encoded, _PNG)
         is_jpeg = _starts_with(encoded, b"\xff\xd8\xff")
         is_bmp = _starts_with(encoded, b"BM")
@@ -104,7 +112,7 @@ class ImageDecoder:
 
     def _match_channels(self, image: tf.Tensor) -> tf.Tensor:
         found = tf.shape(image)[2]
-        # Without transparency: 1 or 3.
+        # The number of channels without alpha, 1 or 3.
         colour = tf.where(tf.equal(tf.math.floormod(found, 2), 0), found - 1, found)
         if self.channels == 1:
             matched = tf.cond(tf.equal(colour, 3), lambda: _luma(image), lambda: image[:, :, :1])
@@ -125,13 +133,13 @@ class ImageDecoder:
 
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    # The transform that every other decoder uses. TensorFlow's own default is a fast one that is
-    # several grey values off.
+    # The transform that other decoders use. TensorFlow's default is faster, but differs by several
+    # grey values.
     return tf.io.decode_jpeg(encoded, channels=0, dct_method="INTEGER_ACCURATE")
 
 
 def _starts_with(encoded: tf.Tensor, prefix: bytes) -> tf.Tensor:
-    # substr fails beyond the end of a short string, hence the padding.
+    # The padding is needed because substr fails beyond the end of a short string.
     padded = tf.strings.join([encoded, b"\0" * len(prefix)])
     return tf.equal(tf.strings.substr(padded, 0, len(prefix)), prefix)
 
@@ -147,7 +155,7 @@ def _png_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _largest_of_png(encoded: tf.Tensor) -> tf.Tensor:
-    """The value of white: of a bit 1, else 65535 or 255, to which fewer bits are spread."""
+    """The value of white: 1 for 1-bit files, 65535 for 16 bits, else 255."""
     depth_and_colour = tf.strings.substr(encoded, 24, 2)
     is_bit = tf.equal(depth_and_colour, b"\1\0")
     is_deep = tf.equal(tf.strings.substr(encoded, 24, 1), b"\x10")
@@ -160,19 +168,19 @@ def _jpeg_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _bmp_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    # A negative height means that the rows are stored from the top.
+    # A negative height means that the top row is stored first.
     return tf.abs(_number(encoded, 22, True)), _number(encoded, 18, True)
 
 
 def _is_plain_bmp(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether the bytes of a BMP are its pixels, as TensorFlow takes them to be.
+    """Whether the bytes of a BMP are its pixel values, as TensorFlow assumes.
 
-    They are not in a file of an old header, in a compressed one, in one of 1, 4 or 16 bits a pixel,
-    or where a palette holds other than the 256 greys.
+    They are not if the header is of an old kind, the file is compressed, it has 1, 4 or 16 bits per
+    pixel, or its palette is not that of the 256 greys.
     """
     header = _number(encoded, 14, True)
     bits = tf.io.decode_raw(tf.strings.substr(encoded, 28, 2), tf.uint16, little_endian=True)[0]
-    # substr fails beyond the end, with a message that holds the bytes; hence the padding.
+    # The padding is needed because substr fails beyond the end, with the bytes in its message.
     padded = tf.strings.join([encoded, b"\0" * _BMP_MASKS_END])
     compression = _number(padded, 30, True)
     is_plain = tf.equal(compression, 0)

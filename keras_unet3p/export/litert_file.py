@@ -20,9 +20,9 @@ def export_litert(
     activation: str | None = "auto",
     half: bool = False,
 ) -> Path:
-    """Write `model` for one tile at a time as a LiteRT file.
+    """Write `model` as a LiteRT file that computes one tile per call.
 
-    One input float32 (1, T, T, C) in unit values, one output of probabilities float32
+    Its input is float32 (1, T, T, C) in unit values, its output probabilities, float32
     (1, T', T', K).
 
     Args:
@@ -30,10 +30,18 @@ def export_litert(
         path: file ending in .tflite.
         tile_size, halo: see `tiling.model_geometry`.
         activation: see `tiling.network_function`.
-        half: store the weights in float16.
+        half: store the weights as float16.
+
+    Returns:
+        The path. NAME.model_card.json is written beside the file.
 
     Raises:
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=1)
+        >>> export_litert(model, "cells.tflite", tile_size=64)  # doctest: +SKIP
     """
     export = TileExport(model, path, ".tflite", tile_size, halo, activation)
     spec = tf.TensorSpec((1, *export.geometry.tile, export.channels), tf.float32, name="tile")

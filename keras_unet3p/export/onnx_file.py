@@ -18,22 +18,31 @@ def export_onnx(
     activation: str | None = "auto",
     opset: int = 17,
 ) -> Path:
-    """Write `model` for one tile size as ONNX.
+    """Write `model` as ONNX for one tile size.
 
-    Input `tile` float32 (B, T, T, C) in unit values, output `probabilities` float32
-    (B, T', T', K): the "tile" signature of the SavedModel. A `StreamingPredictor` makes whole
-    images of it, with the geometry that NAME.model_card.json beside the file holds.
+    The input is `tile`, float32 (B, T, T, C) in unit values. The output is `probabilities`, float32
+    (B, T', T', K). This is the "tile" signature of the SavedModel. With the geometry in
+    NAME.model_card.json, which is written beside the file, a `StreamingPredictor` segments whole
+    images with it.
 
     Args:
         model: a Keras model.
         path: file ending in .onnx.
         tile_size, halo: see `tiling.model_geometry`.
         activation: see `tiling.network_function`.
-        opset: ONNX operator set.
+        opset: version of the ONNX operator set.
+
+    Returns:
+        The path.
 
     Raises:
-        ImportError: without the package tf2onnx.
+        ImportError: if the package tf2onnx is not installed.
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=1)
+        >>> export_onnx(model, "cells.onnx", tile_size=64)  # doctest: +SKIP
     """
     try:
         import tf2onnx

@@ -18,21 +18,30 @@ def export_openvino(
     activation: str | None = "auto",
     half: bool = False,
 ) -> Path:
-    """Write `model` for one tile size as OpenVINO's intermediate representation.
+    """Write `model` as OpenVINO's intermediate representation for one tile size.
 
-    Input and output as in `export_onnx`. OpenVINO computes in bfloat16 where the processor can,
-    whatever the file holds; compile with `INFERENCE_PRECISION_HINT: f32` for float32.
+    Input and output are those of `export_onnx`. OpenVINO computes in bfloat16 if the processor
+    supports it, whatever the file holds. For float32 compile the model with
+    `INFERENCE_PRECISION_HINT: f32`.
 
     Args:
         model: a Keras model.
-        path: file ending in .xml; the weights go into a .bin beside it.
+        path: file ending in .xml. The weights are written into a .bin beside it.
         tile_size, halo: see `tiling.model_geometry`.
         activation: see `tiling.network_function`.
-        half: store the weights in float16.
+        half: store the weights as float16.
+
+    Returns:
+        The path of the .xml file.
 
     Raises:
-        ImportError: without the package openvino.
+        ImportError: if the package openvino is not installed.
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=1)
+        >>> export_openvino(model, "cells.xml", tile_size=64)  # doctest: +SKIP
     """
     try:
         import openvino

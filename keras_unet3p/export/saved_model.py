@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -27,8 +27,11 @@ from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LARGEST_SET = 16
-"""Classes that a pixel of a PNG can hold as a set, a bit each."""
+"""Number of classes that a 16-bit pixel of a PNG can hold as a set, one bit per class."""
 _PREDICT = "tensorflow/serving/predict"
+
+Specs: TypeAlias = dict[str, tuple[tuple[int | None, ...], tf.DType]]
+SignatureFunctions: TypeAlias = dict[str, tuple[Callable[..., dict], Specs]]
 
 
 def export_savedmodel(
@@ -54,8 +57,8 @@ def export_savedmodel(
 ) -> Path:
     """Write `model` as a SavedModel that segments images of any size in its graph.
 
-    The weights are constants of the graph and are stored once. The signatures, in which the first
-    dimension of everything is the batch:
+    The weights are constants of the graph and are stored once. The signatures are as follows; the
+    first dimension is always the batch:
 
     | signature | input | output |
     | --- | --- | --- |
@@ -64,51 +67,50 @@ def export_savedmodel(
     | probabilities | image `pixels` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
 
-    Class ids are 0 to K-1, for a model of one class 0 and 1. More than 256 classes need wider ids:
-    class_ids is int32 then (JSON has no uint16) and the PNG has 16 bits.
+    Class ids are 0 to K-1; for a model with one class they are 0 and 1. For more than 256 classes
+    `class_ids` is int32 (TensorFlow Serving's JSON has no uint16) and the PNG has 16 bits.
 
-    Where classes may overlap (several, with a sigmoid each), a pixel has no one id: `class_ids` is
-    a map a class, uint8 [B, H, W, K] of 0 and 1, and the PNG in `mask_bytes` is the set of a
-    pixel's classes, the sum of 2**k over them, 8 bits deep for up to 8 classes and 16 for up to 16;
-    with more of them `serving_default` refuses and names the other signatures.
+    Where classes may overlap (several classes, one sigmoid per class), `class_ids` is one map per
+    class, uint8 [B, H, W, K] of 0 and 1. The PNG in `mask_bytes` then holds the set of classes of
+    each pixel as the sum of 2**k: 8 bits for up to 8 classes, 16 bits for up to 16. For more
+    classes `serving_default` fails with an error that names the other signatures.
 
-    The graph refuses inputs of another shape than the declared one and images that are too large,
-    before it computes anything, with INVALID_ARGUMENT: a server passes them on.
+    Servers do not check inputs. So the graph itself refuses inputs whose shape is not the declared
+    one, and images that are too large, with INVALID_ARGUMENT and before it computes anything.
 
     Args:
         model: a Keras model that takes (B, h, w, C) float32 in unit values.
-        folder: base folder of the model; the version folder is made in it and renamed into place
-            when it is complete.
+        folder: base folder of the model. The version folder is made in it under a temporary name
+            and renamed when it is complete.
         tile_size: side of the tile in pixels; see `tiling.model_geometry`.
-        halo: context around each tile that is not kept; see `tiling.model_geometry`.
-        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
-        border: pixels mirrored around the image beyond an unpadded network's margin; see
+        halo: pixels of context around each tile that are not kept; see `tiling.model_geometry`.
+        blend: width of the cross-fade between tiles. None is as wide as the halo allows, 0 is none.
+        border: pixels mirrored around the image in addition to an unpadded network's margin; see
             `tiling.model_geometry`.
-        version: number of the version, 1 to 2^63 - 1; None takes the next free one.
+        version: number of the version, 1 to 2^63 - 1. None takes the next free one.
         activation: "sigmoid" or "softmax" for a model that gives logits, None for one that gives
-            probabilities; "auto" knows the project's own models and takes others to give
-            probabilities.
-        threshold: with one class, a pixel is of class 1 from this probability on; where classes
-            may overlap, of each class.
+            probabilities. "auto" asks this package's models and assumes probabilities for others.
+        threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+            Where classes may overlap, the same holds for each class.
         value_scale: "unit": integers are divided by the largest value of their type before they
-            reach the model. "raw": the model was trained on values as they are in the files and
-            `pixels` must be "float32"; encoded bytes are then given to it as 0..255 (8 bit) or
-            0..65535 (16 bit). The other rules of `images.Normalization` are "unit" to the graph;
-            the model card tells them to those who read files.
-        pixels: type of the pixels in "classes" and "probabilities": "uint8" or "float32" (the
-            values that the model takes).
-        max_pixels: an image of more pixels is refused; an encoded one before it is decoded.
-        max_batch_pixels: so are images or tiles of one request that have more pixels together,
-            where the server merges requests those of all merged ones; None as `max_pixels`.
-            Encoded images are segmented one after the other, so that this does not bound them.
-        tiles_per_step: tiles that go through the network together.
-        skip_empty: with a classification-guided module, the decoder is not run for a tile in which
-            the module finds nothing. Its statement is about a tile, as it was about a patch in
-            training: a class that is absent from one tile is drawn in the next where it is found.
-        symmetries: the image signatures average over 2, 4 or 8 mirrored and turned versions of each
-            tile; see `tiling.InGraphTiler`. "tile" stays the bare network.
-        classes: a name for each class, for the model card.
-        training_figures: any JSON-serialisable figures about the training, for the model card.
+            reach the model. "raw": the model was trained on values as they are in the files, and
+            `pixels` must be "float32". Encoded images then reach it as 0..255 (8 bit) or 0..65535
+            (16 bit). For the graph the other rules of `images.Normalization` are "unit"; the model
+            card holds them for programs that read files.
+        pixels: type of the pixels in "classes" and "probabilities": "uint8", or "float32" for the
+            values that the model takes.
+        max_pixels: images with more pixels are refused, encoded ones before they are decoded.
+        max_batch_pixels: requests whose images or tiles have more pixels together are refused. If
+            the server merges requests, this holds for the merged ones. None takes `max_pixels`. It
+            does not apply to encoded images, which are segmented one after another.
+        tiles_per_step: number of tiles in one call of the network.
+        skip_empty: with a classification-guided module, skip the decoder for tiles in which the
+            module finds no class. The module decides for each tile separately, as it did for each
+            patch in training.
+        symmetries: test-time augmentation of the image signatures: the mean over 2, 4 or 8 flipped
+            and transposed versions of each tile; see `tiling.InGraphTiler`. "tile" is not changed.
+        classes: one name per class, for the model card.
+        training_figures: JSON-serialisable values about the training, for the model card.
 
     Returns:
         The version folder, `folder/VERSION`.
@@ -116,18 +118,14 @@ def export_savedmodel(
     Raises:
         ValueError: if an argument does not fit the model, the weights exceed 2 GB or are not
             finite, that version exists, or another process exports to `folder`.
+
+    Example:
+        >>> from keras_unet3p.models import unet
+        >>> model = unet(filters=2, depth=1)
+        >>> export_savedmodel(model, "models/cells", tile_size=64)  # doctest: +SKIP
+        PosixPath('models/cells/1')
     """
-    if value_scale not in VALUE_SCALES:
-        accepted = ", ".join(map(repr, VALUE_SCALES))
-        raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
-    if pixels not in ("uint8", "float32"):
-        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
-    if value_scale == "raw" and pixels != "float32":
-        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
-    if not 0.0 < threshold <= 1.0:
-        raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
-    if max_batch_pixels is not None and max_batch_pixels < 1:
-        raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
+    _check_values(value_scale, pixels, threshold, max_batch_pixels)
     if version is not None:
         _check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
@@ -156,7 +154,8 @@ def export_savedmodel(
         remove_unfinished(base)
         final = base / str(_new_version(base, version))
         with replacing(final) as working:
-            _write_graph(working, tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            functions = _signature_functions(tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            _write_graph(working, functions)
             extra = working / "assets.extra"
             extra.mkdir()
             _write_warmup(extra, base.name, tiler, channels, pixels, limits)
@@ -180,10 +179,26 @@ def export_savedmodel(
 
 
 class PixelLimits(NamedTuple):
-    """Largest numbers of pixels of an image, and of the images of a request together."""
+    """Largest number of pixels of one image, and of all images of a request."""
 
     image: int
     batch: int
+
+
+def _check_values(
+    value_scale: str, pixels: str, threshold: float, max_batch_pixels: int | None
+) -> None:
+    if value_scale not in VALUE_SCALES:
+        accepted = ", ".join(map(repr, VALUE_SCALES))
+        raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
+    if pixels not in ("uint8", "float32"):
+        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
+    if value_scale == "raw" and pixels != "float32":
+        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
+    if not 0.0 < threshold <= 1.0:
+        raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
+    if max_batch_pixels is not None and max_batch_pixels < 1:
+        raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
 
 
 def _new_version(base: Path, version: int | None) -> int:
@@ -205,21 +220,21 @@ def _check_version(version: int) -> None:
 
 
 def _constants(model: Any) -> dict:
-    """Mean and deviation by which the network normalises the values that it is given."""
+    """Mean and standard deviation with which the network normalises its input."""
     for layer in getattr(model, "layers", []):
         if isinstance(layer, IntensityNormalization):
             return {"mean": list(layer.mean), "std": list(layer.std)}
     return {}
 
 
-def _write_graph(
-    folder: Path,
+def _signature_functions(
     tiler: InGraphTiler,
     decoder: ImageDecoder,
     channels: int,
     pixels: tf.DType,
     limits: PixelLimits,
-) -> None:
+) -> SignatureFunctions:
+    """The function of each signature, and the shapes and types of its inputs."""
     ids_of_png = tf.uint8 if tiler.ids_dtype == tf.uint8 else tf.uint16
 
     def segment(encoded: tf.Tensor) -> tf.Tensor:
@@ -243,19 +258,23 @@ def _write_graph(
     def tile(tile: tf.Tensor) -> dict:
         return {"probabilities": tiler.network(checked_pixels(tile, *tile_limits))}
 
-    # One tile must pass whatever an image may be.
+    # One tile is always accepted, however small the limits for images are.
     tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
     image_spec = {"image": ((None, None, None, channels), pixels)}
     tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
-    table = {
+    return {
         "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
         "classes": (classes, image_spec),
         "probabilities": (probabilities, image_spec),
         "tile": (tile, tile_spec),
     }
+
+
+def _write_graph(folder: Path, functions: SignatureFunctions) -> None:
+    """Write a SavedModel with these signatures."""
     signatures = {}
     with tf.Graph().as_default() as graph:
-        for name, (function, specs) in table.items():
+        for name, (function, specs) in functions.items():
             inputs, checked = {}, {}
             for key, (shape, dtype) in specs.items():
                 inputs[key], checked[key] = checked_input(dtype, shape, f"{name}_{key}")
@@ -281,13 +300,13 @@ def _write_graph(
 
 
 def _as_sets(maps: tf.Tensor) -> tf.Tensor:
-    """Maps of 0 and 1, a class each, (H, W, K), as sums of 2**k (H, W, 1), uint8 or uint16."""
+    """Convert one map of 0 and 1 per class, (H, W, K), to sums of 2**k, (H, W, 1)."""
     count = int(maps.shape[-1] or 0)
     if count > _LARGEST_SET:
         refuse = tf.debugging.Assert(
             False,
             [
-                f"the masks of {count} classes that may overlap do not fit a PNG; ask the "
+                f"the masks of {count} classes that may overlap do not fit into a PNG; use the "
                 "signature classes or probabilities"
             ],
         )
@@ -306,7 +325,7 @@ def _write_warmup(
     pixels: str,
     limits: PixelLimits,
 ) -> None:
-    side = min(32, math.isqrt(min(limits)))  # a record that is refused would prevent the loading
+    side = min(32, math.isqrt(min(limits)))  # a refused record would prevent loading
     grey = np.full((side, side, 1 if channels != 3 else 3), 128, np.uint8)
     image = np.zeros((1, side, side, channels), pixels)
     records = [

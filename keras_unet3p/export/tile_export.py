@@ -1,4 +1,4 @@
-"""What the exports to other runtimes share: the bare network for one tile, and its card."""
+"""The part that all exports to other runtimes share: the network for one tile, and its card."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class TileExport:
 
     Args:
         model: a Keras model.
-        path: the file to write; its ending must be `ending`.
-        ending: such as ".onnx".
+        path: the file to write. It must end with `ending`.
+        ending: for example ".onnx".
         tile_size, halo: see `tiling.model_geometry`.
         activation: see `tiling.network_function`.
 
     Raises:
-        ValueError: if the path ends otherwise or an argument does not fit the model.
+        ValueError: if the path has another ending or an argument does not fit the model.
     """
 
     def __init__(self, model: Any, path, ending: str, tile_size, halo, activation) -> None:
@@ -41,7 +41,7 @@ class TileExport:
         self._model = model
         self.geometry: TileGeometry = model_geometry(model, tile_size, halo)
         self.channels = network_facts(model).channels
-        # Other runtimes have no branches, or slow ones: the gate is a multiplication there.
+        # Other runtimes have slow branches or none, so the gate is a multiplication there.
         self.network: FrozenNetwork = frozen_network(
             model, self.geometry.tile, self.channels, activation=activation, skip_empty=False
         )
@@ -49,12 +49,13 @@ class TileExport:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[Path]:
-        """A folder for files that are not complete yet, beside the final ones.
+        """A temporary folder for unfinished files, beside the final ones.
 
-        Gone at the end, and with the next export to the same path where a process was killed.
+        It is removed at the end. If the process is killed, the next export to the same path removes
+        it.
 
         Raises:
-            ValueError: another process exports to the same path.
+            ValueError: if another process exports to the same path.
         """
         name = self.path.name
         with locked(self.path.with_name(f".{name}.lock"), f"exported file {printable(self.path)}"):
@@ -68,7 +69,7 @@ class TileExport:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, *files: Path) -> Path:
-        """Puts complete files in place, in this order, and writes the card beside them."""
+        """Moves the finished files into place, in this order, and writes the card beside them."""
         final = [self.path.with_name(working.name) for working in files]
         for working, path in zip(files, final, strict=True):
             os.replace(working, path)
@@ -80,5 +81,5 @@ class TileExport:
 
 
 def needs(package: str, purpose: str) -> ImportError:
-    """The error to raise where an optional package is missing."""
+    """Return the error for a missing optional package."""
     return ImportError(f"{purpose} needs the package {package}: pip install {package}")

@@ -1,7 +1,7 @@
-"""Warm-up records: requests that TensorFlow Serving runs before it offers a model version.
+"""Warm-up records: requests that TensorFlow Serving runs before it serves a model version.
 
 The records are `tensorflow.serving.PredictionLog` messages. Their five fields are encoded here, so
-that exporting needs no package beside TensorFlow; the tests read them with the official
+that exporting needs no package besides TensorFlow. The tests read them with the official
 definitions.
 """
 
@@ -11,7 +11,18 @@ import tensorflow as tf
 
 
 def warmup_record(model_name: str, signature: str, inputs: dict[str, tf.Tensor]) -> bytes:
-    """One serialized `PredictionLog` that asks `signature` of `model_name` about `inputs`."""
+    """Return one serialized `PredictionLog` with a request.
+
+    Args:
+        model_name: name of the served model.
+        signature: name of the signature.
+        inputs: the tensors by input name.
+
+    Example:
+        >>> record = warmup_record("cells", "classes", {"image": [[0, 1]]})
+        >>> b"cells" in record
+        True
+    """
     # PredictionLog.predict_log = 6, PredictLog.request = 1; PredictRequest: model_spec = 1,
     # inputs = 2 (map); ModelSpec: name = 1, signature_name = 3.
     spec = _field(1, model_name.encode()) + _field(3, signature.encode())

@@ -1,18 +1,21 @@
-"""Where the tiles of an image lie: integer arithmetic only, no array library is imported here.
+"""The positions of an image's tiles. Integer arithmetic only; no array library is imported.
 
-A tile of `tile` input pixels gives, after the network took its `margin` off each side (zero for a
-padded network), an output of which only the *core* is kept: the part farther than `halo` input
-pixels from the tile's border. The first and the last tile also keep what lies between their core
-and the image's border, where no neighbour knows better: they reach only `margin + border` pixels
-beyond it, mirrored. An unpadded network needs its margin there; a padded one needs nothing, and
-then gives at the image's border what it gives for the image in one piece. What a tile has beyond
-that on the right and below, because the image ends between two steps of the grid or is smaller than
-a tile, is filled with mirrored pixels, or with zeros where the network itself appends zeros to
-images that end there.
+The network turns a tile of `tile` input pixels into an output that is `margin` pixels smaller on
+each side (0 for a padded network). Of this output only the *core* is kept: the part that is more
+than `halo` input pixels away from the tile's border.
 
-A network that pools sees the image through a grid of `stride` pixels. Tiles start on that grid, so
-that a tile pools exactly the pixels that the whole image would pool together; without this the
-tiled result differs from the whole one everywhere.
+At the border of the image there is no neighbouring tile. So the first and the last tile also keep
+the pixels between their core and the image's border. They reach only `margin + border` pixels
+beyond the image, and these pixels are mirrored. An unpadded network needs its margin there. A
+padded network needs none, and then its result at the border equals that of the whole image.
+
+On the right and below, a tile can reach farther, if the image ends between two steps of the grid or
+is smaller than a tile. These pixels are mirrored too, or zero for networks that append zeros to
+images themselves.
+
+A network that pools sees the image on a grid of `stride` pixels. Tiles start on this grid, so that
+each tile pools the same groups of pixels as the whole image. Otherwise the tiled result would
+differ from that of the whole image everywhere.
 """
 
 from __future__ import annotations
@@ -29,10 +32,18 @@ FILLS = ("mirror", "zeros")
 
 
 def mirror_index(index: int, length: int) -> int:
-    """The index in 0..length-1 that stands for `index` after mirroring at both borders.
+    """Return the index in 0..length-1 that `index` becomes by mirroring at both borders.
 
     The border pixel is not repeated ("reflect 101"): -1 becomes 1, `length` becomes `length - 2`.
-    Any distance works: the image is mirrored as often as needed. One pixel repeats for ever.
+    The image is mirrored as often as needed, so `index` may be any integer. With `length` 1 the
+    result is 0.
+
+    Raises:
+        ValueError: if `length` is less than 1.
+
+    Example:
+        >>> [ku.geometry.mirror_index(index, 4) for index in range(-2, 6)]
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     if length < 1:
         raise InputError(f"length must be at least 1, found {length}")
@@ -40,12 +51,16 @@ def mirror_index(index: int, length: int) -> int:
 
 
 def mirrored(index, length, maximum=max):
-    """`mirror_index` for whole arrays of integers, of any library.
+    """`mirror_index` for whole arrays of integers of any library.
 
     Args:
-        index: integers, of any sign.
-        length: of the axis, at least 1.
-        maximum: the library's function, where `length` is a tensor of a graph.
+        index: integers of any sign.
+        length: length of the axis, at least 1.
+        maximum: the library's function of this name, if `length` is a tensor.
+
+    Example:
+        >>> ku.geometry.mirrored(np.arange(-2, 6), 4).tolist()
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     last = length - 1
     return last - abs(index % maximum(2 * last, 1) - last)
@@ -53,17 +68,22 @@ def mirrored(index, length, maximum=max):
 
 @dataclass(frozen=True)
 class AxisTile:
-    """One tile along one axis; all positions are pixels, ranges are half open.
+    """One tile along one axis. Positions are in pixels; ranges exclude their end.
 
     Attributes:
-        read_start, read_stop: the tile in image coordinates; may reach outside the image.
-        source_start, source_stop: the pixels of the image that the tile shows, mirrored ones
+        read_start, read_stop: the tile in image coordinates. It may reach outside the image.
+        source_start, source_stop: the part of the image that the tile shows, mirrored pixels
             included.
-        mirror_before, mirror_after: how many of the tile's pixels on each side show mirrored ones.
-        zeros_after: how many of the tile's last pixels, behind the mirrored ones, are zero.
-        crop_start, crop_stop: the part of the tile's *output* that is kept (blended ring included).
-        write_start, write_stop: where that part goes in the image.
-        weights: one factor for each kept pixel; those of all tiles add up to one at every pixel.
+        mirror_before, mirror_after: number of mirrored pixels on each side of the tile.
+        zeros_after: number of zero pixels at the end of the tile, after the mirrored ones.
+        crop_start, crop_stop: the part of the tile's *output* that is kept, cross-fade included.
+        write_start, write_stop: the position of that part in the image.
+        weights: one factor per kept pixel. At every pixel the factors of all tiles add up to one.
+
+    Example:
+        >>> tile = ku.geometry.TileGeometry(tile=(64, 64), halo=8).axis_tile(1, length=100, axis=0)
+        >>> (tile.read_start, tile.read_stop), (tile.write_start, tile.write_stop)
+        ((36, 100), (56, 100))
     """
 
     read_start: int
@@ -80,9 +100,12 @@ class AxisTile:
     weights: tuple[float, ...]
 
     def sources(self, length: int) -> list[int]:
-        """The pixel of the image, `length` pixels long, that each pixel of the tile shows.
+        """Return the image's pixel that each pixel of the tile shows.
 
-        The `zeros_after` last ones show none.
+        The `zeros_after` last pixels are not included.
+
+        Args:
+            length: length of the image along this axis.
         """
         stop = self.read_stop - self.zeros_after
         return [mirror_index(p, length) for p in range(self.read_start, stop)]
@@ -90,7 +113,17 @@ class AxisTile:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of an image: `index` counts row by row, `y` and `x` are its two axes."""
+    """One tile of an image.
+
+    Attributes:
+        index: its number, counted row by row.
+        y, x: the tile along the two axes.
+
+    Example:
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(100, 60)
+        >>> tiles[1].index, tiles[1].y.read_start, tiles[1].x.read_start
+        (1, 36, 0)
+    """
 
     index: int
     y: AxisTile
@@ -108,21 +141,25 @@ class TileGeometry:
     Args:
         tile: height and width of the network's input in pixels.
         halo: input pixels of context on each side of a tile that are not kept. At least `margin`;
-            `halo - margin` is a multiple of `stride`.
-        margin: pixels that the network's output is smaller than its input, on each side: 0 for a
-            padded network, 92 for the unpadded U-Net of depth 4.
+            `halo - margin` must be a multiple of `stride`.
+        margin: number of pixels by which the network's output is smaller than its input on each
+            side: 0 for a padded network, 92 for the unpadded U-Net of depth 4.
         stride: the network's largest pooling step, 2**depth.
         blend: neighbouring tiles are cross-faded (raised cosine) over this many pixels on either
-            side of the line between their cores. 0 cuts hard. At most `halo - margin` and half a
-            core.
-        border: pixels that are mirrored around the image on top of the margin: a multiple of
+            side of the line between their cores. 0 is a hard cut. At most `halo - margin` and half
+            a core.
+        border: pixels that are mirrored around the image in addition to the margin. A multiple of
             `stride`, at most `halo - margin`.
-        fill: what stands on the right and below the image, beyond what is mirrored there for
-            `margin` and `border`: "mirror" goes on mirroring, "zeros" is for networks that append
-            zeros to an image themselves.
+        fill: the pixels on the right and below that lie beyond `margin` and `border`. "mirror"
+            mirrors them too; "zeros" is for networks that append zeros to images themselves.
 
     Raises:
-        ValueError: when no core remains or an argument does not fit the others.
+        ValueError: if no core remains or an argument does not fit the others.
+
+    Example:
+        >>> geometry = ku.geometry.TileGeometry.fit(512, halo=90, stride=16)
+        >>> geometry.halo, geometry.core, geometry.grid(2000, 3000)
+        (96, (320, 320), (6, 9))
     """
 
     tile: tuple[int, int]
@@ -174,15 +211,15 @@ class TileGeometry:
         border: int = 0,
         fill: str = "mirror",
     ) -> TileGeometry:
-        """The geometry with the next larger halo and border that are aligned to the stride.
+        """Return a geometry with halo and border rounded up to the stride.
 
         Args:
             tile: side of the tile, or height and width.
-            halo: pixels of context wanted; a smaller value than `margin` means `margin`.
+            halo: pixels of context. A value below `margin` becomes `margin`.
             margin: see the class.
             stride: see the class.
-            blend: None takes the widest cross-fade that fits, else as the class.
-            border, fill: as the class.
+            blend: see the class. None takes the widest cross-fade that fits.
+            border, fill: see the class.
         """
         sides = (tile, tile) if isinstance(tile, int) else (int(tile[0]), int(tile[1]))
         aligned = margin + _round_up(max(halo - margin, 0), stride)
@@ -193,7 +230,7 @@ class TileGeometry:
 
     @property
     def core(self) -> tuple[int, int]:
-        """Height and width of what each tile contributes; the step from tile to tile."""
+        """Height and width of the core of a tile, which is also the step from tile to tile."""
         height, width = (
             (side - 2 * self.halo) // self.stride * self.stride if side > 2 * self.halo else 0
             for side in self.tile
@@ -232,7 +269,7 @@ class TileGeometry:
         first, last = i == 0, i == count - 1
         read_start = i * core - mirrored
         if last and not first:
-            # As far to the inside as the network's grid allows.
+            # The last tile is moved inside the image as far as the network's grid allows.
             beyond = read_start + side - mirrored - length
             read_start -= beyond // self.stride * self.stride
         read_stop = read_start + side
@@ -279,7 +316,7 @@ class TileGeometry:
         return TileGrid(self, height, width)
 
     def to_dict(self) -> dict:
-        """The arguments as JSON-serialisable values; `TileGeometry(**d)` reads them back."""
+        """Return the arguments as JSON-serialisable values; `from_dict` reads them back."""
         return {
             "tile": list(self.tile),
             "halo": self.halo,
@@ -292,25 +329,30 @@ class TileGeometry:
 
     @classmethod
     def from_dict(cls, values: dict) -> TileGeometry:
-        """The geometry that `to_dict` described."""
+        """Return the geometry that `to_dict` described."""
         return cls(**{**values, "tile": tuple(values["tile"])})
 
 
 class TileGrid(Sequence[Tile]):
-    """The tiles of one image, row by row, each made when it is asked for.
+    """The tiles of one image, row by row. Each tile is made when it is accessed.
 
-    Held are one axis tile for each column and those of the last few rows: that grows with the
-    image's width and not with its area.
+    In memory are one axis tile per column and those of the last few rows. So memory grows with the
+    width of the image, not with its area.
 
     Args:
-        geometry: how images are cut.
-        height, width: of the image in pixels.
+        geometry: how images are cut into tiles.
+        height, width: size of the image in pixels.
 
     Attributes:
         rows, columns: numbers of tiles.
 
     Raises:
         ValueError: if the image is empty.
+
+    Example:
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(1000, 500)
+        >>> tiles.rows, tiles.columns, len(tiles)
+        (21, 11, 231)
     """
 
     def __init__(self, geometry: TileGeometry, height: int, width: int) -> None:
@@ -339,5 +381,9 @@ def fade_in(position: int, length: int) -> float:
     """Raised-cosine ramp, sampled at pixel centres: rises from 0 to 1 over `length` pixels.
 
     `fade_in(p, n) + fade_in(n - 1 - p, n) == 1`, so two tiles that cross-fade add up to one.
+
+    Example:
+        >>> [round(ku.geometry.fade_in(position, 4), 3) for position in range(4)]
+        [0.038, 0.309, 0.691, 0.962]
     """
     return 0.5 - 0.5 * math.cos(math.pi * (position + 0.5) / length)

@@ -1,7 +1,7 @@
 """Segmentation of images of any size, tile by tile.
 
-Geometry is integer arithmetic (`keras_unet3p.geometry`) and imports neither NumPy nor TensorFlow;
-the rest is imported when it is first used.
+The geometry (`keras_unet3p.geometry`) imports neither NumPy nor TensorFlow. The other names are
+imported when they are first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Segmentation of one image held in memory, from a script."""
+"""Segmentation of one image in memory, from a script."""
 
 from __future__ import annotations
 
@@ -42,30 +42,33 @@ def predict_image(
     tiles_per_step: int = 1,
     symmetries: int = 1,
 ) -> np.ndarray:
-    """Probabilities or class ids for an image of any size, tile by tile.
+    """Return probabilities or class ids for an image of any size, computed tile by tile.
 
     Args:
-        model: a Keras model that takes (B, h, w, C) in unit values and gives probabilities.
-        image: (H, W) or (H, W, C); float in unit values, or uint8 / uint16, which are divided by
+        model: a Keras model that takes (B, h, w, C) in unit values.
+        image: (H, W) or (H, W, C): float in unit values, or uint8 / uint16, which are divided by
             255 / 65535.
         tile_size: side of the tile in pixels; the largest size not above it that the model takes is
             used. An image that fits into one tile of 1/8, 1/4, 3/8, 1/2 or 3/4 of that size gets
             one so small, if the model says which sizes it takes, as this package's do. A model of
             one fixed size gets that size.
         halo: pixels of context around each tile that are not kept; see `model_geometry`. With
-            "exact", this package's models run an image of no more pixels than a tile in one piece.
-        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
+            "exact", this package's models compute an image that has no more pixels than a tile as
+            a whole.
+        blend: width of the cross-fade between tiles. None is as wide as the halo allows, 0 is none.
         geometry: replaces the three arguments above.
-        kind: "probabilities", or "classes": then probabilities are held for one row of tiles only.
-        threshold: with one class, a pixel is of class 1 from this probability on; with classes that
-            may overlap, of each class.
-        tiles_per_step: tiles that go through the model together.
-        symmetries: averages over 2, 4 or 8 mirrored and turned versions; see `InGraphTiler`.
+        kind: "probabilities" or "classes". With "classes", probabilities are in memory for one row
+            of tiles only.
+        threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+            For classes that may overlap, the same holds for each class.
+        tiles_per_step: number of tiles in one call of the model.
+        symmetries: test-time augmentation: the mean over 2, 4 or 8 flipped and transposed versions;
+            see `InGraphTiler`.
 
     Returns:
-        Probabilities (H, W, K) float32; or class ids (H, W), uint8 and beyond 256 classes int32;
-        or, where classes may overlap, a map a class (H, W, K) of 0 and 1, uint8. For an image
-        larger than memory see `StreamingPredictor`.
+        "probabilities" gives float32 (H, W, K). "classes" gives class ids (H, W), uint8 for up to
+        256 classes and int32 for more; where classes may overlap, one map per class, uint8
+        (H, W, K) of 0 and 1. For images larger than memory see `StreamingPredictor`.
 
     Raises:
         ValueError: if an argument does not fit the model.

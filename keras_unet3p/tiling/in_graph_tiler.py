@@ -14,31 +14,39 @@ from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_i
 
 
 class InGraphTiler:
-    """Runs a network over images of any size, in the graph, one batch of tiles after the other.
+    """Runs a network over images of any size inside a graph, one batch of tiles after another.
 
-    The network sees one static tile size. Tiles are read from the image (mirrored at its border)
-    when they are due and only their cores are kept, so memory is that of the image, its result, the
-    tiles in flight and the probabilities of one row of tiles.
+    The network sees tiles of one fixed size. Each tile is cut from the image (mirrored at the
+    border) just before it is computed, and only its core is kept. So memory holds the image, its
+    result, the tiles being computed and the probabilities of one row of tiles.
 
     Args:
         network: function from tiles (n, tile, tile, C) float32 in unit values to probabilities
             (n, output, output, K) float32.
         geometry: tile, halo, margin, stride, blend.
         num_classes: K.
-        tiles_per_step: how many tiles run through the network together. One is as fast as many on a
-            CPU; more feed a GPU better and take as much more memory.
-        threshold: with one class, a pixel is of class 1 from this probability on; with
-            `multi_label`, of each class.
-        multi_label: with several classes, each is decided by itself and they may overlap.
-        symmetries: 1, or the number of mirrored and turned versions of each tile over whose results
-            is averaged: 2 (left-right), 4 (and up-down), 8 (and transposed; square tiles only).
-            Time grows by as much, memory does not.
+        tiles_per_step: number of tiles in one call of the network. On a CPU one is as fast as
+            several. On a GPU several are faster; memory grows in proportion.
+        threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+            With `multi_label` the same holds for each class.
+        multi_label: whether classes may overlap; then each class is decided separately.
+        symmetries: test-time augmentation. 1 is none. Otherwise the result is the mean over this
+            number of flipped and transposed versions of each tile: 2 (left-right), 4 (also
+            up-down), 8 (also transposed; square tiles only). Time grows in proportion, memory does
+            not.
 
     Attributes:
-        ids_dtype: type of class ids: uint8 up to 256 classes, else int32.
+        ids_dtype: type of class ids: uint8 for up to 256 classes, int32 for more.
 
     Raises:
-        ValueError: if an argument is none of these.
+        ValueError: if an argument is not one of the accepted values.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from keras_unet3p.geometry import TileGeometry
+        >>> tiler = InGraphTiler(tf.identity, TileGeometry((32, 32), halo=8), num_classes=1)
+        >>> tiler.class_ids(tf.ones((1, 50, 70, 1))).shape
+        TensorShape([1, 50, 70])
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class InGraphTiler:
         self.multi_label = multi_label and num_classes > 1
 
     def probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        """Probabilities (B, H, W, K) float32 of images (B, H, W, C).
+        """Return probabilities (B, H, W, K) float32 for images (B, H, W, C).
 
         Args:
             images: float32 in unit values, or uint8 / uint16, which are divided by 255 / 65535.
@@ -78,10 +86,14 @@ class InGraphTiler:
         return self._run(images, tf.identity, tf.float32, self.num_classes)
 
     def class_ids(self, images: tf.Tensor) -> tf.Tensor:
-        """Class ids (B, H, W) of images as for `probabilities`: uint8, beyond 256 classes int32.
+        """Return class ids (B, H, W): uint8 for up to 256 classes, int32 for more.
 
-        One class gives 0 and 1 by the threshold, several the index of the most probable class.
-        With `multi_label` it is a map a class instead, (B, H, W, K), of 0 and 1.
+        For one class the ids are 0 and 1 by the threshold, for several the index of the most
+        probable class. With `multi_label` the result is one map per class, (B, H, W, K), of 0 and
+        1.
+
+        Args:
+            images: as for `probabilities`.
         """
         if self.multi_label:
             return self._run(images, self._decide, tf.uint8, self.num_classes)
@@ -92,11 +104,11 @@ class InGraphTiler:
         return ids if self.multi_label else tf.expand_dims(ids, -1)
 
     def _run(self, images: tf.Tensor, decide: Callable, dtype: tf.DType, depth: int) -> tf.Tensor:
-        """Row of tiles by row of tiles: probabilities are held for one row, what `decide` makes of
-        them for all.
+        """Computes one row of tiles after another.
 
-        With blending, a row of tiles reaches `blend` pixels into the rows above and below. What it
-        says about the 2 * blend lines around the border below waits for the next row.
+        Probabilities are in memory for one row of tiles, the result of `decide` for all rows. With
+        blending, neighbouring rows overlap by `2 * blend` lines; the part of the upper row on these
+        lines is kept until the lower row is added.
         """
         shape = tf.shape(images)
         batch, height, width = shape[0], shape[1], shape[2]
@@ -122,7 +134,7 @@ class InGraphTiler:
         return tf.reshape(lines.concat(), (batch, height, width, depth))
 
     def _run_row(self, image: tf.Tensor, row: _AxisTile) -> tf.Tensor:
-        """What a row of tiles says about the rows it keeps: (kept, width, classes), weighted."""
+        """The weighted probabilities of one row of tiles: (kept lines, width, classes)."""
         width, step = tf.shape(image)[1], self.tiles_per_step
         columns = self._count(width, 1)
         ys = row.sources()
@@ -172,10 +184,10 @@ class InGraphTiler:
         return tf.transpose(pieces.concat(), (1, 0, 2))
 
     def _finished(self, found: tf.Tensor, waiting: tf.Tensor, tile: _AxisTile):
-        """Adds what the tile before said about the first lines; keeps back the last for the next.
+        """Adds the previous tile's part to the first lines and holds back the last ones.
 
         Returns:
-            Lines that no other tile says anything about, and lines that wait.
+            The final lines, and the lines that the next tile will be added to.
         """
         blend = self.geometry.blend
         if not blend:
@@ -206,7 +218,7 @@ class InGraphTiler:
         return total / self.symmetries
 
     def _cut(self, image: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor) -> tf.Tensor:
-        """The tile of an image (H, W, C) that shows rows `ys` and columns `xs`, as float32."""
+        """Rows `ys` and columns `xs` of an image (H, W, C) as one tile, float32."""
         top, left = tf.reduce_min(ys), tf.reduce_min(xs)
         window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
         tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)
@@ -219,9 +231,9 @@ class InGraphTiler:
 
 
 class _AxisTile:
-    """`tiling.AxisTile` in a graph: tile `index` of `count` along an axis `length` pixels long.
+    """`tiling.AxisTile` in a graph: tile `index` of `count` along an axis of `length` pixels.
 
-    The last tile keeps what it says beyond the image as far as the tile before fades out.
+    The last tile also keeps pixels outside the image, as far as the previous tile's fade reaches.
     """
 
     def __init__(self, geometry: TileGeometry, axis: int, index, count, length) -> None:
@@ -245,11 +257,11 @@ class _AxisTile:
         self.crop = slice(crop, crop + self.kept)
 
     def sources(self) -> tf.Tensor:
-        """The pixels of the image that the tile shows; where there are too few, zeros follow."""
+        """The image's pixel for each pixel of the tile; if they are fewer, zeros follow."""
         return mirrored(tf.range(self._start, self._stop), self._length, tf.maximum)
 
     def weights(self) -> tf.Tensor:
-        """Factors of what is kept."""
+        """The weights of the kept lines."""
         length = 2 * self._blend
         rise = [fade_in(p, length) for p in range(length)]
         places = self.kept_start + tf.range(self.kept)
@@ -263,7 +275,7 @@ class _AxisTile:
 
 
 def _transform(images: tf.Tensor, k: tf.Tensor, inverse: bool = False) -> tf.Tensor:
-    """Version `k` (0 to 7) of images: bit 0 mirrors columns, bit 1 rows, bit 2 swaps the two."""
+    """Version `k` (0 to 7) of images: bit 0 flips columns, bit 1 flips rows, bit 2 transposes."""
 
     def when(bit: int, change: Callable, images: tf.Tensor) -> tf.Tensor:
         is_set = tf.equal(tf.math.floormod(tf.math.floordiv(k, 2**bit), 2), 1)

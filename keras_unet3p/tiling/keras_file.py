@@ -1,4 +1,4 @@
-"""A network read from a `.keras` file."""
+"""Loading of a network from a `.keras` file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from keras_unet3p.layers.non_finite_weights import non_finite_weights
 
 
 def load_network(path: Path) -> Any:
-    """The model of a `.keras` file, not compiled.
+    """Load the model of a `.keras` file without compiling it.
 
     Raises:
-        ValueError: the file is damaged, no such file, or weights in it are not finite.
+        ValueError: if the file is missing or damaged, or its weights are not finite.
     """
     try:
         network: Any = keras.models.load_model(path, compile=False)

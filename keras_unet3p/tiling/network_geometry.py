@@ -1,4 +1,4 @@
-"""What a network does to the size of an image: it says so, or it is read off its graph."""
+"""How a network changes the size of an image: from the model itself, or from its graph."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ _STRIDED = {
     "AvgPool": "strides",
 }
 REFUSALS = (ValueError, AssertionError, tf.errors.InvalidArgumentError)
-"""What Keras, layers and TensorFlow raise where a network does not take a size."""
+"""Errors that Keras, layers and TensorFlow raise for a size that a network does not take."""
 _LARGEST_GRID = 64
-"""Pixels in which a size that fits is looked for, of a model that does not tell."""
+"""How many sizes are tried to find one that fits a model without `facts`."""
 _FACTS: weakref.WeakKeyDictionary[Any, NetworkFacts] = weakref.WeakKeyDictionary()
 
 
 def network_function(
     model: Any, activation: str | None = "auto"
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from tiles (B, h, w, C) to probabilities (B, h', w', K) that runs `model`.
+    """Return a function from tiles (B, h, w, C) to probabilities (B, h', w', K).
 
     Args:
-        model: a Keras model or any callable on a tensor. Of several outputs the one named "mask" is
-            taken, else the first.
-        activation: "sigmoid" or "softmax" when the model gives logits; None when it gives
-            probabilities; "auto" finds out which from the project's own models and takes others to
-            give probabilities.
+        model: a Keras model or any callable on a tensor. If it has several outputs, the one named
+            "mask" is taken, or the first if there is none of that name.
+        activation: "sigmoid" or "softmax" if the model gives logits, None if it gives
+            probabilities. "auto" asks this package's models and assumes probabilities for others.
 
     Raises:
-        ValueError: on another activation.
+        ValueError: if the activation is another one.
     """
     activation = resolve_activation(model, activation)
     is_keras = hasattr(model, "get_config") and hasattr(model, "weights")
@@ -63,10 +62,10 @@ def network_function(
 
 
 def resolve_activation(model: Any, activation: str | None) -> str | None:
-    """What turns the model's output into probabilities; see `network_function`.
+    """Return the activation that turns the model's output into probabilities, or None.
 
     Raises:
-        ValueError: on an unknown activation.
+        ValueError: if the activation is unknown.
     """
     return activation_to_apply(
         activation, _declared_activation(model), getattr(model, "num_classes", 1)
@@ -79,13 +78,13 @@ def _declared_activation(model: Any) -> str | None:
 
 
 def is_multi_label(model: Any, num_classes: int, activation: str | None = "auto") -> bool:
-    """Whether classes may overlap: there are several, and each has a sigmoid of its own."""
+    """Whether classes may overlap: there are several, each with its own sigmoid."""
     applied = resolve_activation(model, activation)
     return num_classes > 1 and (applied or _declared_activation(model)) == "sigmoid"
 
 
 def input_channels(model: Any) -> int:
-    """The number of channels of the model's one image input.
+    """Return the number of channels of the model's image input.
 
     Raises:
         ValueError: if the model has several inputs or an unknown number of channels.
@@ -106,7 +105,7 @@ def input_channels(model: Any) -> int:
 
 
 def fixed_input_size(model: Any) -> tuple[int, int] | None:
-    """Height and width of the model's input where it takes one size only, else None."""
+    """Return height and width of the model's input if it takes one size only, else None."""
     shape = model.input_shape
     if isinstance(shape, dict):
         shape = list(shape.values())
@@ -118,16 +117,16 @@ def fixed_input_size(model: Any) -> tuple[int, int] | None:
 
 
 def network_facts(model: Any) -> NetworkFacts:
-    """What is to be known of a model; found once for each.
+    """Return what tilers and exporters must know of a model. It is computed once per model.
 
-    This package's models say it themselves (`SegmentationModel.facts`); others are traced. Of
-    those, sizes that fit are taken to be as far apart as the steps of the grid.
+    This package's models have it (`SegmentationModel.facts`). Other models are traced; for them the
+    accepted sizes are assumed to be one pooling step apart.
 
     Args:
-        model: a Keras model of one image input.
+        model: a Keras model with one image input.
 
     Raises:
-        ValueError: if the model is none, or takes no size that was tried.
+        ValueError: if the model has another kind of input, or takes none of the sizes tried.
     """
     found = _FACTS.get(model)
     if found is None:
@@ -166,9 +165,9 @@ def _all_layers(model: Any) -> Iterator[Any]:
 
 
 def _a_size_that_fits(network: Callable, channels: int) -> tuple[tuple[int, int], Any]:
-    # Some layers of Keras cannot be traced for a size left open, so sizes are tried.
+    # Some Keras layers cannot be traced for an open size, so fixed sizes are tried.
     problem: Exception | None = None
-    for side in (256, 1024):  # unpadded networks need much
+    for side in (256, 1024):  # unpadded networks need large images
         for less in range(_LARGEST_GRID):
             size = side - less, side - less
             try:
@@ -176,12 +175,12 @@ def _a_size_that_fits(network: Callable, channels: int) -> tuple[tuple[int, int]
             except REFUSALS as error:
                 problem = problem or error
     raise InputError(
-        f"the model takes no image of {size[0]}x{size[1]} pixels nor one a little larger: {problem}"
+        f"the model takes no image of {size[0]}x{size[1]} pixels or a little more: {problem}"
     ) from problem
 
 
 def trace_network(network: Callable, size: tuple[int, int], channels: int) -> Any:
-    """The concrete function of `network` for tiles of one size and any batch.
+    """Return the concrete function of `network` for tiles of one size and any batch size.
 
     Raises:
         ValueError: if the network does not take this size.
@@ -191,10 +190,10 @@ def trace_network(network: Callable, size: tuple[int, int], channels: int) -> An
 
 
 def graph_stride(graph_def: Any) -> int:
-    """The largest step at which a frozen network samples the image.
+    """Return the largest step, in pixels, at which a frozen network samples the image.
 
     Strides of convolutions and poolings are multiplied along every path of the graph. A path that
-    goes down again after it went up gives a multiple of the true step, which is as right.
+    pools again after upsampling gives a multiple of the true step, which is also valid.
     """
     steps: dict[str, int] = {}
     largest = 1
@@ -213,7 +212,7 @@ def _source(name: str) -> str:
 
 
 def _flat_nodes(graph_def: Any) -> list:
-    """The nodes so that every node comes after its inputs."""
+    """The nodes in an order in which every node comes after its inputs."""
     nodes = {node.name: node for node in graph_def.node}
     order: list = []
     done: set[str] = set()
@@ -239,7 +238,7 @@ def _flat_nodes(graph_def: Any) -> list:
 
 
 def output_margin(traced: Any, tile: tuple[int, int]) -> int:
-    """How many pixels the traced network's output is smaller than its input, on each side.
+    """Return by how many pixels per side the network's output is smaller than its input.
 
     Raises:
         ValueError: if the output is larger than the input, or smaller by an odd or unequal number.

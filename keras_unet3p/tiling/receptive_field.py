@@ -1,4 +1,4 @@
-"""How far a network looks, read off the network."""
+"""The receptive field of a network, computed from its graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_unet3p.tiling.network_geometry import (
     trace_network,
 )
 
-# What stops a gradient is replaced by an operation of the same reach that does not.
+# Operations that can stop a gradient are replaced by ones with the same reach that cannot.
 _PASSED_ON = frozenset(
     (
         "Relu",
@@ -41,25 +41,23 @@ _HALOS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def exact_halo(model: Any) -> int:
-    """Pixels of context on each side of a tile that make its core independent of what lies beyond.
+    """Return the pixels of context per side with which tiles equal the whole image.
 
-    Found once for each model.
-
-    With this halo, tiles give what the whole image would give. It is found from the support of a
-    gradient: in a copy of the network everything that can stop a gradient (ReLU, maximum) is
-    replaced by what passes it on, so that the gradient of one period of output pixels is nonzero at
-    exactly those input pixels that can have any influence. Gates that decide (a comparison, as in
-    the classification-guided module) pass none and do not count: their statement is about the tile.
+    It is computed once per model, from a gradient. In a copy of the network all operations that can
+    stop a gradient (ReLU, maximum) are replaced by ones that pass it on. Then the gradient of one
+    period of output pixels is nonzero at exactly the input pixels that can influence them. Gates
+    that compare (as in the classification-guided module) have no gradient and do not count; they
+    decide for each tile separately.
 
     Args:
-        model: a Keras model of one image input, of any input size.
+        model: a Keras model with one image input.
 
     Returns:
-        The halo in pixels, a multiple of the network's stride above its margin.
+        The halo in pixels: the network's margin plus a multiple of its stride.
 
     Raises:
-        ValueError: if the model takes one size only and looks farther than that, or looks at the
-            whole image whatever its size.
+        ValueError: if the model takes one size only and its receptive field is larger, or if every
+            output pixel depends on the whole image.
     """
     found = _HALOS.get(model)
     if found is None:
@@ -80,19 +78,20 @@ def _exact_halo(network, facts: NetworkFacts) -> int:
             return max(reaches)
         if fixed:
             raise InputError(
-                f"model takes images of {fixed[0]}x{fixed[1]} pixels only and looks at all of "
-                f"them: no halo makes its tiles independent of their border"
+                f"model takes images of {fixed[0]}x{fixed[1]} pixels only, and all of them "
+                f"influence its output: no halo makes its tiles independent of their border"
             )
         side *= 2
         if side > _LARGEST_PROBE:
             raise InputError(
-                f"model looks farther than {_LARGEST_PROBE // 4} pixels (it normalises or pools "
-                f"over the whole image): no halo makes its tiles independent of their border"
+                f"model has a receptive field of more than {_LARGEST_PROBE // 4} pixels per side "
+                f"(it normalises or pools over the whole image): no halo makes its tiles "
+                f"independent of their border"
             )
 
 
 def _probe(network, facts: NetworkFacts, side: int, axis: int):
-    """A strip that is long along `axis` and as narrow as the network takes, and its function."""
+    """A strip, long along `axis` and as narrow as the network takes, and its traced function."""
     if facts.fixed_size:
         return facts.fixed_size, trace_network(network, facts.fixed_size, facts.channels)
     length = facts.at_least(side)
@@ -102,7 +101,7 @@ def _probe(network, facts: NetworkFacts, side: int, axis: int):
         size = (length, width) if axis == 0 else (width, length)
         try:
             return size, trace_network(network, size, facts.channels)
-        except REFUSALS as error:  # of a network that does not say how small it can be
+        except REFUSALS as error:  # the network does not tell its smallest size
             problem = error
     raise InputError(f"the model takes no image of about {side} pixels: {problem}") from problem
 
@@ -113,11 +112,11 @@ def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:
     weights = {inner.op.name for _, inner in traced.graph.captures}
     for node in graph_def.node:
         if node.op == "Const" and node.name in weights:
-            # Weights that begin at zero, as those of some last layers do, will not stay there.
+            # Some layers have weights that are zero before training.
             value = tf.make_ndarray(node.attr["value"].tensor)
             value = np.where(value == 0, np.asarray(0.01, value.dtype), value)
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-        # A gradient that a layer defines by itself belongs to the graph it was made in.
+        # A custom gradient belongs to the graph in which it was made.
         node.attr.pop("_gradient_op_type", None)
         if node.op in _PASSED_ON:
             _become(node, "Identity", [node.input[0]], ["T"])
@@ -140,16 +139,16 @@ def _become(node, op: str, inputs: list[str], kept: list[str]) -> None:
 
 def _smallest_halo(before: int, after: int, side: int, facts: NetworkFacts) -> int:
     halo, stride = facts.margin, facts.grid
-    # A side that is not a multiple of the stride leaves some pixels more at the tile's end.
+    # If a side is not a multiple of the stride, some pixels more remain at the end of the tile.
     while before > halo or after > halo + (side - 2 * halo) % stride:
         halo += stride
     return halo
 
 
 def _reach(graph_def, names, size, facts: NetworkFacts, axis: int):
-    """Pixels before and after one period of output pixels that have influence on it.
+    """How many pixels before and after one period of output pixels influence it.
 
-    None if those at the input's border have: then it was too small to tell.
+    None if a pixel at the border of the input does: then the input was too small.
     """
     channels, margin, stride = facts.channels, facts.margin, facts.grid
     length = size[axis] - 2 * margin

@@ -1,4 +1,4 @@
-"""What a long run has finished, so that it can be continued after it was killed."""
+"""The record of a long run's progress, by which it can be continued after it was killed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from keras_unet3p.files import naming_full_disk, printable
 
 
 class RunJournal:
-    """An append-only file: the run's parameters, then one line for each state reached.
+    """An append-only file: the run's parameters, then lines with the number of finished tiles.
 
-    A line that a kill cut short has no line end and does not count. What a line tells to be
-    finished must be written before the line is.
+    A line without its line end was cut by a kill and does not count. Results must be on the disk
+    before the line that says so is written.
 
     Args:
         path: the journal.
-        parameters: JSON-serialisable description of the run; a journal of another run is refused.
+        parameters: JSON-serialisable description of the run. A journal with other parameters is
+            refused.
 
     Raises:
-        ValueError: if the journal there is of another run, or damaged.
-        OSError: the disk is full.
+        ValueError: if the existing journal belongs to another run or is damaged.
+        OSError: if the disk is full.
     """
 
     def __init__(self, path: Path, parameters: dict[str, Any]) -> None:
         self.path = path
         self.finished = 0
-        """Tiles that were finished when the journal was opened."""
+        """Number of tiles that were finished when the journal was opened."""
         parameters = json.loads(json.dumps(parameters))
         lines = self._complete_lines()
         if lines:
@@ -38,8 +39,8 @@ class RunJournal:
                 self.finished = int(lines[-1]) if len(lines) > 1 else 0
             except (ValueError, TypeError) as error:
                 raise InputError(
-                    f"{printable(path)} is damaged, or no journal of a prediction ({error}); "
-                    "delete it to start anew"
+                    f"{printable(path)} is damaged, or not the journal of a prediction ({error}); "
+                    "delete it to start over"
                 ) from None
             self._check(found, parameters)
         content = "".join(f"{line}\n" for line in (json.dumps(parameters), self.finished))
@@ -50,18 +51,18 @@ class RunJournal:
         self._file = open(path, "a")  # noqa: SIM115 - closed by `close` or with the process
 
     def record(self, finished: int) -> None:
-        """Note that the first `finished` tiles are done."""
+        """Record that the first `finished` tiles are done."""
         with naming_full_disk(self.path):
             self._file.write(f"{finished}\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; it stays."""
+        """Close the file without removing it."""
         self._file.close()
 
     def remove(self) -> None:
-        """The run is over."""
+        """Close and delete the file, at the end of the run."""
         self.close()
         self.path.unlink(missing_ok=True)
 
@@ -74,6 +75,6 @@ class RunJournal:
         for key in {**found, **parameters}:
             if found.get(key) != parameters.get(key):
                 raise InputError(
-                    f"{printable(self.path)} is of a run with {key} = {found.get(key)!r}, this "
-                    f"one has {parameters.get(key)!r}; delete it to start anew"
+                    f"{printable(self.path)} belongs to a run with {key} = {found.get(key)!r}; "
+                    f"this run has {parameters.get(key)!r}; delete it to start over"
                 )

@@ -24,33 +24,41 @@ from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
 
-_SECONDS_BETWEEN_RECORDS = 2.0
-_PIXELS_MAPPED = 2**24
-"""Pages of memory maps are given back to the system after so many pixels."""
-
 
 class StreamingPredictor:
-    """Segments an image window by window; memory does not grow with the image.
+    """Segments an image window by window. Its memory does not grow with the area of the image.
 
-    Windows are read from anything that can be sliced in two axes (a NumPy array, a memory map, a
-    Zarr array, a TIFF opened as one) and results are written as they are finished to anything that
-    can be assigned to in the same way. Only the tiles in flight are held, where the columns of
-    tiles lie, and, with blending, a band of the image's width and twice the blend's height.
+    Windows are read from anything that can be sliced along two axes: a NumPy array, a memory map,
+    a Zarr array, a TIFF opened as one. Results are written, as soon as they are final, to anything
+    that windows can be assigned to. In memory are the tiles being computed and the positions of
+    the tile columns; with blending also a band as wide as the image and `2 * blend` pixels high.
 
-    A classification-guided model decides tile by tile whether there is anything to draw.
+    A classification-guided model decides for each tile separately whether it holds an object.
 
     Args:
         model: a Keras model, its `.keras` file, the folder of an exported SavedModel, or an object
-            with `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported
-            then).
-        tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
-        geometry: replaces these.
-        tiles_per_step: tiles that go to the model together.
-        threshold: with one class, a pixel is of class 1 from this probability on; with classes that
-            may overlap, of each class. None takes that of the exported model, else 0.5.
+            with `predict_tiles(tiles)`, such as the endpoint's client. For the last one TensorFlow
+            is not imported.
+        tile_size, halo, blend: see `model_geometry`. A SavedModel has its own.
+        geometry: replaces the three arguments above.
+        tiles_per_step: number of tiles in one call of the model.
+        threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+            For classes that may overlap, the same holds for each class. None takes the threshold
+            of the exported model, and 0.5 for other models.
+        seconds_between_records: how often progress is written to the journal. A killed run
+            repeats at most this much work.
+        pixels_between_releases: after this many pixels, the pages of memory maps are given back
+            to the system.
 
     Raises:
         ValueError: see `tile_runner`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_unet3p.models import unet
+        >>> predictor = StreamingPredictor(unet(filters=2, depth=2), tile_size=32)
+        >>> predictor.predict(np.zeros((50, 70), np.uint8), progress=False).shape
+        (50, 70)
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class StreamingPredictor:
         geometry: TileGeometry | None = None,
         tiles_per_step: int = 1,
         threshold: float | None = None,
+        seconds_between_records: float = 2.0,
+        pixels_between_releases: int = 2**24,
     ) -> None:
         if tiles_per_step < 1:
             raise InputError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
@@ -74,6 +84,8 @@ class StreamingPredictor:
         if threshold is None:
             threshold = self._run.threshold
         self.threshold = threshold
+        self._seconds_between_records = seconds_between_records
+        self._pixels_between_releases = pixels_between_releases
 
     def predict(
         self,
@@ -87,21 +99,23 @@ class StreamingPredictor:
         """Segment `image`.
 
         Args:
-            image: (H, W) or (H, W, C), sliceable; float in unit values, bool, or integers of 8 or
-                16 bits, whose values are divided by their type's largest. For a model that was
-                exported with `value_scale="raw"`, the values that it was trained on. Or the path of
-                a .npy file.
-            output: where the result goes: None makes a NumPy array; the path of a .npy file, which
-                is written under a temporary name, in space reserved at the start, and appears when
-                it is complete; or anything of the result's shape that windows can be assigned to.
-            kind: "classes" gives class ids (H, W), uint8 up to 256 classes and uint16 or uint32
-                beyond, or, where classes may overlap (a sigmoid each), a map a class (H, W, K) of 0
-                and 1, uint8; "probabilities" (H, W, K) float32.
-            journal: file that remembers what is finished, so that the same call continues where a
-                killed one stopped. For a path as output it is there by itself, named
-                OUTPUT.journal; with an array, which must be the one that holds what the killed call
-                wrote, it is to be given. It is deleted at the end.
-            progress: True shows a progress bar; or a function of tiles done and tiles in all.
+            image: (H, W) or (H, W, C), sliceable: float in unit values, bool, or integers of 8 or
+                16 bits, which are divided by the largest value of their type. A model that was
+                exported with `value_scale="raw"` takes the values that it was trained on. Or the
+                path of a .npy file.
+            output: where the result goes. None makes a NumPy array. A path must end in .npy; the
+                file is written under a temporary name, its space is reserved at the start, and it
+                appears when it is complete. Anything else of the result's shape that windows can
+                be assigned to is filled.
+            kind: "classes" gives class ids (H, W), uint8 for up to 256 classes and uint16 or
+                uint32 for more. Where classes may overlap (one sigmoid per class) it gives one map
+                per class, uint8 (H, W, K) of 0 and 1. "probabilities" gives float32 (H, W, K).
+            journal: file that records the finished tiles, so that the same call continues where a
+                killed one stopped. If `output` is a path, the journal is OUTPUT.journal by
+                default. If `output` is an array, it must be the one that the killed call wrote to,
+                and the journal must be named. The journal is deleted at the end.
+            progress: True shows a progress bar. A function is called with the number of finished
+                tiles and the number of all tiles.
 
         Returns:
             The output; for a path, a read-only memory map of it.
@@ -109,7 +123,7 @@ class StreamingPredictor:
         Raises:
             ValueError: if image, output or journal does not fit, or another process writes to
                 output or journal.
-            OSError: the disk is full.
+            OSError: if the disk is full.
         """
         if kind not in ("classes", "probabilities"):
             raise InputError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
@@ -118,8 +132,8 @@ class StreamingPredictor:
         height, width, channels = _image_size(image, self._run)
         if journal is not None and output is None:
             raise InputError(
-                f"journal {os.fspath(journal)} needs an output that outlasts this process: a .npy "
-                "file, or an array on disk; found None"
+                f"journal {os.fspath(journal)} needs an output that is kept after this process "
+                "ends: a .npy file, or an array on disk; found None"
             )
         target = Path(output) if isinstance(output, (str, os.PathLike)) else None
         if target is not None and target.suffix != ".npy":
@@ -158,7 +172,7 @@ class StreamingPredictor:
         with _reporter(progress, len(tiles)) as report:
             report(done)
             last_record = time.monotonic()
-            release_every = max(_PIXELS_MAPPED // math.prod(self.geometry.core), 1)
+            release_every = max(self._pixels_between_releases // math.prod(self.geometry.core), 1)
             last_release = done
             for finished in self._segment(image, tiles, done, sink):
                 report(finished)
@@ -166,7 +180,7 @@ class StreamingPredictor:
                     _release(image)
                     sink.release()
                     last_release = finished
-                if log and time.monotonic() - last_record > _SECONDS_BETWEEN_RECORDS:
+                if log and time.monotonic() - last_record > self._seconds_between_records:
                     sink.flush()
                     log.record(finished)
                     last_record = time.monotonic()
@@ -176,11 +190,12 @@ class StreamingPredictor:
         return result
 
     def _segment(self, image, tiles: TileGrid, done: int, sink: _Sink) -> Iterator[int]:
-        """Runs the tiles from `done` on, and yields how many are finished after each step."""
+        """Runs the tiles from number `done` on; yields the number of finished ones per step."""
         columns = tiles.columns
         start = done
         if self.geometry.blend:
-            # The row above reaches into the first unfinished one: it is run again, not written.
+            # The row above overlaps the first unfinished one. It is computed again for that, but
+            # not written again.
             start = max(done // columns - 1, 0) * columns
         steps = range(start, len(tiles), self.tiles_per_step)
         bands = _Bands(columns)
@@ -208,10 +223,10 @@ class StreamingPredictor:
 
 
 class _Bands:
-    """Adds up what neighbouring tiles say about the pixels on which they overlap.
+    """Adds up the weighted outputs of neighbouring tiles where they overlap.
 
-    Tiles come row by row. What is to the right of a tile's finished part waits for the next tile,
-    what is below it for the next row.
+    Tiles come row by row. Of each tile, the columns that the next tile overlaps are kept until
+    that tile comes, and the lines that the next row overlaps are kept until that row comes.
     """
 
     def __init__(self, columns: int) -> None:
@@ -221,7 +236,7 @@ class _Bands:
         self._below: dict[int, np.ndarray] = {}
 
     def finish(self, tiles: TileGrid, index: int, output: np.ndarray):
-        """((y0, y1, x0, x1), values) of the pixels that are final with this tile."""
+        """((y0, y1, x0, x1), values) of the pixels that become final with this tile."""
         tile = tiles[index]
         y, x = tile.y, tile.x
         values = output[y.crop_start : y.crop_stop, x.crop_start : x.crop_stop]
@@ -252,7 +267,7 @@ class _Bands:
 
 
 def _written(target: Path | None, journal: str | os.PathLike | None) -> list[Path]:
-    """What a run writes to and another one may not; the journal beside its output goes with it."""
+    """The files that no other run may write to. The output's lock covers the default journal."""
     paths = [] if target is None else [target]
     if journal is not None and (target is None or Path(journal) != _journal_of(target)):
         paths.append(Path(journal))
@@ -333,7 +348,8 @@ class _Sink:
         if self._array is not None:
             self._array.flush()
             self._array = None
-            # The lock sees to it; but a lock can be deleted, and not every network drive has them.
+            # Normally the lock prevents this. But a lock file can be deleted, and some network
+            # drives have no locks.
             if _file_identity(self.partial) != self._own_file:
                 raise InputError(
                     f"{printable(self.partial)} is no longer the file that this run wrote: another "
@@ -344,7 +360,7 @@ class _Sink:
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:
-    """Tells files apart that follow each other under one name; None where there is none."""
+    """Tells a file from another one that replaced it under the same name; None if it is gone."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -353,7 +369,7 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
 
 
 def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
-    """Whether an array of type `own` takes values of type `given`, of class ids up to `largest`."""
+    """Whether an array of type `own` can store values of type `given`, or ids up to `largest`."""
     if not np.can_cast(given, own, "same_kind"):
         return False
     return largest is None or own.kind not in "iu" or largest <= np.iinfo(own).max
@@ -378,7 +394,7 @@ def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:
 
 
 def _fingerprint(image) -> str:
-    """Tells images of one shape apart by some of their pixels, the same however they are stored."""
+    """A digest of 25 small windows: tells images of equal shape apart, however they are stored."""
     digest = hashlib.sha256()
     for row, column in itertools.product(range(5), range(5)):
         top, left = (side * n // 5 for side, n in zip(image.shape[:2], (row, column), strict=True))
@@ -406,9 +422,9 @@ def _sources(axis, length: int):
 
 
 def _release(array: Any) -> None:
-    """Gives the pages of a memory map that were read or written back to the system.
+    """Gives the used pages of a memory map back to the system.
 
-    Not those of a copy-on-write map: changes to it are nowhere else.
+    A copy-on-write map keeps its pages: its changes are stored nowhere else.
     """
     mapping = getattr(array, "_mmap", None) if getattr(array, "mode", "c") != "c" else None
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

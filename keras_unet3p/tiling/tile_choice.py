@@ -1,4 +1,4 @@
-"""Which tiles fit a network."""
+"""The choice of tiles that fit a network."""
 
 from __future__ import annotations
 
@@ -21,29 +21,36 @@ def model_geometry(
     blend: int | None = None,
     border: int = 0,
 ) -> TileGeometry:
-    """The tile geometry for a model.
+    """Return the tile geometry for a model.
 
     Args:
-        model: a Keras model of one image input.
-        tile_size: side of the tile in pixels, or height and width. A model of one fixed input size
-            gets that size; else the largest size not above it that the model takes.
+        model: a Keras model with one image input.
+        tile_size: side of the tile in pixels, or height and width. The largest size that the model
+            takes and that is not above it is used. A model with one fixed input size gets that
+            size.
         halo: pixels of context on each side that are not kept, rounded up to the model's stride.
-            "exact" takes what the model needs for tiles to equal the whole image (`exact_halo`),
-            and the width of the cross-fade more, which is 0 then unless it is given. None gives an
-            unpadded network its margin, which is exact, and a padded one an eighth of the tile,
-            which is cheaper than exact and leaves no visible seam where tiles are blended.
-        blend: width of the cross-fade between tiles; None as wide as the halo allows, 0 none.
-        border: pixels that are mirrored around the image on top of an unpadded network's margin, at
-            most as many as the halo has on top of it. With 0 a padded network gives at the image's
-            border what it gives for the image in one piece, if that is at least as large as a tile;
-            a smaller image is mirrored on the right and below until it fills one, or filled with
-            zeros for a network that does so itself (FCN).
+            "exact" takes the context with which tiles equal the whole image (`exact_halo`), plus
+            the width of the cross-fade, which is then 0 by default. None takes the margin of an
+            unpadded network, which is exact. For a padded one it takes an eighth of the tile: this
+            is faster than "exact" and leaves no visible seam if tiles are blended.
+        blend: width of the cross-fade between tiles. None is as wide as the halo allows, 0 is none.
+        border: pixels that are mirrored around the image in addition to an unpadded network's
+            margin, at most `halo - margin`. With 0 the result of a padded network at the image's
+            border equals that of the whole image, if the image is at least as large as a tile. A
+            smaller image is mirrored on the right and below to the size of a tile; for a network
+            that appends zeros itself (FCN), it is filled with zeros.
 
     Returns:
-        The geometry; `margin`, `stride` and `fill` in it come from the model.
+        The geometry. Its `margin`, `stride` and `fill` come from the model.
 
     Raises:
-        ValueError: an argument, or the model takes no tile that small.
+        ValueError: if an argument does not fit, or the model takes no tile of this size or less.
+
+    Example:
+        >>> from keras_unet3p.models import unet
+        >>> geometry = model_geometry(unet(filters=2, depth=2), tile_size=100)
+        >>> geometry.tile, geometry.halo, geometry.blend
+        ((100, 100), 12, 12)
     """
     facts = network_facts(model)
     tile, margin = facts.tile(tile_size), facts.margin
@@ -66,7 +73,7 @@ def model_geometry(
 
 
 def whole_geometry(facts: NetworkFacts, height: int, width: int) -> TileGeometry:
-    """One tile that shows an image of this size in one piece, which needs no halo."""
+    """Return the geometry of one tile that holds a whole image of this size, without a halo."""
     tile = facts.whole(max(height, facts.grid), max(width, facts.grid))
     return TileGeometry(tile, facts.margin, facts.margin, facts.grid, fill=facts.padding)
 

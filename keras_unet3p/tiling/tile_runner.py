@@ -1,4 +1,4 @@
-"""One interface to whatever segments tiles: a Keras model, a SavedModel folder, an endpoint."""
+"""One interface to everything that segments tiles: Keras model, SavedModel folder, endpoint."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class TileRunner(Protocol):
 
     Attributes:
         geometry: the tiles that the model takes.
-        channels: channels of a tile; None if not known.
-        identity: says which model this is; a run is continued with the same one only.
-        threshold: with one class, a pixel is of class 1 from this probability on.
-        multi_label: the classes may overlap; each is decided by the threshold.
-        is_raw: the model takes values as they are stored, not unit values.
+        channels: number of channels of a tile; None if not known.
+        identity: names the model. A run can be continued with the same model only.
+        threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+        multi_label: whether the classes may overlap; then the threshold holds for each class.
+        is_raw: whether the model takes values as they are stored, instead of unit values.
     """
 
     geometry: TileGeometry
@@ -52,7 +52,7 @@ def tile_runner(
     blend: int | None = None,
     geometry: TileGeometry | None = None,
 ) -> TileRunner:
-    """The runner for `model`.
+    """Return the runner for `model`.
 
     Args:
         model: a Keras model; the path of its `.keras` file; the folder of a SavedModel that
@@ -60,8 +60,8 @@ def tile_runner(
             taken); or any object with a method `predict_tiles(tiles)`, as the endpoint's client
             has.
         tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel
-            brings its own.
-        geometry: replaces these; needed for an object with `predict_tiles`.
+            has its own.
+        geometry: replaces the three arguments above. Needed for an object with `predict_tiles`.
 
     Raises:
         ValueError: if the folder holds no such model, the file is damaged, or the geometry is

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last epochs to continue from, and the best one to use."""
+"""Checkpoints of a run: the last epochs, to continue from, and the best one, to use."""
 
 from __future__ import annotations
 
@@ -22,23 +22,32 @@ _LAST = re.compile(r"last-epoch-(\d+)\.keras")
 class Checkpoints(keras.callbacks.Callback):
     """Writes the metrics, the last and the best model of a run at the end of every epoch.
 
-    A kill at any moment loses at most the epoch under way. The order of the writes makes it so: the
-    row of the metrics first, then the model under a name that holds its epoch, then the copy of the
-    best. Whatever was written last, `resume` brings the three into step again.
+    A kill loses at most the current epoch. The files are written in this order: the row of metrics,
+    the model with the epoch in its name, the copy of the best model. If a kill comes in between,
+    `resume` makes them consistent again.
 
-    The model of the epoch before the last is kept as well: where the last one turns out to be
-    damaged, or the metrics have lost its row, `resume` goes back to it. `best.keras` may then be
-    ahead by the epoch that was lost, until that has been trained again.
+    The model of the epoch before the last is kept too. If the last one is damaged, or its row of
+    metrics is missing, `resume` goes back to the one before. `best.keras` may then be one epoch
+    ahead until that epoch is trained again.
 
     Args:
-        folder: the run's folder. Holds `history.csv`, `last-epoch-NNNN.keras` (with the optimizer's
-            state) of the last two epochs, and `best.keras`.
-        monitor: the metric whose largest value marks the best epoch.
-        patience: stop after this many epochs without a better one; None never stops.
-        report: takes a sentence for each damaged file that `resume` could do without.
+        folder: the run folder. It holds `history.csv`, `last-epoch-NNNN.keras` (with the state of
+            the optimizer) of the last two epochs, and `best.keras`.
+        monitor: metric whose largest value marks the best epoch.
+        patience: number of epochs without improvement after which training stops; None never stops.
+        report: function that is called with one sentence for each damaged file that `resume` did
+            not need.
 
     Raises:
-        ValueError: `history.csv` is damaged.
+        ValueError: if `history.csv` is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> checkpoints = Checkpoints(folder.name, monitor="val_dice", patience=5)
+        >>> checkpoints.resume() is None, checkpoints.path(3).name
+        (True, 'last-epoch-0003.keras')
+        >>> folder.cleanup()
     """
 
     def __init__(
@@ -66,7 +75,7 @@ class Checkpoints(keras.callbacks.Callback):
         return self.folder / f"last-epoch-{epoch:04d}.keras"
 
     def saved(self) -> list[tuple[int, Path]]:
-        """The epochs that have a model in the folder, and that, the last one first."""
+        """Epoch and path of every model in the folder, the last epoch first."""
         found = [
             (int(match[1]), path)
             for path in self.folder.glob("last-epoch-*.keras")
@@ -75,13 +84,13 @@ class Checkpoints(keras.callbacks.Callback):
         return sorted(found, reverse=True)
 
     def resume(self) -> tuple[int, Path] | None:
-        """Bring metrics and best model into step with the last sound checkpoint and return it.
+        """Make metrics and best model consistent with the last undamaged checkpoint.
 
         Returns:
-            Its epoch and path; None where there is no checkpoint at all.
+            Epoch and path of that checkpoint; None if there is no checkpoint at all.
 
         Raises:
-            ValueError: there are checkpoints, and none of them can be continued from.
+            ValueError: if there are checkpoints, but none from which training can continue.
         """
         remove_unfinished(self.folder)
         saved = self.saved()
@@ -95,7 +104,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether patience has run out."""
+        """Whether the number of epochs without improvement has reached `patience`."""
         return self.patience is not None and (
             self.history.epochs_without_improvement() >= self.patience
         )
@@ -137,7 +146,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _way_with_the_best(self, oldest: int) -> str:
         best = self.history.best()
-        # Of the oldest checkpoint's epoch or a later one, the copy may not have been made.
+        # If the best epoch is that of the oldest checkpoint or later, a kill may have prevented the
+        # copy to `best.keras`.
         if best is None or best["epoch"] >= oldest or archive_damage(self.best_path):
             return ""
         target = self.path(int(best["epoch"])).name

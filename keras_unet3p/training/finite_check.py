@@ -1,4 +1,4 @@
-"""The end of a training that has diverged."""
+"""A check that ends a training that has diverged."""
 
 from __future__ import annotations
 
@@ -19,21 +19,38 @@ _PARTS = ("image", "mask", "weight_map")
 
 
 class FiniteCheck(keras.callbacks.Callback):
-    """Ends a training with an error where its loss, validation loss or weights are not finite.
+    """Ends training with an error if a loss, a validation loss or a weight is not finite.
 
-    What Keras shows as the loss is the mean over the epoch so far: NaN and infinity stay in it, and
-    the step where it first shows them is the step where they came. That step's batch is made again
-    from the data's number of the step, and saved. The check goes before all callbacks that write
-    something at the end of an epoch, so that no such epoch is kept.
+    The loss that Keras logs is the mean over the epoch so far, and NaN and infinity stay in it. So
+    the first step that shows them is the step in which they occurred. The batch of this step is
+    made again from its number, and saved. The check must come before all callbacks that write
+    files at the end of an epoch, so that no diverged epoch is kept.
 
     Args:
-        checkpoints: those of the run; the batch goes into their folder.
-        training_data: takes a number of steps and gives the batches from there on.
+        checkpoints: the checkpoints of the run. The batch is saved in their folder.
+        training_data: function from a number of steps to the dataset that begins after them.
         validation_data: the batches of every validation.
         steps_per_epoch: training steps between two validations.
 
     Raises:
-        ValueError: says what is not finite, since when, what is kept where, and what to try.
+        ValueError: tells what is not finite and since when, which files are kept, and what to try.
+
+    Example:
+        >>> import tempfile
+        >>> import tensorflow as tf
+        >>> from keras_unet3p.training import Checkpoints
+        >>> batches = tf.data.Dataset.from_tensors((tf.ones((1, 8, 8, 1)), tf.ones((1, 8, 8))))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> check = FiniteCheck(
+        ...     Checkpoints(folder.name), batches.skip, batches, steps_per_epoch=1
+        ... )
+        >>> check.on_epoch_begin(0)
+        >>> check.on_train_batch_begin(0)
+        >>> check.on_train_batch_end(0, {"loss": float("nan")})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        keras_unet3p.errors.InputError: the loss is nan at step 1, epoch 1; ...
+        >>> folder.cleanup()
     """
 
     def __init__(
@@ -106,9 +123,8 @@ class FiniteCheck(keras.callbacks.Callback):
             else ". No epoch was complete"
         )
         raise InputError(
-            f"{text}. Try a lower learning rate in another run folder, float32 where it was mixed "
-            "precision, or another loss; and look at the batch for images and masks that are not "
-            "as they should be"
+            f"{text}. Try a lower learning rate in another run folder, float32 instead of mixed "
+            "precision, or another loss; and look for wrong images and masks in the batch"
         )
 
 
@@ -117,7 +133,7 @@ def _loss(logs: dict[str, Any] | None) -> float:
 
 
 def _concatenated(batches: tf.data.Dataset) -> dict[str, np.ndarray]:
-    """The parts of one batch, or of the few that Keras runs as one step, one after the other."""
+    """The parts of one batch, or of several that Keras runs as one step, concatenated."""
     steps = [[part.numpy() for part in tf.nest.flatten(batch)] for batch in batches]
     joined = [np.concatenate(parts) for parts in zip(*steps, strict=True)]
     return dict(zip(_PARTS, joined, strict=False))

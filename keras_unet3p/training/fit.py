@@ -1,4 +1,4 @@
-"""The training run: build or resume, fit, keep the metrics and the weights."""
+"""The training run: build or resume, fit, save metrics and weights."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ from keras_unet3p.training.finite_check import FiniteCheck
 
 
 def run_lock(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-    """The lock on a run folder: one training at a time writes into it.
+    """Return the lock of a run folder, a context manager: one training at a time may write there.
 
     Raises:
-        ValueError: on entering it, where another process trains in the folder.
+        ValueError: on entering, if another process trains in the folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder):
+        ...     pass  # train
     """
     return locked(Path(folder) / ".lock", f"run folder {printable(folder)}")
 
@@ -43,34 +48,46 @@ def fit(
     report: Callable[[str], object] = warnings.warn,
     lock: bool = True,
 ) -> Path:
-    """Train a model in a run folder; the same call continues a run that was stopped or killed.
+    """Train a model in a run folder. The same call continues a run that was stopped or killed.
 
     Args:
-        build: makes the compiled model; called under the strategy's scope, so that the optimizer
-            is made there too. Not called when the folder holds a checkpoint.
-        training_data: takes the number of steps already done and gives an endless dataset of
-            (image, mask[, weight map]) batches that goes on from there.
-        validation_data: takes the model and gives a finite dataset of
-            (image, mask[, weight map]) batches of a size that the model takes.
-        folder: the run's folder: `history.csv`, `last-epoch-NNNN.keras` of the last two epochs,
+        build: function that makes the compiled model. It is called under the strategy's scope, so
+            that the optimizer is made there too. It is not called if the folder holds a checkpoint.
+        training_data: function from the number of steps already done to an endless dataset of
+            (image, mask[, weight map]) batches that continues from there.
+        validation_data: function from the model to a finite dataset of (image, mask[, weight map])
+            batches of a size that the model takes.
+        folder: the run folder, with `history.csv`, `last-epoch-NNNN.keras` of the last two epochs,
             `best.keras` and TensorBoard logs in `tensorboard/`.
-        epochs: of the whole run, those done before included.
+        epochs: number of epochs of the whole run, finished ones included.
         steps_per_epoch: training steps between two validations.
         strategy: `tf.distribute` strategy; None takes TensorFlow's current one.
         monitor: metric whose largest value marks the best epoch.
-        patience: epochs without a better one before training stops; None trains all of them.
+        patience: number of epochs without improvement after which training stops; None trains all
+            epochs.
         callbacks: further Keras callbacks.
-        report: takes a sentence for each damaged file that the run could do without.
-        lock: hold the folder's `run_lock` meanwhile; False where the caller holds it.
+        report: function that is called with one sentence for each damaged file that the run did
+            not need.
+        lock: whether to hold the folder's `run_lock` meanwhile; False if the caller holds it.
 
     Returns:
         The path of the best model.
 
     Raises:
-        ValueError: another process trains in the folder; its files are damaged, and no checkpoint
-            is left to continue from; or a loss, a validation loss or a weight is not finite, in
-            which case the last finite checkpoint stays and the batch is saved as `.npz`.
-        OSError: the disk is full; the message names the file and the space that is left.
+        ValueError: if another process trains in the folder; if files are damaged and no checkpoint
+            is left to continue from; or if a loss, a validation loss or a weight is not finite. In
+            the last case the last finite checkpoint stays and the batch is saved as `.npz`.
+        OSError: if the disk is full. The message names the file and the free space.
+
+    Example:
+        >>> from keras_unet3p import losses, metrics, models
+        >>> def build():
+        ...     model = models.unet(filters=2, depth=1)
+        ...     model.compile("adam", losses.Dice(), metrics=[metrics.Dice()])
+        ...     return model
+        >>> best = fit(  # doctest: +SKIP
+        ...     build, training_data, validation_data, "runs/cells", epochs=2, steps_per_epoch=10
+        ... )
     """
     folder = Path(folder)
     with run_lock(folder) if lock else contextlib.nullcontext():
@@ -100,7 +117,7 @@ def fit(
                     ),
                     *callbacks,
                     keras.callbacks.TensorBoard(str(tensorboard), write_graph=False),
-                    # Last, so that whatever the others add to the logs is in the row.
+                    # The last one, so that the row holds what the others add to the logs.
                     checkpoints,
                 ],
             )

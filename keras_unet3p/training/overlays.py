@@ -1,4 +1,4 @@
-"""TensorBoard pictures of what the network predicts, an epoch a step."""
+"""TensorBoard pictures of the predictions, one step per epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ class OverlayLog(keras.callbacks.Callback):
         folder: the TensorBoard log folder.
         samples: pairs of an image (H, W, C) in unit values and its labels (H, W), of a size that
             the network takes.
-        every: epochs between two logs.
+        every: number of epochs between two logs.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> sample = np.zeros((32, 32, 1), np.float32), np.zeros((32, 32), np.uint8)
+        >>> log = OverlayLog(pathlib.Path(tempfile.gettempdir()), [sample], every=5)
+        >>> len(log.samples)
+        1
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class OverlayLog(keras.callbacks.Callback):
 
 
 def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle (height, width) of an array (H, W, ...): all that an unpadded network sees."""
+    """The central (height, width) of an array (H, W, ...), as an unpadded network outputs it."""
     top = (value.shape[0] - height) // 2
     left = (value.shape[1] - width) // 2
     return value[top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""A progress bar a step and a line an epoch, for people who watch."""
+"""Progress of the training in a terminal: a bar for the steps, one line per epoch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ _SHOWN = ("loss", "dice", "val_loss", "val_dice", "val_iou")
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """Shows a bar while an epoch runs and prints its loss, Dice and IoU when it ends.
+    """Shows a bar during each epoch and prints loss, Dice and IoU at its end.
 
     Args:
-        console: where to write. Without a terminal (a log file) only the lines appear.
-        epochs: the number of epochs of the whole run.
-        steps_per_epoch: the training steps of an epoch.
+        console: where to write. If it is not a terminal (a log file) only the lines are written.
+        epochs: number of epochs of the whole run.
+        steps_per_epoch: number of training steps per epoch.
+
+    Example:
+        >>> import sys
+        >>> from rich.console import Console
+        >>> progress = EpochProgress(Console(file=sys.stdout), epochs=10, steps_per_epoch=100)
+        >>> progress.on_epoch_begin(0)
+        >>> progress.on_epoch_end(0, {"loss": 0.5, "val_dice": 0.8})  # doctest: +ELLIPSIS
+        epoch  1/10  loss 0.5000  val_dice 0.8000  ... s
     """
 
     def __init__(self, console: Console, *, epochs: int, steps_per_epoch: int):
@@ -66,7 +74,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar away; to be called where an error has ended the training."""
+        """Remove the bar. Call it if an error has ended the training."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

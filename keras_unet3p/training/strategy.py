@@ -1,4 +1,4 @@
-"""The `tf.distribute` strategy that fits the machine."""
+"""The choice of a `tf.distribute` strategy."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """Choose how to spread training over the machine's devices.
 
     Args:
-        name: `"auto"`: `MirroredStrategy` over the GPUs where there are two or more, otherwise
-            TensorFlow's default strategy (one GPU, or the CPU). `"mirrored"`: `MirroredStrategy`
-            over all GPUs, or over all logical CPU devices where there is no GPU. `"default"`:
-            one device.
+        name: "auto" takes `MirroredStrategy` over the GPUs if there are two or more, otherwise
+            TensorFlow's default strategy (one GPU, or the CPU). "mirrored" takes `MirroredStrategy`
+            over all GPUs, or over all logical CPU devices if there is no GPU. "default" takes one
+            device.
 
     Returns:
-        The strategy; build and compile the model under `strategy.scope()`.
+        The strategy. Build and compile the model under `strategy.scope()`.
 
     Raises:
-        ValueError: another name.
+        ValueError: if the name is another one.
+
+    Example:
+        >>> choose_strategy("default").num_replicas_in_sync
+        1
     """
     gpus = tf.config.list_logical_devices("GPU")
     if name == "default" or (name == "auto" and len(gpus) < 2):

@@ -205,8 +205,8 @@ def test_what_png_cannot_hold_travels_as_numbers(server, tmp_path):
         (np.full((4, 4), np.nan), r"floats must lie in \[0, 1\]"),
         (np.zeros((4, 4), np.int64), "must have 8 or 16 bits .* found int64"),
         (3, "expected bytes, a path or an array"),
-        (b"no image", "not an image that can be read"),
-        (b"", "not an image that can be read"),
+        (b"no image", "image cannot be read; accepted are PNG"),
+        (b"", "image cannot be read; accepted are PNG"),
     ],
 )
 def test_images_of_no_accepted_kind(server, given, message):

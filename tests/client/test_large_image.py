@@ -51,11 +51,9 @@ def test_a_busy_server_is_asked_again(model_folder, image):
     np.testing.assert_array_equal(mask, image >= 128)
 
 
-def test_it_goes_on_where_it_stopped(model_folder, image, tmp_path, monkeypatch):
+def test_it_goes_on_where_it_stopped(model_folder, image, tmp_path):
     np.save(tmp_path / "image.npy", image)
     arguments = (tmp_path / "image.npy", tmp_path / "mask.npy")
-    # Every step is noted, so that the test need not last.
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0.0)
     first, second = [], []
     with LocalServer({"cells": model_folder}) as server:
         client = Client(server.url, "cells", retries=0)
@@ -66,7 +64,13 @@ def test_it_goes_on_where_it_stopped(model_folder, image, tmp_path, monkeypatch)
                 server.close()
 
         with client, pytest.raises(EndpointError):
-            client.predict_large(*arguments, geometry=GEOMETRY, concurrency=2, progress=stop_after)
+            client.predict_large(
+                *arguments,
+                geometry=GEOMETRY,
+                concurrency=2,
+                seconds_between_records=0,
+                progress=stop_after,
+            )
     assert not (tmp_path / "mask.npy").exists()
     with LocalServer({"cells": model_folder}) as server, Client(server.url) as client:
         mask = client.predict_large(

@@ -8,7 +8,7 @@ import socket
 import pytest
 import requests
 
-from keras_unet3p.endpoint import LocalServer, http_connection
+from keras_unet3p.endpoint import LocalServer
 
 HEAD = b"POST /v1/models/cells:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
 
@@ -59,9 +59,9 @@ def test_requests_that_do_not_arrive_in_time_are_given_up(model_folder):
 
 
 @pytest.mark.parametrize("data", [b"", b"GET /health HTTP/1.1\r\n", HEAD])
-def test_connections_that_bring_no_request_give_way_to_those_that_do(server, data, monkeypatch):
-    monkeypatch.setattr(http_connection, "MOST_UNFINISHED", 8)
+def test_connections_that_bring_no_request_give_way_to_those_that_do(model_folder, data):
     with contextlib.ExitStack() as stack:
+        server = stack.enter_context(LocalServer({"cells": model_folder}, max_unfinished=8))
         for _ in range(30):
             stack.enter_context(connect(server, data))
             answer = requests.get(server.url + "/health", timeout=10)

@@ -15,9 +15,11 @@ from keras_unet3p.models import unet
 from keras_unet3p.tiling import image_prediction, predict_image
 
 
-def test_only_the_graphs_used_last_are_kept(networks, monkeypatch):
-    model = networks("same", 1, 1)
-    image = np.random.default_rng(0).random((40, 50), np.float32)
+def test_only_the_graphs_used_last_are_kept(monkeypatch):
+    model = unet(filters=2, depth=2)
+    image = np.random.default_rng(0).random((80, 90), np.float32)
+    kept = image_prediction._MOST_COMPILED
+    sizes = [32 + 4 * number for number in range(kept + 1)]
     made, graphs = [], []
     compile_graph = image_prediction._compile
 
@@ -28,13 +30,11 @@ def test_only_the_graphs_used_last_are_kept(networks, monkeypatch):
         return run
 
     monkeypatch.setattr(image_prediction, "_compile", watched)
-    monkeypatch.setattr(image_prediction, "_MOST_COMPILED", 2)
-    monkeypatch.setattr(image_prediction, "_COMPILED", weakref.WeakKeyDictionary())
-    for size in (32, 48, 32, 64, 32):
+    for size in (*sizes[:kept], sizes[0], sizes[kept], sizes[0]):
         predict_image(model, image, tile_size=size, halo=8)
-    assert made == [32, 48, 64]
+    assert made == sizes
     gc.collect()
-    assert [graph() is not None for graph in graphs] == [True, False, True]
+    assert [graph() is not None for graph in graphs] == [size != sizes[1] for size in sizes]
 
 
 @pytest.mark.parametrize("classes", [1, 3])

@@ -144,13 +144,12 @@ def test_client_side_use_imports_no_tensorflow():
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_a_stopped_run_continues(tmp_path, geometry, monkeypatch):
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+def test_a_stopped_run_continues(tmp_path, geometry):
     image = random_image(180, 170)
     out = tmp_path / "mask.npy"
 
     def run(model):
-        predictor = StreamingPredictor(model, geometry=geometry)
+        predictor = StreamingPredictor(model, geometry=geometry, seconds_between_records=0)
         return predictor.predict(image, out, kind="probabilities", progress=False)
 
     whole = Echo()
@@ -174,12 +173,13 @@ def test_a_stopped_run_continues(tmp_path, geometry, monkeypatch):
 
 
 @pytest.fixture
-def interrupted(tmp_path, monkeypatch):
+def interrupted(tmp_path):
     """A run to mask.npy that stopped at its ninth step, and how to go on with it."""
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
 
-    def run(image, fail_at=None):
-        predictor = StreamingPredictor(Echo(fail_at), geometry=GEOMETRIES[0])
+    def run(image, fail_at=None, seconds=0):
+        predictor = StreamingPredictor(
+            Echo(fail_at), geometry=GEOMETRIES[0], seconds_between_records=seconds
+        )
         out = tmp_path / "mask.npy"
         return predictor.predict(image, out, kind="probabilities", progress=False)
 
@@ -199,13 +199,11 @@ def test_without_its_journal_a_run_starts_anew(interrupted, tmp_path):
     np.testing.assert_allclose(interrupted(image)[..., 0], image, atol=1e-6)
 
 
-def test_without_what_it_wrote_a_run_starts_anew(interrupted, tmp_path, monkeypatch):
+def test_without_what_it_wrote_a_run_starts_anew(interrupted, tmp_path):
     (tmp_path / "mask.npy.partial").unlink()
     image = random_image(180, 170)
-    seconds = "keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS"
-    monkeypatch.setattr(seconds, 1000)  # killed before the journal is written again
     with pytest.raises(KeyboardInterrupt):
-        interrupted(image, 3)
+        interrupted(image, 3, seconds=1000)  # killed before the journal is written again
     np.testing.assert_allclose(interrupted(image)[..., 0], image, atol=1e-6)
 
 
@@ -215,12 +213,11 @@ def test_a_journal_needs_an_output_that_stays(tmp_path):
         predictor.predict(random_image(50, 50), journal=tmp_path / "j", progress=False)
 
 
-def test_changes_to_a_copy_on_write_map_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._PIXELS_MAPPED", 1)
+def test_changes_to_a_copy_on_write_map_are_kept(tmp_path):
     np.save(tmp_path / "image.npy", np.zeros((300, 200), np.uint8))
     image = np.load(tmp_path / "image.npy", mmap_mode="c")
     image += 200
-    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0])
+    predictor = StreamingPredictor(Echo(), geometry=GEOMETRIES[0], pixels_between_releases=1)
     assert predictor.predict(image, progress=False).all()
     assert (image == 200).all()
 
@@ -264,15 +261,13 @@ def test_a_run_that_was_killed_continues(tmp_path):
         """
         import sys, time
         import numpy as np
-        import keras_unet3p.tiling.streaming_predictor as module
         from keras_unet3p.tiling import StreamingPredictor, TileGeometry
-        module._SECONDS_BETWEEN_RECORDS = 0.05
         class Slow:
             def predict_tiles(self, tiles):
                 time.sleep(0.01)
                 return tiles
         geometry = TileGeometry((40, 48), 8, 0, 4, 8)
-        StreamingPredictor(Slow(), geometry=geometry).predict(
+        StreamingPredictor(Slow(), geometry=geometry, seconds_between_records=0.05).predict(
             np.load("image.npy", mmap_mode="r"), "mask.npy", kind="probabilities",
             progress=lambda done, total: print(done, total, flush=True))
         """
@@ -296,13 +291,14 @@ def test_a_run_that_was_killed_continues(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "mask.npy")[..., 0], image, atol=1e-6)
 
 
-def test_a_line_of_the_journal_that_was_cut_does_not_count(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+def test_a_line_of_the_journal_that_was_cut_does_not_count(tmp_path):
     out = tmp_path / "mask.npy"
     image = random_image(140, 130)
     geometry = GEOMETRIES[0]
     with pytest.raises(KeyboardInterrupt):
-        StreamingPredictor(Echo(8), geometry=geometry).predict(image, out, progress=False)
+        StreamingPredictor(Echo(8), geometry=geometry, seconds_between_records=0).predict(
+            image, out, progress=False
+        )
     journal = tmp_path / "mask.npy.journal"
     journal.write_text(journal.read_text() + "2")  # of "23", say
     done = []
@@ -313,11 +309,10 @@ def test_a_line_of_the_journal_that_was_cut_does_not_count(tmp_path, monkeypatch
     np.testing.assert_array_equal(np.load(out), image >= 0.5)
 
 
-def test_a_journal_of_another_run_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_unet3p.tiling.streaming_predictor._SECONDS_BETWEEN_RECORDS", 0)
+def test_a_journal_of_another_run_is_refused(tmp_path):
     out = tmp_path / "mask.npy"
     with pytest.raises(KeyboardInterrupt):
-        StreamingPredictor(Echo(3), geometry=GEOMETRIES[0]).predict(
+        StreamingPredictor(Echo(3), geometry=GEOMETRIES[0], seconds_between_records=0).predict(
             random_image(140, 130), out, progress=False
         )
     for predictor, image in (
