@@ -39,9 +39,9 @@ class StreamingPredictor:
     A classification-guided model decides tile by tile whether there is anything to draw.
 
     Args:
-        model: a Keras model, its `.keras` file, the folder of an exported SavedModel, or an object
-            with `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is imported
-            then).
+        model: a Keras model, its `.keras` file, a run folder, the folder of an exported SavedModel,
+            or an object with `predict_tiles(tiles)` such as the endpoint's client (no TensorFlow is
+            imported then).
         tile_size, halo, blend: see `model_geometry`; a SavedModel has its own.
         geometry: replaces these.
         tiles_per_step: tiles that go to the model together.

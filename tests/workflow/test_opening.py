@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import models
+from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import StreamingPredictor
-from keras_unet3p.tiling.exported_model import CARD_FILE
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow import open_model
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,12 @@ def test_a_damaged_keras_file_is_named_in_one_line(whole_file, tmp_path, damage)
     path = tmp_path / "cells.keras"
     DAMAGES[damage](whole_file, path)
     with pytest.raises(ValueError, match=r"cells\.keras cannot be loaded.*restore it") as raised:
-        load_predictor(path)
+        open_model(path)
     assert str(raised.value).isprintable()
     assert "instead" not in str(raised.value)
     shutil.copy(path, tmp_path / "last-epoch-0007.keras")
     with pytest.raises(ValueError, match=r"take \S*last-epoch-0007\.keras instead"):
-        load_predictor(path)
+        open_model(path)
 
 
 @pytest.mark.parametrize("card", ["", "{", "[]", "{}", '"text"', "\udcff", "without geometry"])
@@ -89,7 +89,7 @@ def test_a_damaged_model_card_is_named_in_one_line(whole_export, tmp_path, card)
         card = json.dumps(card)
     path.write_text(card, errors="surrogateescape")
     expected = r"model_card\.json is damaged .*; export the model again, or copy the folder anew$"
-    for load in (load_predictor, StreamingPredictor):
+    for load in (open_model, StreamingPredictor):
         with pytest.raises(ValueError, match=expected) as raised:
             load(version.parent)
         assert str(raised.value).isprintable()
@@ -101,7 +101,7 @@ def test_a_damaged_export_is_named_in_one_line(whole_export, tmp_path):
     graph = (version / "saved_model.pb").read_bytes()
     for damaged in (b"", graph[: len(graph) // 2], b"\xff" * 100):
         (version / "saved_model.pb").write_bytes(damaged)
-        for load in (load_predictor, StreamingPredictor):
+        for load in (open_model, StreamingPredictor):
             with pytest.raises(
                 ValueError, match=r"1 cannot be loaded as a SavedModel \("
             ) as raised:
@@ -114,4 +114,4 @@ def test_an_export_of_another_program_is_refused_by_its_signatures(tmp_path):
     module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec((), tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "1"), {"other": module.double})
     with pytest.raises(ValueError, match=r"no signature 'classes', only \['other'\]"):
-        load_predictor(tmp_path)
+        open_model(tmp_path)

@@ -1,0 +1,153 @@
+"""Opening a model: a run, a `.keras` file, a SavedModel or an endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p import data, layers, tiling
+from keras_unet3p.artifacts import ModelCard, ModelSource, RunRecord
+from keras_unet3p.errors import InputError
+from keras_unet3p.tiling.exported_model import load_exported_model
+from keras_unet3p.tiling.keras_file import load_best
+from keras_unet3p.tiling.network_geometry import is_multi_label
+from keras_unet3p.workflow.predictor import Predictor, unit_values
+
+
+def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
+    """Load whatever `model` names.
+
+    Args:
+        model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
+            the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
+            MODEL, the only one that the endpoint serves.
+        tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
+
+    Raises:
+        ValueError: it is none of these, or damaged.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from keras_unet3p import models
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "cells.keras")
+    ...     models.unet((None, None, 1), num_classes=1, filters=2, depth=1).save(path)
+    ...     predictor = open_model(path, tile_size=32)
+    >>> predictor.num_channels, predictor.num_classes
+    (1, 1)
+    >>> predictor.labels(np.zeros((40, 50, 1), "float32")).shape
+    (40, 50)
+    """
+    source = ModelSource.of(model)
+    if source.kind == "endpoint":
+        return _endpoint(source.name)
+    if source.version is not None:
+        return _saved_model(source.version)
+    # The record first: it is read in no time, and the network may be large.
+    record = source.run.read_record() if source.run is not None else None
+    return _keras(load_best(source), tile_size, record)
+
+
+def _check_exclusive(name: str, multi_label: bool) -> None:
+    if multi_label:
+        raise InputError(
+            f"{name}: the classes of this model may overlap (a sigmoid each), and a mask in a file "
+            "holds one class for each pixel; take tiling.predict_image or "
+            "tiling.StreamingPredictor in a script, or the signature 'classes' of the exported "
+            "model, which give one map for each class"
+        )
+
+
+def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
+    def labels(image: np.ndarray) -> np.ndarray:
+        return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
+
+    num_classes = getattr(network, "num_classes", None)
+    _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
+    channels = network.input_shape[-1]
+    predictor = Predictor(labels, channels, _own_normalization(network), num_classes)
+    if record is None:
+        return predictor
+    return dataclasses.replace(
+        predictor,
+        normalization=data.Normalization.from_dict(record.data.normalization),
+        mask_kind=record.data.mask_kind,
+        class_values=_as_values(record.data.class_values),
+        separation=record.separation,
+    )
+
+
+def _own_normalization(network) -> data.Normalization:
+    """What a network by itself knows of the images that it was trained on."""
+    for layer in network.layers:
+        if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
+            return data.Normalization.from_dict(layer.get_config())
+    return unit_values(network.input_shape[-1])
+
+
+def _as_values(stored: list[int] | None) -> tuple[int, ...] | None:
+    return tuple(stored) if stored else None
+
+
+def _saved_model(version: Path) -> Predictor:
+    loaded = load_exported_model(version, "classes", "probabilities")
+    signature = loaded.signatures["classes"]
+    spec = signature.structured_input_signature[1]["image"]
+
+    def labels(image: np.ndarray) -> np.ndarray:
+        # The signature takes what the model was exported for: stored integers, or unit values.
+        if spec.dtype.is_integer:
+            image = np.rint(image * spec.dtype.max).astype(spec.dtype.as_numpy_dtype)
+        return signature(image=tf.constant(image[None], spec.dtype))["class_ids"].numpy()[0]
+
+    labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
+    probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
+    _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
+    channels = spec.shape[-1]
+    predictor = Predictor(labels, channels, unit_values(channels), probabilities.shape[-1])
+    card = ModelCard.of_version(version)
+    if card is None:
+        return predictor
+    trained = card.training
+    stored = map(data.StoredValues.from_dict, trained.stored_values or [])
+    rule = dataclasses.replace(
+        predictor.normalization,
+        value_scale=card.normalization.value_scale,
+        stored_values=tuple(stored),
+    )
+    return dataclasses.replace(
+        predictor,
+        normalization=rule,
+        mask_kind=trained.mask_kind,
+        class_values=_as_values(trained.class_values),
+        separation=predictor.separation if trained.separation is None else trained.separation,
+    )
+
+
+def _endpoint(url: str) -> Predictor:
+    from keras_unet3p.client import Client
+
+    parts = urlsplit(url)
+    client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)
+
+    signatures = client.metadata()["signatures"]
+    ids = signatures.get("classes", {}).get("outputs", {}).get("class_ids")
+    _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)
+    num_channels = _last_dimension(signatures.get("classes", {}).get("inputs", {}))
+    num_classes = _last_dimension(signatures.get("probabilities", {}).get("outputs", {}))
+    return Predictor(client.predict, num_channels, unit_values(num_channels), num_classes)
+
+
+def _last_dimension(tensors: dict[str, Any]) -> int | None:
+    """That of a signature's first input or output; None where it has none or leaves it open."""
+    sizes = (tensor["shape"][-1] for tensor in tensors.values() if tensor["shape"])
+    size = next(sizes, None)
+    return size if size is not None and size > 0 else None
