@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Literal
 
 from keras_unet3p.artifacts.model_versions import newest_version
 from keras_unet3p.artifacts.run_folder import RunFolder
@@ -42,7 +43,7 @@ model (saved_model.pb) or endpoint URL (http://..., grpc://...)
     """
 
     name: str
-    kind: str
+    kind: Literal["run", "keras", "export", "endpoint"]
     file: Path | None = None
     run: RunFolder | None = None
     version: Path | None = None

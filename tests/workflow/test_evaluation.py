@@ -93,7 +93,7 @@ def test_long_equal_and_foreign_names_keep_their_pictures(tmp_path):
     lines = (tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in lines[3:]] == ["same", "line\\nbreak \\udcff", "overall"]
     report = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert [row["name"] for row in report.images] == names
+    assert [row["name"] for row in report["images"]] == names
 
 
 def test_an_output_that_is_a_file_is_refused_before_the_model_is_loaded(tmp_path, cells):

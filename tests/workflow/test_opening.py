@@ -4,10 +4,11 @@ import json
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import models
+from keras_unet3p import models, workflow
 from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import StreamingPredictor
@@ -115,3 +116,29 @@ def test_an_export_of_another_program_is_refused_by_its_signatures(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "1"), {"other": module.double})
     with pytest.raises(ValueError, match=r"no signature 'classes', only \['other'\]"):
         open_model(tmp_path)
+
+
+def test_what_a_job_cannot_use_is_told_by_its_kind(whole_file, whole_export, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for job, model, message in (
+        (workflow.serve, tmp_path, "is a run folder; expected the folder of an exported model"),
+        (workflow.serve, whole_file, r"is a \.keras file; expected the folder of an exported"),
+        (lambda model: workflow.export(model, tmp_path / "a"), whole_file, r"is a \.keras file; "),
+        (lambda model: workflow.export(model, tmp_path / "a"), whole_export, "is an exported mod"),
+        (StreamingPredictor, "grpc://localhost:1/cells", "is an endpoint; give its client"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            job(model)
+
+
+def test_every_reader_takes_the_same_models(run, exported):
+    """The best model of a run, its file, and its export, the base folder or a version."""
+    image = np.random.default_rng(0).integers(0, 255, (70, 50), np.uint8)
+    unit = image[..., np.newaxis] / np.float32(255)
+    for same in ((run, run / "best.keras"), (exported, exported.parent)):
+        streamed = [StreamingPredictor(model, tile_size=64) for model in same]
+        first, second = (each.predict(image, progress=False) for each in streamed)
+        np.testing.assert_array_equal(first, second)
+        for model in same:
+            labels = open_model(model, tile_size=64).labels(unit)
+            assert np.mean(labels != first) < 0.01
