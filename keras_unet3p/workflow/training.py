@@ -168,15 +168,18 @@ def _absolute(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
-def _names_or_values(
-    classes: int | Sequence[str] | Sequence[int] | None,
-) -> dict[str, list[str] | list[int] | None]:
-    """What the configuration keeps of `classes`; their number is kept in any case."""
+# The configuration keeps the names or the values; the number of classes it keeps in any case.
+def _names(classes: int | Sequence[str] | Sequence[int] | None) -> list[str] | None:
     if classes is None or isinstance(classes, int | np.integer):
-        return {"classes": None, "class_values": None}
-    if all(isinstance(item, str) for item in classes):
-        return {"classes": [str(item) for item in classes], "class_values": None}
-    return {"classes": None, "class_values": [int(item) for item in classes]}
+        return None
+    names = [str(item) for item in classes if isinstance(item, str)]
+    return names if len(names) == len(classes) else None
+
+
+def _values(classes: int | Sequence[str] | Sequence[int] | None) -> list[int] | None:
+    if classes is None or isinstance(classes, int | np.integer) or _names(classes) is not None:
+        return None
+    return [int(item) for item in classes]
 
 
 def _record(
@@ -194,7 +197,8 @@ def _record(
             validation_images=_absolute(given.validation_images),
             validation_masks=_absolute(given.validation_masks),
             mask_kind=training_folder.mask_kind,
-            **_names_or_values(given.classes),
+            classes=_names(given.classes),
+            class_values=_values(given.classes),
             num_channels=training_folder.num_channels,
             num_classes=training_folder.num_classes,
             stored_types=training_folder.stored_types,
