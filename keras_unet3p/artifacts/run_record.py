@@ -12,7 +12,13 @@ from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 
 
 class Difference(NamedTuple):
-    """An entry that two runs do not agree in."""
+    """An entry that two runs do not agree in.
+
+    Example:
+
+    >>> Difference("filters", before=4, now=6).name
+    'filters'
+    """
 
     name: str
     before: Any

@@ -55,7 +55,16 @@ class Section(pydantic.BaseModel):
 
 
 def problem(error: pydantic.ValidationError) -> str:
-    """What is wrong with a section, in one line: everything that is missing, or the first entry."""
+    """What is wrong with a section, in one line: everything that is missing, or the first entry.
+
+    Example:
+
+    >>> try:
+    ...     Section.model_validate([])
+    ... except pydantic.ValidationError as error:
+    ...     problem(error)
+    'expected a mapping of names to values'
+    """
     problems = error.errors()
     missing = [_place(each) for each in problems if each["type"] == "missing"]
     if missing:
