@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import training
-from keras_unet3p.training import History
+from keras_unet3p.artifacts import History
 
 STEPS = 3
 
