@@ -51,7 +51,7 @@ def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predic
         return _endpoint(source.name)
     if source.version is not None:
         return _saved_model(source.version)
-    # The record first: it is read in no time, and the network may be large.
+    # The record first: where it is damaged, nobody waits for the network to be loaded.
     record = source.run.read_record() if source.run is not None else None
     return _keras(load_best(source), tile_size, record)
 
