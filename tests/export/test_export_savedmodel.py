@@ -562,10 +562,10 @@ def test_classes_that_may_overlap_have_a_map_each(tmp_path):
     ):
         assert streamed.shape == (40, 50, 3)
         assert np.mean(streamed == maps[0]) > 0.999  # 0.5 ulp beside the threshold
-    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
+    with pytest.raises(ValueError, match="holds one class for each pixel"):
         open_model(folder)
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
+    with pytest.raises(ValueError, match="holds one class for each pixel"):
         open_model(tmp_path / "model.keras")
 
 
