@@ -20,7 +20,7 @@ def main() -> None:
         console=Console(),
     )
     report = workflow.evaluate("runs/cells", "images", "masks", out="runs/cells/evaluation")
-    print("overall", report["overall"], "worst", report["images"][0]["name"])
+    print("overall", report.overall, "worst", report.images[0]["name"])
 
     version = workflow.export("runs/cells", "models/cells", tile_size=64)
     with endpoint.LocalServer({"cells": version.parent}) as server:

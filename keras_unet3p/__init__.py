@@ -14,6 +14,7 @@ from keras_unet3p._version import __version__
 
 if TYPE_CHECKING:
     from keras_unet3p import (
+        artifacts,
         client,
         data,
         endpoint,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "artifacts",
     "client",
     "data",
     "endpoint",

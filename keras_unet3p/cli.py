@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_unet3p._version import __version__
+from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.config import (
     MASK_KINDS,
     MAX_PAGES,
@@ -364,15 +365,15 @@ def _classes(text: str | None) -> int | list[int] | list[str] | None:
     return values if len(values) > 1 else values[0]
 
 
-def _print_report(report: dict) -> None:
-    table = Table("image", *report["columns"])
-    for row in report["images"]:
-        # A Text object, because rich reads brackets in strings as markup.
+def _print_report(report: EvaluationReport) -> None:
+    table = Table("image", *report.columns)
+    for row in report.images:
+        # As a text: in a string, rich takes what stands in brackets for its markup.
         name = Text(printable(row["name"]))
-        table.add_row(name, *(_number(row.get(column)) for column in report["columns"]))
+        table.add_row(name, *(_number(row.get(column)) for column in report.columns))
     table.add_section()
-    overall = report["overall"]
-    table.add_row("overall", *(_number(overall.get(column)) for column in report["columns"]))
+    overall = report.overall
+    table.add_row("overall", *(_number(overall.get(column)) for column in report.columns))
     _console.print(table)
 
 

@@ -349,3 +349,34 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         {'dice': 0.9}
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def check_format(path: str | os.PathLike[str], found: Any, newest: int) -> None:
+    """See that a file is of a format that this version reads.
+
+    Args:
+        path: the file, for the message.
+        found: the number of the format that the file tells.
+        newest: the largest number that is read; all from 1 on are.
+
+    Raises:
+        ValueError: it is another one; the message has the number and those that are accepted.
+
+    Example:
+
+    >>> check_format("config.json", 1, newest=1)
+    >>> check_format("config.json", 2, newest=1)
+    Traceback (most recent call last):
+        ...
+    keras_unet3p.errors.InputError: config.json is of format 2; accepted is format 1: a newer \
+version of keras_unet3p wrote it, which reads it
+    """
+    accepted = "accepted is format 1" if newest == 1 else f"accepted are formats 1 to {newest}"
+    if type(found) is not int or found < 1:
+        shown = printable(repr(found)[:40])
+        raise InputError(f"{printable(path)} is damaged (format {shown}; {accepted})")
+    if found > newest:
+        raise InputError(
+            f"{printable(path)} is of format {found}; {accepted}: a newer version of keras_unet3p "
+            "wrote it, which reads it"
+        )

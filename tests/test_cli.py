@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from keras_unet3p import __version__, cli, config, data, workflow
+from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.client import EndpointError
 from keras_unet3p.client.extra import serving_extra
 from keras_unet3p.errors import InputError, ProblemsError
@@ -124,11 +125,12 @@ def _main(monkeypatch, *arguments):
 
 
 def test_hostile_names_are_printed_as_they_are_and_change_nothing(printed, monkeypatch, tmp_path):
-    report = {
-        "columns": ["dice"],
-        "images": [{"name": HOSTILE, "dice": 0.5}],
-        "overall": {"dice": 0.5},
-    }
+    report = EvaluationReport(
+        mask_kind="binary",
+        columns=["dice"],
+        images=[{"name": HOSTILE, "dice": 0.5}],
+        overall={"dice": 0.5},
+    )
     out = tmp_path / HOSTILE
     monkeypatch.setattr(workflow, "evaluate", lambda *_, **__: report)
     monkeypatch.setattr(workflow, "predict", lambda *_, **__: [out / "a.png"])

@@ -13,16 +13,24 @@ from keras_unet3p.config.choices import (
     MAX_PIXELS,
     Architecture,
 )
-from keras_unet3p.config.run_file import DataChoices, RunChoices, read_run_file
+from keras_unet3p.config.run_file import (
+    FOUND_IN_DATA,
+    RUN_FORMAT,
+    DataChoices,
+    RunChoices,
+    read_run_file,
+)
 from keras_unet3p.config.training_config import TrainingConfig
 
 __all__ = [
     "ARCHITECTURES",
     "ENCODERS",
+    "FOUND_IN_DATA",
     "LOSSES",
     "MASK_KINDS",
     "MAX_PAGES",
     "MAX_PIXELS",
+    "RUN_FORMAT",
     "Architecture",
     "DataChoices",
     "RunChoices",

@@ -15,9 +15,12 @@ from keras_unet3p.config.choices import MASK_KINDS
 from keras_unet3p.config.training_config import TrainingConfig
 from keras_unet3p.config.validation import Checked, OneOf, unknown_name
 from keras_unet3p.errors import InputError, ProblemsError, printable
+from keras_unet3p.files import check_format
 
-# What a run finds in its data and notes beside the choices; it finds it anew.
-_FOUND = (
+RUN_FORMAT = 1
+"""The newest format of a run's `config.json`."""
+
+FOUND_IN_DATA = (
     "num_channels",
     "num_classes",
     "stored_types",
@@ -25,7 +28,8 @@ _FOUND = (
     "training_names",
     "validation_names",
 )
-_SECTIONS = ("data", "training", "versions")
+"""What a run finds in its data and notes beside the choices; it finds it anew."""
+_SECTIONS = ("format", "data", "training", "versions")
 _Path = Annotated[str | None, Field(min_length=1)]
 
 
@@ -68,8 +72,8 @@ def read_run_file(path: str | os.PathLike[str]) -> RunChoices:
     which may be missing. What a run notes beside its choices is passed over.
 
     Raises:
-        InputError: the file cannot be read, is no such mapping, or holds an unknown option or a
-            value that is not accepted; the message names file and option.
+        InputError: the file cannot be read, is no such mapping, is of a newer format, or holds an
+            unknown option or a value that is not accepted; the message names file and option.
     """
     name = printable(path)
     try:
@@ -80,8 +84,9 @@ def read_run_file(path: str | os.PathLike[str]) -> RunChoices:
     for section in content:
         if section not in _SECTIONS:
             raise InputError(f"{name}: {unknown_name(section, _SECTIONS)}")
+    check_format(path, content.get("format", RUN_FORMAT), RUN_FORMAT)
     data = _mapping(content.get("data") or {}, f"{name}: data")
-    data = {option: value for option, value in data.items() if option not in _FOUND}
+    data = {option: value for option, value in data.items() if option not in FOUND_IN_DATA}
     training = _mapping(content.get("training") or {}, f"{name}: training")
     for section, values, model in (
         ("data", data, DataChoices),

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.artifacts.model_versions import is_version_folder, version_folders
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.errors import InputError
-from keras_unet3p.tiling.exported_model import version_number
 
 
 class ServedModel:
@@ -50,7 +50,7 @@ class ServedModel:
         self._loaded: dict[int, ServedVersion] = {}
         self._states: dict[int, tuple[str, str, str]] = {}
         self._failed: dict[int, object] = {}
-        if (self._folder / "saved_model.pb").exists():
+        if is_version_folder(self._folder):
             raise InputError(
                 f"Model {name!r}: {self._folder} is itself a version folder; give the folder "
                 f"above it ({self._folder.parent})."
@@ -62,15 +62,10 @@ class ServedModel:
             )
 
     def _version_folders(self) -> dict[int, list[Path]]:
-        folders: dict[int, list[Path]] = {}
         try:
-            for entry in sorted(self._folder.iterdir()):
-                version = version_number(entry.name)
-                if version is not None and entry.is_dir():
-                    folders.setdefault(version, []).append(entry)
-        except OSError:
+            return version_folders(self._folder)
+        except OSError:  # it has gone, for a moment or for good
             return {}
-        return folders
 
     def poll(self) -> None:
         """Reads the base folder once; loads and retires versions. For one thread only."""

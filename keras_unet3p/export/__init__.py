@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from keras_unet3p.export.cards import model_card
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.litert_file import export_litert
-from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.onnx_file import export_onnx
 from keras_unet3p.export.openvino_file import export_openvino
 from keras_unet3p.export.saved_model import export_savedmodel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -12,16 +11,18 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from keras_unet3p.artifacts import CardNormalization
+from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
+from keras_unet3p.artifacts.model_versions import check_version, new_version
 from keras_unet3p.errors import InputError
+from keras_unet3p.export.cards import model_card
 from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
-from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
 from keras_unet3p.images.unit_values import VALUE_SCALES
 from keras_unet3p.layers import IntensityNormalization
-from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
@@ -127,7 +128,7 @@ def export_savedmodel(
     """
     _check_values(value_scale, pixels, threshold, max_batch_pixels)
     if version is not None:
-        _check_version(version)
+        check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     facts = network_facts(model)
     channels = facts.channels
@@ -152,7 +153,7 @@ def export_savedmodel(
     base = Path(folder)
     with locked(base / ".lock", f"model folder {printable(base)}"):
         remove_unfinished(base)
-        final = base / str(_new_version(base, version))
+        final = new_version(base, version)
         with replacing(final) as working:
             functions = _signature_functions(tiler, decoder, channels, tf.as_dtype(pixels), limits)
             _write_graph(working, functions)
@@ -164,17 +165,21 @@ def export_savedmodel(
                 geometry,
                 num_classes,
                 channels,
-                [working / "saved_model.pb"],
+                [working / GRAPH_FILE],
                 classes=classes,
                 training_figures=training_figures,
-                threshold=threshold if num_classes == 1 or multi_label else None,
-                multi_label=multi_label,
-                normalization={"value_scale": value_scale, "pixels": pixels, **_constants(model)},
-                max_pixels=limits.image,
-                max_batch_pixels=limits.batch,
-                symmetries=symmetries,
+                whole_images={
+                    "threshold": threshold if num_classes == 1 or multi_label else None,
+                    "multi_label": multi_label,
+                    "normalization": CardNormalization(
+                        value_scale=value_scale, pixels=pixels, **_constants(model)
+                    ),
+                    "max_pixels": limits.image,
+                    "max_batch_pixels": limits.batch,
+                    "symmetries": symmetries,
+                },
             )
-            (working / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n")
+            card.write(working / CARD_FILE)
     return final
 
 
@@ -199,24 +204,6 @@ def _check_values(
         raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
     if max_batch_pixels is not None and max_batch_pixels < 1:
         raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
-
-
-def _new_version(base: Path, version: int | None) -> int:
-    taken = version_folders(base)
-    if version is None:
-        version = max(taken, default=0) + 1
-        _check_version(version)
-    folder = taken.get(version, base / str(version))
-    if folder.exists():
-        raise InputError(
-            f"version: folder {printable(folder)} exists; expected a number that is not taken"
-        )
-    return version
-
-
-def _check_version(version: int) -> None:
-    if not 1 <= version <= LARGEST_VERSION:
-        raise InputError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
 
 
 def _constants(model: Any) -> dict:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p.errors import InputError
+from keras_unet3p.export.cards import model_card
 from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
-from keras_unet3p.export.model_card import model_card
-from keras_unet3p.files import locked, naming_full_disk, printable, write_json
+from keras_unet3p.files import locked, naming_full_disk, printable
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
@@ -76,7 +76,7 @@ class TileExport:
         card = model_card(
             self._model, self.geometry, self.network.num_classes, self.channels, final
         )
-        write_json(self.path.with_suffix(".model_card.json"), card)
+        card.write(self.path.with_suffix(".model_card.json"))
         return self.path
 
 

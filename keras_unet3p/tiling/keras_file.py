@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_unet3p.artifacts import ModelSource, RunFolder
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, reason
 from keras_unet3p.layers.non_finite_weights import non_finite_weights
@@ -23,8 +24,8 @@ def load_network(path: Path) -> Any:
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # of many kinds: each part of the archive has its own reader
-        others = sorted(other for other in path.parent.glob("last-epoch-*.keras") if other != path)
-        instead = f"take {printable(others[-1])} instead, or " if others else ""
+        others = [other for _, other in RunFolder(path.parent).saved() if other != path]
+        instead = f"take {printable(others[0])} instead, or " if others else ""
         raise InputError(
             f"{printable(path)} cannot be loaded as a Keras model ({reason(error)}): damaged, "
             f"copied in part, or another program's; {instead}restore it from a copy"
@@ -36,3 +37,21 @@ def load_network(path: Path) -> Any:
             "predicts: its training has diverged; train it again with a lower learning rate"
         )
     return network
+
+
+def load_best(source: ModelSource) -> Any:
+    """The model of a `.keras` file, or the best one of a run; not compiled.
+
+    Args:
+        source: of kind "keras" or "run".
+
+    Raises:
+        ValueError: see `load_network`; or the run's training has not finished its first epoch.
+    """
+    assert source.file is not None
+    if not source.file.is_file():
+        raise InputError(
+            f"{printable(source.name)} holds no best.keras yet: its training has not finished an "
+            "epoch"
+        )
+    return load_network(source.file)

@@ -36,9 +36,9 @@ class StreamingPredictor:
     A classification-guided model decides for each tile separately whether it holds an object.
 
     Args:
-        model: a Keras model, its `.keras` file, the folder of an exported SavedModel, or an object
-            with `predict_tiles(tiles)`, such as the endpoint's client. For the last one TensorFlow
-            is not imported.
+        model: a Keras model, its `.keras` file, a run folder, the folder of an exported SavedModel,
+            or an object with `predict_tiles(tiles)`, such as the endpoint's client. For the last
+            one TensorFlow is not imported.
         tile_size, halo, blend: see `model_geometry`. A SavedModel has its own.
         geometry: replaces the three arguments above.
         tiles_per_step: number of tiles in one call of the model.

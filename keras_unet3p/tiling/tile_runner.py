@@ -9,15 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from keras_unet3p.artifacts import ModelCard, ModelSource
+from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.tiling.exported_model import (
-    CARD_FILE,
-    load_exported_model,
-    newest_version,
-    read_model_card,
-)
+from keras_unet3p.tiling.exported_model import load_exported_model
 
 
 class TileRunner(Protocol):
@@ -55,25 +52,29 @@ def tile_runner(
     """Return the runner for `model`.
 
     Args:
-        model: a Keras model; the path of its `.keras` file; the folder of a SavedModel that
-            `export_savedmodel` wrote (a version, or the base folder, of which the newest version is
-            taken); or any object with a method `predict_tiles(tiles)`, as the endpoint's client
-            has.
+        model: a Keras model; the path of its `.keras` file or of a run folder; the folder of a
+            SavedModel that `export_savedmodel` wrote (a version, or the base folder, of which the
+            newest version is taken); or any object with a method `predict_tiles(tiles)`, as the
+            endpoint's client has.
         tile_size, halo, blend: for a Keras model or its file; see `model_geometry`. A SavedModel
             has its own.
         geometry: replaces the three arguments above. Needed for an object with `predict_tiles`.
 
     Raises:
-        ValueError: if the folder holds no such model, the file is damaged, or the geometry is
-            missing.
+        ValueError: if the path is no such model or an endpoint's URL, the file is damaged, or the
+            geometry is missing.
     """
     if isinstance(model, (str, os.PathLike)):
-        path = Path(model)
-        if path.suffix != ".keras" or path.is_dir():
-            return _SavedModelRunner(path, geometry)
-        from keras_unet3p.tiling.keras_file import load_network
+        source = ModelSource.of(model)
+        if source.kind == "endpoint":
+            raise InputError(
+                f"{source}; give its client instead, Client(url, model=...), and the geometry"
+            )
+        if source.version is not None:
+            return _SavedModelRunner(source.version, geometry)
+        from keras_unet3p.tiling.keras_file import load_best
 
-        model = load_network(path)
+        model = load_best(source)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
             raise InputError(
@@ -132,24 +133,23 @@ class _SavedModelRunner:
     def __init__(self, folder: Path, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
-        folder = newest_version(folder) or folder
-        card = read_model_card(folder)
+        card = ModelCard.of_version(folder)
         if card is None:
             raise InputError(
-                f"{printable(folder)} must be a .keras file, or a folder that export_savedmodel "
-                f"wrote (SavedModel with {CARD_FILE}), found none there"
+                f"{printable(folder)} has no {CARD_FILE}; expected a model that export_savedmodel "
+                "wrote"
             )
-        own = TileGeometry.from_dict(card["geometry"])
+        own = card.geometry
         if geometry is not None and geometry.tile != own.tile:
             raise InputError(
                 f"geometry must have the model's tile {own.tile}, found {geometry.tile}"
             )
         self.geometry = geometry or own
-        self.channels = card["input_channels"]
-        self.threshold = 0.5 if card["threshold"] is None else float(card["threshold"])
-        self.multi_label = card.get("multi_label", False)
-        self.is_raw = card["normalization"]["value_scale"] == "raw"
-        self.identity = f"saved_model {card['sha256']['saved_model.pb']}"
+        self.channels = card.input_channels
+        self.threshold = 0.5 if card.threshold is None else card.threshold
+        self.multi_label = card.multi_label
+        self.is_raw = card.normalization.is_raw
+        self.identity = f"saved_model {card.sha256[GRAPH_FILE]}"
         self._tensor = tf.constant
         self._loaded = load_exported_model(folder, "tile")  # must outlive its signatures
         self._run = self._loaded.signatures["tile"]

@@ -3,7 +3,6 @@
 from keras_unet3p.training.checkpoints import Checkpoints
 from keras_unet3p.training.finite_check import FiniteCheck
 from keras_unet3p.training.fit import fit, run_lock
-from keras_unet3p.training.history import History
 from keras_unet3p.training.overlays import OverlayLog
 from keras_unet3p.training.progress import EpochProgress
 from keras_unet3p.training.strategy import choose_strategy
@@ -12,7 +11,6 @@ __all__ = [
     "Checkpoints",
     "EpochProgress",
     "FiniteCheck",
-    "History",
     "OverlayLog",
     "choose_strategy",
     "fit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 import warnings
@@ -12,11 +11,10 @@ from typing import Any
 
 import keras
 
+from keras_unet3p.artifacts import RunFolder
+from keras_unet3p.artifacts.run_folder import MONITOR
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import archive_damage, printable, remove_unfinished, replacing
-from keras_unet3p.training.history import History
-
-_LAST = re.compile(r"last-epoch-(\d+)\.keras")
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -54,34 +52,16 @@ class Checkpoints(keras.callbacks.Callback):
         self,
         folder: Path,
         *,
-        monitor: str = "val_dice",
+        monitor: str = MONITOR,
         patience: int | None = None,
         report: Callable[[str], object] = warnings.warn,
     ):
         super().__init__()
-        self.folder = Path(folder)
         self.patience = patience
         self.report = report
-        self.history = History(self.folder / "history.csv", monitor)
+        self.run = RunFolder(folder)
+        self.history = self.run.read_history(monitor)
         self._epoch_began = 0.0
-
-    @property
-    def best_path(self) -> Path:
-        """The model of the best epoch."""
-        return self.folder / "best.keras"
-
-    def path(self, epoch: int) -> Path:
-        """The model after `epoch`, counted from 1."""
-        return self.folder / f"last-epoch-{epoch:04d}.keras"
-
-    def saved(self) -> list[tuple[int, Path]]:
-        """Epoch and path of every model in the folder, the last epoch first."""
-        found = [
-            (int(match[1]), path)
-            for path in self.folder.glob("last-epoch-*.keras")
-            if (match := _LAST.fullmatch(path.name))
-        ]
-        return sorted(found, reverse=True)
 
     def resume(self) -> tuple[int, Path] | None:
         """Make metrics and best model consistent with the last undamaged checkpoint.
@@ -92,8 +72,8 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             ValueError: if there are checkpoints, but none from which training can continue.
         """
-        remove_unfinished(self.folder)
-        saved = self.saved()
+        remove_unfinished(self.run.path)
+        saved = self.run.saved()
         last = self._newest_sound(saved) if saved else None
         self.history.keep_until(last[0] if last else 0)
         if last:
@@ -117,7 +97,7 @@ class Checkpoints(keras.callbacks.Callback):
         row.update({name: float(value) for name, value in (logs or {}).items()})
         row["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
         self.history.append(row)
-        path = self.path(epoch + 1)
+        path = self.run.last(epoch + 1)
         model: Any = self.model
         with replacing(path, durable=True) as temporary:
             model.save(temporary)
@@ -148,10 +128,10 @@ class Checkpoints(keras.callbacks.Callback):
         best = self.history.best()
         # If the best epoch is that of the oldest checkpoint or later, a kill may have prevented the
         # copy to `best.keras`.
-        if best is None or best["epoch"] >= oldest or archive_damage(self.best_path):
+        if best is None or best["epoch"] >= oldest or archive_damage(self.run.best):
             return ""
-        target = self.path(int(best["epoch"])).name
-        return f"copy {self.best_path.name} to {target} to continue from there, "
+        target = self.run.last(int(best["epoch"])).name
+        return f"copy {self.run.best.name} to {target} to continue from there, "
 
     def _keep_best(self, last: Path) -> None:
         best = self.history.best()
@@ -159,19 +139,19 @@ class Checkpoints(keras.callbacks.Callback):
             self._copy_to_best(last)
 
     def _replace_damaged_best(self, last: Path) -> None:
-        problem = archive_damage(self.best_path) if self.best_path.exists() else "it is missing"
+        problem = archive_damage(self.run.best) if self.run.best.exists() else "it is missing"
         if problem:
             self._copy_to_best(last)
             self.report(
-                f"{printable(self.best_path)}: {problem}; it is the model of {last.name} until a "
+                f"{printable(self.run.best)}: {problem}; it is the model of {last.name} until a "
                 "better epoch comes"
             )
 
     def _copy_to_best(self, last: Path) -> None:
-        with replacing(self.best_path, durable=True) as temporary:
+        with replacing(self.run.best, durable=True) as temporary:
             shutil.copyfile(last, temporary)
 
     def _remove_all_but_one_before(self, epoch: int) -> None:
-        before = [path for other, path in self.saved() if other < epoch]
+        before = [path for other, path in self.run.saved() if other < epoch]
         for path in before[1:]:
             path.unlink()

@@ -105,7 +105,7 @@ class FiniteCheck(keras.callbacks.Callback):
             self._stop(f"weights are not finite ({weights})")
 
     def _stop(self, what: str, batches: tf.data.Dataset | None = None, name: str = "") -> NoReturn:
-        folder = self.checkpoints.folder
+        folder = self.checkpoints.run.path
         text = f"{what}, epoch {self._epoch + 1}; the training has ended"
         if batches is not None:
             parts: Any = _concatenated(batches)
@@ -116,7 +116,7 @@ class FiniteCheck(keras.callbacks.Callback):
                 f". The batch is in {printable(folder / name)} (its first array holds "
                 f"{image.min():.6g} to {image.max():.6g})"
             )
-        saved = self.checkpoints.saved()
+        saved = self.checkpoints.run.saved()
         text += (
             f". The model of epoch {saved[0][0]}, before that, is kept in {saved[0][1].name}"
             if saved

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_unet3p.artifacts import RunFolder
+from keras_unet3p.artifacts.run_folder import MONITOR
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable
 from keras_unet3p.layers.non_finite_weights import non_finite_weights
@@ -30,7 +32,7 @@ def run_lock(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManage
         >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder):
         ...     pass  # train
     """
-    return locked(Path(folder) / ".lock", f"run folder {printable(folder)}")
+    return locked(RunFolder(folder).lock, f"run folder {printable(folder)}")
 
 
 def fit(
@@ -42,7 +44,7 @@ def fit(
     epochs: int,
     steps_per_epoch: int,
     strategy: tf.distribute.Strategy | None = None,
-    monitor: str = "val_dice",
+    monitor: str = MONITOR,
     patience: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     report: Callable[[str], object] = warnings.warn,
@@ -95,13 +97,13 @@ def fit(
         last = checkpoints.resume()
         done = last[0] if last else 0
         if done >= epochs or (done and checkpoints.finished):
-            return checkpoints.best_path
+            return checkpoints.run.best
 
         chosen: Any = strategy or tf.distribute.get_strategy()
         with chosen.scope():
             model: Any = _load(last[1]) if last else build()
         validation = validation_data(model)
-        tensorboard = folder / "tensorboard"
+        tensorboard = checkpoints.run.tensorboard
         with naming_full_disk(tensorboard):
             model.fit(
                 training_data(done * steps_per_epoch),
@@ -121,7 +123,7 @@ def fit(
                     checkpoints,
                 ],
             )
-    return checkpoints.best_path
+    return checkpoints.run.best
 
 
 def _load(path: Path) -> keras.Model:

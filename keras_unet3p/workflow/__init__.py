@@ -4,18 +4,23 @@ Other rooms each do one thing and know little of one another; these functions pu
 """
 
 from keras_unet3p.config import TrainingConfig
-from keras_unet3p.workflow.evaluate import evaluate
-from keras_unet3p.workflow.export import export
-from keras_unet3p.workflow.predict import predict
-from keras_unet3p.workflow.quickstart import QuickstartResult, quickstart
-from keras_unet3p.workflow.serve import serve
-from keras_unet3p.workflow.train import train
+from keras_unet3p.workflow.evaluation import evaluate
+from keras_unet3p.workflow.exporting import export
+from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.prediction import predict
+from keras_unet3p.workflow.predictor import Predictor
+from keras_unet3p.workflow.quick_start import quickstart
+from keras_unet3p.workflow.quickstart_result import QuickstartResult
+from keras_unet3p.workflow.serving import serve
+from keras_unet3p.workflow.training import train
 
 __all__ = [
+    "Predictor",
     "QuickstartResult",
     "TrainingConfig",
     "evaluate",
     "export",
+    "open_model",
     "predict",
     "quickstart",
     "serve",

@@ -11,12 +11,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_unet3p import files, images
+from keras_unet3p.artifacts import newest_version
 from keras_unet3p.export import export_savedmodel, saved_model
-from keras_unet3p.export.model_card import model_card
+from keras_unet3p.export.cards import model_card
 from keras_unet3p.models import unet
 from keras_unet3p.tiling import StreamingPredictor, TileGeometry, predict_image
-from keras_unet3p.tiling.exported_model import newest_version
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow import open_model
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network
 
@@ -562,11 +562,11 @@ def test_classes_that_may_overlap_have_a_map_each(tmp_path):
     ):
         assert streamed.shape == (40, 50, 3)
         assert np.mean(streamed == maps[0]) > 0.999  # 0.5 ulp beside the threshold
-    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
-        load_predictor(folder)
+    with pytest.raises(ValueError, match="holds one class for each pixel"):
+        open_model(folder)
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="a mask in a file holds one class a pixel"):
-        load_predictor(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="holds one class for each pixel"):
+        open_model(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("classes", [9, 17])

@@ -70,11 +70,11 @@ def test_class_ids_do_not_hold_the_probabilities_of_the_whole_image(tmp_path):
         import pathlib, sys
         import keras
         import numpy as np
-        from keras_unet3p.workflow.load_predictor import load_predictor
+        from keras_unet3p.workflow import open_model
         image = keras.Input((None, None, 1))
         layer = keras.layers.Conv2D(32, 1, activation="softmax")
         keras.Model(image, layer(image)).save(sys.argv[1])
-        predictor = load_predictor(sys.argv[1], tile_size=128)
+        predictor = open_model(sys.argv[1], tile_size=128)
         predictor.labels(np.zeros((200, 512, 1), np.float32))
         large = np.zeros((4096, 512, 1), np.float32)
         def peak():

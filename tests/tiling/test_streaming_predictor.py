@@ -498,5 +498,7 @@ def test_unfitting_arguments_are_refused(arguments, message):
 def test_a_client_needs_a_geometry_and_a_folder_a_model(tmp_path):
     with pytest.raises(ValueError, match="geometry"):
         StreamingPredictor(Echo())
-    with pytest.raises(ValueError, match="model_card"):
+    with pytest.raises(ValueError, match="is no run folder"):
         StreamingPredictor(tmp_path)
+    with pytest.raises(ValueError, match="is an endpoint; give its client"):
+        StreamingPredictor("http://localhost:8501/cells")

@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from keras_unet3p.training import Checkpoints, History
+from keras_unet3p.artifacts import History
+from keras_unet3p.training import Checkpoints
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import training
+from keras_unet3p.artifacts import History
 from keras_unet3p.layers.non_finite_weights import non_finite_weights
 
 STEPS = 3
@@ -53,7 +54,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_its_batch_is_saved(tmp_path)
         np.testing.assert_array_equal(saved["image"], image)
         np.testing.assert_array_equal(saved["mask"], mask)
     # The last finite state is left, and the epoch that failed has left nothing.
-    rows = training.History(tmp_path / "history.csv", "val_mae").rows
+    rows = History(tmp_path / "history.csv", "val_mae").rows
     assert [row["epoch"] for row in rows] == [1, 2]
     for name in ("last-epoch-0002.keras", "best.keras"):
         assert non_finite_weights(keras.models.load_model(tmp_path / name)) is None
@@ -100,6 +101,6 @@ def test_a_checkpoint_of_nan_is_not_continued(tmp_path):
     model = _build()
     model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
     model.save(tmp_path / "last-epoch-0002.keras")
-    training.History(tmp_path / "history.csv", "val_mae").append({"epoch": 2, "val_mae": 1.0})
+    History(tmp_path / "history.csv", "val_mae").append({"epoch": 2, "val_mae": 1.0})
     with pytest.raises(ValueError, match=r"last-epoch-0002\.keras: weights are not finite"):
         _fit(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import training
-from keras_unet3p.training import History
+from keras_unet3p.artifacts import History
 
 STEPS = 3
 
@@ -144,7 +144,7 @@ def test_files_that_a_kill_left_out_of_step_are_brought_into_step(tmp_path, lost
     assert epoch == 2
     assert [row["epoch"] for row in checkpoints.history.rows] == [1, 2]
     if lost == "best":
-        assert checkpoints.best_path.read_bytes() == last.read_bytes()
+        assert checkpoints.run.best.read_bytes() == last.read_bytes()
 
 
 HOLD = """

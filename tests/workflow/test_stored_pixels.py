@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_unet3p import client, images, models, tiling
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.images.unit_values import as_type, scaled
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow import open_model
 
 RNG = np.random.default_rng(0)
 EIGHT = RNG.integers(0, 256, (40, 50, 1), np.uint8)
@@ -30,7 +30,7 @@ def file(network, tmp_path):
 def test_a_keras_model_is_given_the_stored_integers(file, monkeypatch, stored):
     given = []
     monkeypatch.setattr(tiling, "predict_image", lambda model, image, **_: given.append(image))
-    load_predictor(file).labels(stored)
+    open_model(file).labels(stored)
     assert given[0] is stored
 
 
@@ -38,7 +38,7 @@ def test_a_keras_model_is_given_the_stored_integers(file, monkeypatch, stored):
 def test_a_keras_model_is_given_unit_values_of_other_types(file, stored):
     pixels = (FLOATS * (32767 if stored == np.int16 else 1) + (stored is bool) * 0.5).astype(stored)
     expected = tiling.predict_image(load_network(file), scaled(pixels), kind="classes")
-    np.testing.assert_array_equal(load_predictor(file).labels(pixels), expected)
+    np.testing.assert_array_equal(open_model(file).labels(pixels), expected)
 
 
 def load_network(file):
@@ -55,7 +55,7 @@ def test_an_export_is_given_what_its_signature_takes(network, tmp_path, stored, 
     taken = as_type(stored, "unit", pixels)
     assert taken is stored or stored.dtype != np.uint8 or pixels != "uint8"
     expected = signature(image=tf.constant(taken[None]))["class_ids"][0]
-    np.testing.assert_array_equal(load_predictor(version).labels(stored), expected)
+    np.testing.assert_array_equal(open_model(version).labels(stored), expected)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_endpoint_is_sent_the_stored_integers(monkeypatch, stored, sent):
             return image[..., 0]
 
     monkeypatch.setattr(client, "Client", Endpoint)
-    load_predictor("http://localhost:1/m").labels(stored)
+    open_model("http://localhost:1/m").labels(stored)
     assert given[0].dtype == sent
     assert given[0] is stored or sent == np.float32
 

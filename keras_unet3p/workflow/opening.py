@@ -1,86 +1,28 @@
-"""One way to ask for a mask: of a run, a model file, a SavedModel or an endpoint."""
+"""Opening a model: a run, a `.keras` file, a SavedModel or an endpoint."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import layers, tiling
+from keras_unet3p.artifacts import ModelCard, ModelSource, RunRecord
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import printable
 from keras_unet3p.images import Normalization, StoredValues
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
-from keras_unet3p.tiling.exported_model import (
-    load_exported_model,
-    newest_version,
-    read_model_card,
-)
-from keras_unet3p.tiling.keras_file import load_network
+from keras_unet3p.tiling.exported_model import load_exported_model
+from keras_unet3p.tiling.keras_file import load_best
 from keras_unet3p.tiling.network_geometry import is_multi_label
-from keras_unet3p.workflow.run_config import read_run_config
+from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
-def unit_values(num_channels: int | None) -> Normalization:
-    """The rule of a model that does not tell what its training images were like.
-
-    Integers of 8 and 16 bits are divided by their type's maximum, floats must lie within [0, 1].
-    """
-    channels = num_channels or 1  # where the other side does not say, its images are grey
-    return Normalization((0.0,) * channels, (1.0,) * channels, "unit")
-
-
-@dataclasses.dataclass(frozen=True)
-class Predictor:
-    """A model that segments images of any size.
-
-    Attributes:
-        labels: takes an image (H, W, C) as it is stored, gives class ids (H, W), uint8.
-        num_channels: C, or None where the other side does not say.
-        num_classes: of the network, 1 for foreground against background; None where unknown.
-        normalization: how stored images become unit values, and what those of the training were
-            like; `unit_values` where that is not known.
-        mask_kind: of the masks in training, where known.
-        class_values: the values in those masks that stand for the classes 0 to K-1; None where they
-            are the class ids themselves, or unknown.
-        separation: how far apart the masks in training drew touching instances, pixels; see
-            `data.separate_instances`.
-    """
-
-    labels: Callable[[np.ndarray], np.ndarray]
-    num_channels: int | None
-    normalization: Normalization
-    num_classes: int | None = None
-    mask_kind: str | None = None
-    class_values: tuple[int, ...] | None = None
-    separation: int = 1
-
-
-def load_run(run: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
-    """The best model of a run folder, and the run's configuration.
-
-    Raises:
-        ValueError: no run folder, one whose training has not finished its first epoch, a damaged
-            file, or a best model whose weights are not finite.
-    """
-    run = Path(run)
-    config = read_run_config(run)
-    best = run / "best.keras"
-    if not best.is_file():
-        raise InputError(
-            f"{printable(run)} holds no best.keras yet: its training has not finished an epoch"
-        )
-    return load_network(best), config
-
-
-def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
+def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
     """Load whatever `model` names.
 
     Args:
@@ -91,43 +33,48 @@ def load_predictor(model: str | os.PathLike[str], *, tile_size: int = 512) -> Pr
 
     Raises:
         ValueError: it is none of these, or damaged.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from keras_unet3p import models
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "cells.keras")
+    ...     models.unet((None, None, 1), num_classes=1, filters=2, depth=1).save(path)
+    ...     predictor = open_model(path, tile_size=32)
+    >>> predictor.num_channels, predictor.num_classes
+    (1, 1)
+    >>> predictor.labels(np.zeros((40, 50, 1), "float32")).shape
+    (40, 50)
     """
-    name = str(model)
-    if "://" in name:
-        return _endpoint(name)
-    path = Path(model)
-    if path.suffix == ".keras" and path.is_file():
-        network = load_network(path)
-        of_a_run = (path.parent / "config.json").is_file()
-        return _keras(network, tile_size, read_run_config(path.parent) if of_a_run else None)
-    if (path / "config.json").is_file():
-        network, config = load_run(path)
-        return _keras(network, tile_size, config)
-    version = newest_version(path)
-    if version is not None:
-        return _saved_model(version)
-    raise InputError(
-        f"{printable(name)} is no run folder (config.json), .keras file, exported model "
-        "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
-    )
+    source = ModelSource.of(model)
+    if source.kind == "endpoint":
+        return _endpoint(source.name)
+    if source.version is not None:
+        return _saved_model(source.version)
+    # The record first: where it is damaged, nobody waits for the network to be loaded.
+    record = source.run.read_record() if source.run is not None else None
+    return _keras(load_best(source), tile_size, record)
 
 
 def _check_exclusive(name: str, multi_label: bool) -> None:
     if multi_label:
         raise InputError(
             f"{name}: the classes of this model may overlap (a sigmoid each), and a mask in a file "
-            "holds one class a pixel; take tiling.predict_image or tiling.StreamingPredictor in a "
-            "script, or the signature 'classes' of the exported model, which give a map a class"
+            "holds one class for each pixel; take tiling.predict_image or "
+            "tiling.StreamingPredictor in a script, or the signature 'classes' of the exported "
+            "model, which give one map for each class"
         )
 
 
-def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
+def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
-    if config is None:
+    if record is None:
         rule = _own_normalization(network)
     else:
-        rule = Normalization.from_dict(config["data"]["normalization"])
+        rule = Normalization.from_dict(record.data.normalization)
 
     def labels(image: np.ndarray) -> np.ndarray:
         if rule.value_scale == "raw" or image.dtype not in (np.uint8, np.uint16):
@@ -135,13 +82,13 @@ def _keras(network, tile_size: int, config: dict[str, Any] | None) -> Predictor:
         return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
 
     predictor = Predictor(labels, network.input_shape[-1], rule, num_classes)
-    if config is None:
+    if record is None:
         return predictor
     return dataclasses.replace(
         predictor,
-        mask_kind=config["data"]["mask_kind"],
-        class_values=_as_values(config["data"].get("class_values")),
-        separation=config["training"]["separation"],
+        mask_kind=record.data.mask_kind,
+        class_values=_as_values(record.data.class_values),
+        separation=record.separation,
     )
 
 
@@ -162,8 +109,8 @@ def _saved_model(version: Path) -> Predictor:
     signature = loaded.signatures["classes"]
     spec = signature.structured_input_signature[1]["image"]
 
-    card = read_model_card(version)
-    value_scale = "unit" if card is None else card["normalization"]["value_scale"]
+    card = ModelCard.of_version(version)
+    value_scale = "unit" if card is None else card.normalization.value_scale
 
     def labels(image: np.ndarray) -> np.ndarray:
         # The signature takes what the model was exported for: stored integers, or unit values.
@@ -177,8 +124,8 @@ def _saved_model(version: Path) -> Predictor:
     predictor = Predictor(labels, channels, unit_values(channels), probabilities.shape[-1])
     if card is None:
         return predictor
-    trained = card["training"]
-    stored = map(StoredValues.from_dict, trained.get("stored_values", []))
+    trained = card.training
+    stored = map(StoredValues.from_dict, trained.stored_values or [])
     rule = dataclasses.replace(
         predictor.normalization,
         value_scale=value_scale,
@@ -187,9 +134,9 @@ def _saved_model(version: Path) -> Predictor:
     return dataclasses.replace(
         predictor,
         normalization=rule,
-        mask_kind=trained.get("mask_kind"),
-        class_values=_as_values(trained.get("class_values")),
-        separation=trained.get("separation", predictor.separation),
+        mask_kind=trained.mask_kind,
+        class_values=_as_values(trained.class_values),
+        separation=predictor.separation if trained.separation is None else trained.separation,
     )
 
 

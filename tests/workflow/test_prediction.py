@@ -11,7 +11,8 @@ import tifffile
 from keras_unet3p import data, models, workflow
 from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.images import Normalization, ValuesWarning, pictures
-from keras_unet3p.workflow.load_predictor import Predictor, load_predictor, unit_values
+from keras_unet3p.workflow import Predictor, open_model, prediction
+from keras_unet3p.workflow.predictor import unit_values
 
 
 @pytest.fixture
@@ -82,8 +83,7 @@ def test_ids_of_several_classes_stay_what_they_are(
 ):
     """In an image that lacks the higher classes too."""
     predictor = Predictor(lambda x: np.ones(x.shape[:2], np.uint8), 1, unit_values(1), num_classes)
-    module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
-    monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
+    monkeypatch.setattr(prediction, "open_model", lambda model, tile_size: predictor)
     (written,) = workflow.predict("model", image, out=tmp_path / "out")
     np.testing.assert_array_equal(np.unique(_read(written)), value)
 
@@ -104,15 +104,15 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
         config=workflow.TrainingConfig(**options),
         console=quiet,
     )
-    assert load_predictor(run).normalization.value_scale == "raw"
+    assert open_model(run).normalization.value_scale == "raw"
     exported = workflow.export(run, tmp_path / "models" / "m", tile_size=64)
     for model in (run / "best.keras", exported):
-        predictor = load_predictor(model)
+        predictor = open_model(model)
         assert predictor.normalization.value_scale == "raw"
         assert predictor.mask_kind == "instances"
-        assert predictor.separation == load_predictor(run).separation
+        assert predictor.separation == open_model(run).separation
     (run / "best.keras").rename(tmp_path / "alone.keras")
-    alone, exported = load_predictor(tmp_path / "alone.keras"), load_predictor(exported)
+    alone, exported = open_model(tmp_path / "alone.keras"), open_model(exported)
     config = json.loads((run / "config.json").read_text())["data"]["normalization"]
     assert alone.normalization == Normalization.from_dict(config)
     assert alone.normalization.value_scale == "raw"
@@ -185,8 +185,7 @@ def bright(monkeypatch):
     predictor = Predictor(
         lambda image: (image[..., 0] > 0.5).astype(np.uint8), 1, unit_values(1), 1
     )
-    module = sys.modules["keras_unet3p.workflow.predict"]  # the function has the same name
-    monkeypatch.setattr(module, "load_predictor", lambda model, tile_size: predictor)
+    monkeypatch.setattr(prediction, "open_model", lambda model, tile_size: predictor)
 
 
 def _unreachable(*_, **__):
@@ -194,9 +193,8 @@ def _unreachable(*_, **__):
 
 
 def test_masks_of_one_name_are_refused_before_the_work_begins(tmp_path, monkeypatch):
-    module = sys.modules["keras_unet3p.workflow.predict"]
     predictor = Predictor(_unreachable, 1, unit_values(1))
-    monkeypatch.setattr(module, "load_predictor", lambda *_, **__: predictor)
+    monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
     folder = tmp_path / "images"
     folder.mkdir()
     tifffile.imwrite(folder / "a.tif", np.zeros((2, 40, 50), np.uint8), photometric="minisblack")
@@ -204,7 +202,7 @@ def test_masks_of_one_name_are_refused_before_the_work_begins(tmp_path, monkeypa
     with pytest.raises(ValueError, match=r"a\.tif, \S*a_000\.png: share the name 'a_000'"):
         workflow.predict("model", folder, out=tmp_path / "out")
     (folder / "a_000.png").rename(folder / "A_000.PNG")
-    monkeypatch.setattr(module, "ignores_case", lambda folder: True)
+    monkeypatch.setattr(prediction, "ignores_case", lambda folder: True)
     with pytest.raises(ValueError, match=r"A_000\.PNG, \S*a\.tif: their masks would be one file"):
         workflow.predict("model", folder, out=tmp_path / "out")
 

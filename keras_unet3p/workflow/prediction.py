@@ -19,7 +19,7 @@ from keras_unet3p.images import (
     name_images,
     pictures,
 )
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow.opening import open_model
 
 
 def predict(
@@ -36,7 +36,7 @@ def predict(
     """Segment an image file or every image of a folder, at any size.
 
     Args:
-        model: run folder, `.keras` file, exported model, or endpoint URL; see `load_predictor`.
+        model: run folder, `.keras` file, exported model, or endpoint URL; see `open_model`.
         images: an image file, a multi-page TIFF, or a folder of them.
         out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class;
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
@@ -55,11 +55,16 @@ def predict(
         ValueError: a file cannot be read, its values or its channels do not fit the model, a mask
             would take its place, two masks would have one name, or `out` is no folder that files
             can be made in.
+
+    Example:
+
+    >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
+    [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
     """
     files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
-    predictor = load_predictor(model, tile_size=tile_size)
+    predictor = open_model(model, tile_size=tile_size)
     stacks = {
         stem: ImageFile(
             file,

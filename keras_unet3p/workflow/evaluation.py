@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from keras_unet3p import data, metrics, postprocessing
+from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
@@ -18,12 +17,10 @@ from keras_unet3p.files import (
     make_output_folder,
     printable,
     replacing,
-    write_json,
 )
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow.opening import open_model
 
-Report = dict[str, Any]
 # The measures of the table; the files hold all of them.
 _MAIN = {
     "binary": ("dice", "iou", "pixel_error", "rand_error", "warping_error"),
@@ -46,7 +43,7 @@ def evaluate(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
-) -> Report:
+) -> EvaluationReport:
     """Segment the images of a folder and compare the masks with the truth.
 
     Args:
@@ -64,12 +61,17 @@ def evaluate(
         accept_values: as `predict`.
 
     Returns:
-        `{"mask_kind": ..., "columns": [...], "images": [{"name": ..., "dice": ..., ...}, ...],
-        "overall": {...}}`, worst images first: the measures of `metrics.evaluate_labels` and, over
-        all images, of `metrics.summarize_evaluations`. `columns` names the main ones.
+        For each image, the worst ones first, the measures of `metrics.evaluate_labels`, and over
+        all of them those of `metrics.summarize_evaluations`.
 
     Raises:
         ValueError: a file or an argument is not acceptable.
+
+    Example:
+
+    >>> report = evaluate("runs/cells", "images", "masks")  # doctest: +SKIP
+    >>> report.overall["dice"], report.images[0]["name"]  # doctest: +SKIP
+    (0.93, 'cell_7')
     """
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind must be one of {list(MASK_KINDS)}, found {mask_kind!r}")
@@ -77,7 +79,7 @@ def evaluate(
         raise InputError(f"out: the pictures would be written into the folder of images {images}")
     if out is not None:
         make_output_folder(out)
-    predictor = load_predictor(model, tile_size=tile_size)
+    predictor = open_model(model, tile_size=tile_size)
     several = (predictor.num_classes or 1) > 1
     if mask_kind == "auto":
         mask_kind = predictor.mask_kind or ("classes" if several else "auto")
@@ -103,8 +105,19 @@ def evaluate_folder(
     predictor,
     folder: data.ImageFolder,
     out: str | os.PathLike[str] | None,
-) -> Report:
-    """As `evaluate`, for a loaded predictor and an opened folder."""
+) -> EvaluationReport:
+    """As `evaluate`, for a loaded predictor and an opened folder.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_unet3p.workflow.predictor import Predictor, unit_values
+    >>> image, mask = np.array([[[0.2], [0.9]]], "float32"), np.array([[0, 1]], "uint8")
+    >>> folder = data.open_folder([image], [mask], mask_kind="binary")
+    >>> bright = Predictor(lambda image: (image[..., 0] > 0.5).astype("uint8"), 1, unit_values(1))
+    >>> evaluate_folder(bright, folder, None).overall["dice"]
+    1.0
+    """
     rows, evaluations = [], []
     folder_of_pictures = make_output_folder(Path(out) / _PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
@@ -126,20 +139,20 @@ def evaluate_folder(
             pictures.write_picture(_unranked(folder_of_pictures, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
-    report: Report = {
-        "mask_kind": folder.mask_kind,
-        "columns": [name for name in _MAIN[folder.mask_kind] if name in rows[0]],
-        "images": rows,
-        "overall": _shown(metrics.summarize_evaluations(evaluations)),
-    }
+    report = EvaluationReport(
+        mask_kind=folder.mask_kind,
+        columns=[name for name in _MAIN[folder.mask_kind] if name in rows[0]],
+        images=rows,
+        overall=_shown(metrics.summarize_evaluations(evaluations)),
+    )
     if folder_of_pictures is not None:
         for picture in outdated:
             picture.unlink(missing_ok=True)
-        write_json(folder_of_pictures.parent / _REPORT, report)
+        report.write(folder_of_pictures.parent / _REPORT)
         _write_csv(folder_of_pictures.parent / "metrics.csv", report)
-        for rank, (number, row) in enumerate(zip(order, rows, strict=True)):
+        for rank, (number, name) in enumerate(zip(order, report.names, strict=True)):
             picture = _unranked(folder_of_pictures, number)
-            picture.replace(_ranked(folder_of_pictures, rank, row["name"]))
+            picture.replace(_ranked(folder_of_pictures, rank, name))
         shutil.rmtree(folder_of_pictures / _UNRANKED)
     return report
 
@@ -157,20 +170,18 @@ def earlier_pictures(out: Path) -> list[Path]:
     """Those that an earlier evaluation wrote into `out`, and nothing else that lies there.
 
     Raises:
-        ValueError: that evaluation's report, which tells them, is damaged.
+        ValueError: that evaluation's report, which tells them, is damaged or of a newer format.
+
+    Example:
+
+    >>> earlier_pictures(Path("nowhere"))
+    []
     """
     report = out / _REPORT
     if not report.is_file():
         return []
-    try:
-        rows = json.loads(report.read_bytes())["images"]
-        return [_ranked(out / _PICTURES, rank, row["name"]) for rank, row in enumerate(rows)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{printable(report)} is damaged ({type(error).__name__}: {error}); it tells which "
-            f"pictures an earlier evaluation wrote: remove it, and what is outdated in "
-            f"{printable(out / _PICTURES)}"
-        ) from None
+    names = EvaluationReport.read(report).names
+    return [_ranked(out / _PICTURES, rank, name) for rank, name in enumerate(names)]
 
 
 def _shown(measures: dict[str, float]) -> dict[str, float | None]:
@@ -182,9 +193,9 @@ def _shown(measures: dict[str, float]) -> dict[str, float | None]:
     }
 
 
-def _write_csv(path: Path, report: Report) -> None:
+def _write_csv(path: Path, report: EvaluationReport) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(report["images"][0]))
+        writer = csv.DictWriter(file, list(report.images[0]))
         writer.writeheader()
-        writer.writerows({**row, "name": printable(row["name"])} for row in report["images"])
-        writer.writerow({"name": "overall", **report["overall"]})
+        writer.writerows({**row, "name": printable(row["name"])} for row in report.images)
+        writer.writerow({"name": "overall", **report.overall})

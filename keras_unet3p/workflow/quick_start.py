@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -12,41 +11,20 @@ from rich.console import Console
 from rich.text import Text
 
 from keras_unet3p import data, postprocessing
+from keras_unet3p.artifacts import RunFolder
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.files import printable
 from keras_unet3p.images import pictures
-from keras_unet3p.workflow.evaluate import evaluate
-from keras_unet3p.workflow.export import export
-from keras_unet3p.workflow.train import train
+from keras_unet3p.workflow.evaluation import evaluate
+from keras_unet3p.workflow.exporting import export
+from keras_unet3p.workflow.quickstart_result import QuickstartResult
+from keras_unet3p.workflow.training import train
 
 # An odd size on purpose: neither side is a multiple of what the network or the tiler likes.
 _LARGE = (1023, 1531)
 _HELD_OUT_SEED = 1_000_000
 # Wider than the default: a small network that trains for minutes learns no finer gap.
 _SEPARATION = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class QuickstartResult:
-    """What the quick start made.
-
-    Attributes:
-        run: the run folder.
-        export: the version folder of the SavedModel.
-        dice: of the foreground on held-out images.
-        iou: of the foreground on held-out images.
-        large_dice: of the foreground on the large image that the endpoint segmented.
-        mask: the mask that the endpoint returned, PNG.
-        overlay: its overlay, PNG.
-    """
-
-    run: Path
-    export: Path
-    dice: float
-    iou: float
-    large_dice: float
-    mask: Path
-    overlay: Path
 
 
 def quickstart(
@@ -76,12 +54,16 @@ def quickstart(
 
     Returns:
         What was made, and how good it is.
+
+    Example:
+
+    >>> quickstart("quickstart", epochs=6).large_dice  # doctest: +SKIP
+    0.94
     """
-    from keras_unet3p.client import Client
-    from keras_unet3p.endpoint import LocalServer
+    from keras_unet3p.endpoint import LocalServer  # noqa: F401 - a missing extra is told at once
 
     console = console or Console()
-    out = Path(out)
+    out, run = Path(out), RunFolder(Path(out) / "run")
     began = time.perf_counter()
 
     console.rule("1  cells: images with instance masks")
@@ -91,7 +73,37 @@ def quickstart(
     console.print(Text(f"{images} training and {images // 4} held-out images in {where}"))
 
     console.rule("2  training: UNet 3+, deep supervision, hybrid loss, border weights")
-    run = out / "run"
+    config = TrainingConfig(
+        architecture="unet3plus",
+        filters=filters,
+        deep_supervision=True,
+        loss="hybrid",
+        border_weights=True,
+        separation=_SEPARATION,
+        patch_size=patch_size,
+        batch_size=4,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=3e-3,
+    )
+    dice, iou = _train_on_cells(config, training, held_out, run.path, console)
+
+    console.rule("3  export: one SavedModel with decoding and tiling inside")
+    version = export(run.path, out / "models" / "cells", tile_size=256)
+    console.print(Text(printable(version)))
+
+    console.rule("4  endpoint: a large image as PNG bytes in, its mask as PNG bytes out")
+    mask, overlay, large_dice = _segment_large_image(version.parent, out, large_size, console)
+
+    console.rule(f"done in {time.perf_counter() - began:.0f} s")
+    _print_what_to_do_next(run, version.parent, mask, overlay, console)
+    return QuickstartResult(run.path, version, dice, iou, large_dice, mask, overlay)
+
+
+def _train_on_cells(
+    config: TrainingConfig, training: Path, held_out: Path, run: Path, console: Console
+) -> tuple[float, float]:
+    """Train; gives Dice and IoU of the held-out images."""
     train(
         training / "images",
         training / "masks",
@@ -99,63 +111,59 @@ def quickstart(
         validation_masks=held_out / "masks",
         out=run,
         console=console,
-        config=TrainingConfig(
-            architecture="unet3plus",
-            filters=filters,
-            deep_supervision=True,
-            loss="hybrid",
-            border_weights=True,
-            separation=_SEPARATION,
-            patch_size=patch_size,
-            batch_size=4,
-            epochs=epochs,
-            steps_per_epoch=steps_per_epoch,
-            learning_rate=3e-3,
-        ),
+        config=config,
     )
     report = evaluate(run, held_out / "images", held_out / "masks", out=run / "held_out")
-    dice, iou = report["overall"]["dice"], report["overall"]["iou"]
+    dice, iou = (report.overall[name] or 0.0 for name in ("dice", "iou"))
     console.print(f"held-out images: Dice {dice:.4f}, IoU {iou:.4f}", highlight=False)
+    return dice, iou
 
-    console.rule("3  export: one SavedModel with decoding and tiling inside")
-    version = export(run, out / "models" / "cells", tile_size=256)
-    console.print(Text(printable(version)))
 
-    console.rule("4  endpoint: a large image as PNG bytes in, its mask as PNG bytes out")
-    height, width = large_size
+def _segment_large_image(
+    model: Path, out: Path, size: tuple[int, int], console: Console
+) -> tuple[Path, Path, float]:
+    """Send a large image to an endpoint; gives its mask and overlay as files, and its Dice."""
+    from keras_unet3p.client import Client
+    from keras_unet3p.endpoint import LocalServer
+
+    height, width = size
     large, truth = data.generate_cells((height, width), seed=2 * _HELD_OUT_SEED)
     pictures.write_picture(out / "large.png", large)
-    with LocalServer({"cells": version.parent}) as server:
+    with LocalServer({"cells": model}) as server:
         client = Client(server.url, model="cells")
         sent = time.perf_counter()
         mask = client.predict((out / "large.png").read_bytes())
         seconds = time.perf_counter() - sent
     instances = postprocessing.label_instances(mask, _SEPARATION)
-    large_dice = _dice(truth > 0, instances > 0)
+    dice = _dice(truth > 0, instances > 0)
     mask_path, overlay_path = out / "large_mask.png", out / "large_overlay.png"
     pictures.write_picture(mask_path, (mask > 0).astype(np.uint8) * 255)
     pictures.write_picture(overlay_path, pictures.overlay(large, instances))
     console.print(
-        f"{height} x {width} pixels through {server.url} in {seconds:.1f} s, Dice {large_dice:.4f}",
+        f"{height} x {width} pixels through {server.url} in {seconds:.1f} s, Dice {dice:.4f}",
         highlight=False,
     )
+    return mask_path, overlay_path, dice
 
-    console.rule(f"done in {time.perf_counter() - began:.0f} s")
+
+def _print_what_to_do_next(
+    run: RunFolder, model: Path, mask: Path, overlay: Path, console: Console
+) -> None:
+    out = mask.parent
     lines = (
-        f"pictures    {run / 'held_out' / 'pictures'}",
-        f"mask        {mask_path}",
-        f"overlay     {overlay_path}",
-        f"metrics     {run / 'history.csv'}",
+        f"pictures    {run.path / 'held_out' / 'pictures'}",
+        f"mask        {mask}",
+        f"overlay     {overlay}",
+        f"metrics     {run.history}",
         "",
         "go on with",
-        f"  unet3p serve {version.parent}",
-        f"  unet3p predict {run} {out / 'large.png'} --out {out / 'predictions'}",
-        f"  tensorboard --logdir {run / 'tensorboard'}",
+        f"  unet3p serve {model}",
+        f"  unet3p predict {run.path} {out / 'large.png'} --out {out / 'predictions'}",
+        f"  tensorboard --logdir {run.tensorboard}",
         "  unet3p train --images YOUR_IMAGES --masks YOUR_MASKS --out runs/yours",
     )
     for line in lines:
         console.print(Text(printable(line)), soft_wrap=True)
-    return QuickstartResult(run, version, dice, iou, large_dice, mask_path, overlay_path)
 
 
 def _make_cells(folder: Path, count: int, *, first_seed: int) -> Path:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keras_unet3p.training import History
+from keras_unet3p.artifacts import History
 
 
 def _row(epoch, dice):

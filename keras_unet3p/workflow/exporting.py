@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.config import MAX_PIXELS
+from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
-from keras_unet3p.training.history import History
-from keras_unet3p.workflow.load_predictor import load_run
+from keras_unet3p.tiling.keras_file import load_best
 
 
 def export(
@@ -39,26 +40,37 @@ def export(
 
     Returns:
         The version folder, `OUT/VERSION`.
+
+    Raises:
+        ValueError: `run` is no run folder, has no finished epoch or is damaged, or an argument does
+            not fit the model.
+
+    Example:
+
+    >>> export("runs/cells", "models/cells", tile_size=512)  # doctest: +SKIP
+    PosixPath('models/cells/1')
     """
-    model, config = load_run(run)
-    stored = config["data"]
-    best = History(Path(run) / "history.csv", "val_dice").best()
-    masks = {
-        "mask_kind": stored["mask_kind"],
-        "class_values": stored.get("class_values"),
-        "separation": config["training"]["separation"],
+    source = ModelSource.of(run)
+    if source.kind != "run" or source.run is None:
+        raise InputError(f"run: {source}; expected the run folder of a training")
+    record, best = source.run.read_record(), source.run.read_history().best()
+    found = record.data
+    trained = {
+        "mask_kind": found.mask_kind,
+        "class_values": found.class_values,
+        "separation": record.separation,
+        # A network whose encoder normalises does not know them itself.
+        "stored_values": found.normalization.get("stored_values", []),
     }
-    # A network whose encoder normalises does not know them itself.
-    values = {"stored_values": stored["normalization"].get("stored_values", [])}
     return export_savedmodel(
-        model,
+        load_best(source),
         out,
         tile_size=tile_size,
         version=version,
-        classes=stored["classes"],
-        value_scale=stored["normalization"]["value_scale"],
-        pixels="uint8" if stored["stored_types"] == ["uint8"] else "float32",
-        training_figures={**(best or {}), **masks, **values},
+        classes=found.classes,
+        value_scale=found.normalization["value_scale"],
+        pixels="uint8" if found.stored_types == ["uint8"] else "float32",
+        training_figures={**(best or {}), **trained},
         halo=halo,
         blend=blend,
         border=border,

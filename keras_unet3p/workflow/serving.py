@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,9 +44,18 @@ def serve(
 
     Raises:
         ValueError: the folder holds no version that may be served, or a port cannot be had.
+
+    Example:
+
+    >>> serve("models/cells", port=0)  # doctest: +SKIP
     """
     from keras_unet3p import endpoint
 
+    source = ModelSource.find(model)
+    if source is not None and source.kind != "export":
+        raise InputError(
+            f"{source}; expected the folder of an exported model, which `export` makes"
+        )
     folder = Path(model).resolve()
     server = endpoint.LocalServer(
         {folder.name: folder},

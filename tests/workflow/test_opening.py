@@ -4,14 +4,15 @@ import json
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import models
+from keras_unet3p import models, workflow
+from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import StreamingPredictor
-from keras_unet3p.tiling.exported_model import CARD_FILE
-from keras_unet3p.workflow.load_predictor import load_predictor
+from keras_unet3p.workflow import open_model
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +71,12 @@ def test_a_damaged_keras_file_is_named_in_one_line(whole_file, tmp_path, damage)
     path = tmp_path / "cells.keras"
     DAMAGES[damage](whole_file, path)
     with pytest.raises(ValueError, match=r"cells\.keras cannot be loaded.*restore it") as raised:
-        load_predictor(path)
+        open_model(path)
     assert str(raised.value).isprintable()
     assert "instead" not in str(raised.value)
     shutil.copy(path, tmp_path / "last-epoch-0007.keras")
     with pytest.raises(ValueError, match=r"take \S*last-epoch-0007\.keras instead"):
-        load_predictor(path)
+        open_model(path)
 
 
 @pytest.mark.parametrize("card", ["", "{", "[]", "{}", '"text"', "\udcff", "without geometry"])
@@ -89,7 +90,7 @@ def test_a_damaged_model_card_is_named_in_one_line(whole_export, tmp_path, card)
         card = json.dumps(card)
     path.write_text(card, errors="surrogateescape")
     expected = r"model_card\.json is damaged .*; export the model again, or copy the folder anew$"
-    for load in (load_predictor, StreamingPredictor):
+    for load in (open_model, StreamingPredictor):
         with pytest.raises(ValueError, match=expected) as raised:
             load(version.parent)
         assert str(raised.value).isprintable()
@@ -101,7 +102,7 @@ def test_a_damaged_export_is_named_in_one_line(whole_export, tmp_path):
     graph = (version / "saved_model.pb").read_bytes()
     for damaged in (b"", graph[: len(graph) // 2], b"\xff" * 100):
         (version / "saved_model.pb").write_bytes(damaged)
-        for load in (load_predictor, StreamingPredictor):
+        for load in (open_model, StreamingPredictor):
             with pytest.raises(
                 ValueError, match=r"1 cannot be loaded as a SavedModel \("
             ) as raised:
@@ -114,4 +115,30 @@ def test_an_export_of_another_program_is_refused_by_its_signatures(tmp_path):
     module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec((), tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "1"), {"other": module.double})
     with pytest.raises(ValueError, match=r"no signature 'classes', only \['other'\]"):
-        load_predictor(tmp_path)
+        open_model(tmp_path)
+
+
+def test_what_a_job_cannot_use_is_told_by_its_kind(whole_file, whole_export, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for job, model, message in (
+        (workflow.serve, tmp_path, "is a run folder; expected the folder of an exported model"),
+        (workflow.serve, whole_file, r"is a \.keras file; expected the folder of an exported"),
+        (lambda model: workflow.export(model, tmp_path / "a"), whole_file, r"is a \.keras file; "),
+        (lambda model: workflow.export(model, tmp_path / "a"), whole_export, "is an exported mod"),
+        (StreamingPredictor, "grpc://localhost:1/cells", "is an endpoint; give its client"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            job(model)
+
+
+def test_every_reader_takes_the_same_models(run, exported):
+    """The best model of a run, its file, and its export, the base folder or a version."""
+    image = np.random.default_rng(0).integers(0, 255, (70, 50), np.uint8)
+    unit = image[..., np.newaxis] / np.float32(255)
+    for same in ((run, run / "best.keras"), (exported, exported.parent)):
+        streamed = [StreamingPredictor(model, tile_size=64) for model in same]
+        first, second = (each.predict(image, progress=False) for each in streamed)
+        np.testing.assert_array_equal(first, second)
+        for model in same:
+            labels = open_model(model, tile_size=64).labels(unit)
+            assert np.mean(labels != first) < 0.01

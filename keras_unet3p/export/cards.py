@@ -1,9 +1,9 @@
-"""The card that goes with every exported model."""
+"""The cards of exported models, filled from what is exported."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p._version import __version__
+from keras_unet3p.artifacts import CardTraining, ModelCard
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.layers import IntensityNormalization
@@ -26,23 +27,34 @@ def model_card(
     *,
     classes: Sequence[str] | None = None,
     training_figures: dict | None = None,
-    **more: Any,
-) -> dict[str, Any]:
-    """What a client must know about an exported model, as JSON-serialisable values.
+    whole_images: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """What a client must know about an exported model.
 
     Args:
         model: the model that was exported.
-        geometry: its tiles; `TileGeometry.from_dict(card["geometry"])` reads them back.
+        geometry: its tiles; `TileGeometry.from_dict` reads them back from JSON.
         num_classes: channels of its output.
         channels: channels of its input.
         files: exported files, whose SHA-256 goes into the card.
         classes: a name for each class; for a model of one output channel the background's first.
         training_figures: figures about the training. Where they do not tell the `stored_values` of
             the training images, the model's normalisation does if it knows them.
-        **more: further entries.
+        whole_images: of a model that segments whole images, the entries `threshold` to `symmetries`
+            of the card.
 
     Raises:
-        ValueError: if the number of class names does not fit.
+        ValueError: if the number of class names or a figure does not fit.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_unet3p.geometry import TileGeometry
+    >>> image = keras.Input((None, None, 3))
+    >>> network = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(image))
+    >>> card = model_card(network, TileGeometry((64, 64), halo=8), 1, 3, [])
+    >>> card.classes, card.parameters
+    (['background', 'foreground'], 4)
     """
     expected = 2 if num_classes == 1 else num_classes
     if classes is not None and len(classes) != expected:
@@ -53,26 +65,24 @@ def model_card(
     if classes is None:
         named = [f"class {i}" for i in range(num_classes)]
         classes = ["background", "foreground"] if num_classes == 1 else named
-    return {
-        "format": 1,
-        "name": getattr(model, "name", "model"),
-        "classes": list(classes),
-        "num_classes": num_classes,
-        "input_channels": channels,
-        "geometry": geometry.to_dict(),
-        "tile": list(geometry.tile),
-        "halo": geometry.halo,
-        "core": list(geometry.core),
-        **more,
-        "parameters": int(sum(np.prod(w.shape) for w in model.trainable_weights)),
-        "training": {**_stored_values(model), **(training_figures or {})},
-        "versions": {
+    figures = {**_stored_values(model), **(training_figures or {})}
+    entries = dict(
+        name=getattr(model, "name", "model"),
+        classes=list(classes),
+        num_classes=num_classes,
+        input_channels=channels,
+        geometry=geometry,
+        **(whole_images or {}),
+        parameters=int(sum(np.prod(w.shape) for w in model.trainable_weights)),
+        training=CardTraining.of(figures, "training_figures"),
+        versions={
             "keras_unet3p": __version__,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         },
-        "sha256": {path.name: _sha256(path) for path in files},
-    }
+        sha256={path.name: _sha256(path) for path in files},
+    )
+    return ModelCard.of(entries, "model card")
 
 
 def _stored_values(model: Any) -> dict[str, Any]:

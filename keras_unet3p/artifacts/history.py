@@ -1,4 +1,4 @@
-"""The metrics of a run, an epoch a row, as a CSV file that survives a kill."""
+"""The metrics of a run, one row for each epoch, as a CSV file that survives a kill."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ class History:
 
     Raises:
         ValueError: the file is damaged; the message names it, the line and the way out.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     history = History(pathlib.Path(folder, "history.csv"), "val_dice")
+    ...     for epoch, dice in enumerate((0.7, 0.9, 0.8), start=1):
+    ...         history.append({"epoch": epoch, "val_dice": dice})
+    ...     again = History(history.path, "val_dice")
+    >>> again.best()
+    {'epoch': 2.0, 'val_dice': 0.9}
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str):

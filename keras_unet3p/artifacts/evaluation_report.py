@@ -1,0 +1,53 @@
+"""What an evaluation found, as it is kept in `metrics.json`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import field_validator
+
+from keras_unet3p.artifacts.json_artifact import JsonArtifact
+
+
+class EvaluationReport(JsonArtifact):
+    """The measures of a model's masks against the truth, image by image and overall.
+
+    Numbers that are not finite, which JSON cannot hold, are None.
+
+    Example:
+
+    >>> report = EvaluationReport(
+    ...     mask_kind="binary",
+    ...     columns=["dice"],
+    ...     images=[{"name": "a", "dice": 0.5}, {"name": "b", "dice": 0.9}],
+    ...     overall={"dice": 0.7},
+    ... )
+    >>> report.names, report.overall["dice"]
+    (['a', 'b'], 0.7)
+    """
+
+    WAY_OUT: ClassVar[str] = (
+        "it tells which pictures an earlier evaluation wrote: remove it, and what is outdated in "
+        "the folder 'pictures' beside it"
+    )
+
+    mask_kind: str
+    """What the masks were taken to hold: binary, classes or instances."""
+    columns: list[str]
+    """Names of the main measures, for a table."""
+    images: list[dict[str, Any]]
+    """For each image its `name` and its measures, the worst image first."""
+    overall: dict[str, float | None]
+    """The measures over all images."""
+
+    @field_validator("images")
+    @classmethod
+    def _check_names(cls, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not all(isinstance(row.get("name"), str) for row in images):
+            raise ValueError("an image lacks its 'name'")
+        return images
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images, in the order of the rows."""
+        return [row["name"] for row in self.images]

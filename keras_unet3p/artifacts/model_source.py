@@ -1,0 +1,84 @@
+"""What a name of a model means: a run, a `.keras` file, an exported model or an endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Literal
+
+from keras_unet3p.artifacts.model_versions import newest_version
+from keras_unet3p.artifacts.run_folder import RunFolder
+from keras_unet3p.errors import InputError, printable
+
+_WORDS = {
+    "run": "a run folder",
+    "keras": "a .keras file",
+    "export": "an exported model",
+    "endpoint": "an endpoint",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from. Nothing is loaded to find that out.
+
+    Attributes:
+        name: the model as the user named it.
+        kind: `"run"`, `"keras"`, `"export"` or `"endpoint"`.
+        file: of a run its `best.keras`, which need not be there yet; of a `.keras` file itself.
+        run: of a run, and of a `.keras` file in a run folder, that folder.
+        version: of an exported model the version folder, the newest one if several are there.
+
+    Example:
+
+    >>> source = ModelSource.of("http://localhost:8501/cells")
+    >>> source.kind, source.name
+    ('endpoint', 'http://localhost:8501/cells')
+    >>> ModelSource.of("nowhere")
+    Traceback (most recent call last):
+        ...
+    keras_unet3p.errors.InputError: nowhere is no run folder (config.json), .keras file, exported \
+model (saved_model.pb) or endpoint URL (http://..., grpc://...)
+    """
+
+    name: str
+    kind: Literal["run", "keras", "export", "endpoint"]
+    file: Path | None = None
+    run: RunFolder | None = None
+    version: Path | None = None
+
+    @classmethod
+    def of(cls, model: str | os.PathLike[str]) -> ModelSource:
+        """Find out what `model` is.
+
+        Raises:
+            ValueError: it is none of the four.
+        """
+        source = cls.find(model)
+        if source is None:
+            raise InputError(
+                f"{printable(model)} is no run folder (config.json), .keras file, exported model "
+                "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
+            )
+        return source
+
+    @classmethod
+    def find(cls, model: str | os.PathLike[str]) -> ModelSource | None:
+        """As `of`; None where it is none of the four."""
+        name = os.fspath(model)
+        if "://" in name:
+            return cls(name, "endpoint")
+        path = Path(model)
+        if path.suffix == ".keras" and path.is_file():
+            run = RunFolder(path.parent)
+            return cls(name, "keras", file=path, run=run if run.is_run else None)
+        run = RunFolder(path)
+        if run.is_run:
+            return cls(name, "run", file=run.best, run=run)
+        version = newest_version(path)
+        return cls(name, "export", version=version) if version is not None else None
+
+    def __str__(self) -> str:
+        """The model and its kind, for messages."""
+        return f"{printable(self.name)} is {_WORDS[self.kind]}"

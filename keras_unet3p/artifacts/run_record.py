@@ -1,0 +1,119 @@
+"""What a training run was asked to do, kept beside its results."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import Field, field_validator
+
+from keras_unet3p.artifacts.data_record import DataRecord
+from keras_unet3p.artifacts.json_artifact import JsonArtifact
+from keras_unet3p.config import RUN_FORMAT, TrainingConfig
+
+
+class Difference(NamedTuple):
+    """An entry that two runs do not agree in.
+
+    Example:
+
+    >>> Difference("filters", before=4, now=6).name
+    'filters'
+    """
+
+    name: str
+    before: Any
+    now: Any
+
+
+class RunRecord(JsonArtifact):
+    """The `config.json` of a run folder: the configuration as used, and what was found in the data.
+
+    `unet3p train --config RUN/config.json` reads the choices of this file again.
+
+    Example:
+
+    >>> record = RunRecord(
+    ...     training={"architecture": "unet", "separation": 2},
+    ...     data={"mask_kind": "binary", "classes": None, "stored_types": ["uint8"],
+    ...           "normalization": {}},
+    ... )
+    >>> record.separation, record.data.mask_kind, record.training_config().architecture
+    (2, 'binary', 'unet')
+    """
+
+    FORMAT: ClassVar[int] = RUN_FORMAT
+    WAY_OUT: ClassVar[str] = (
+        "restore it from a copy, or remove it and give `train` the run's own options again, which "
+        "it then writes anew"
+    )
+
+    training: dict[str, Any]
+    """The choices of `TrainingConfig`, as they stand in the file."""
+    data: DataRecord
+    """The images and masks."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the packages that the run was begun with."""
+
+    @field_validator("training")
+    @classmethod
+    def _check_separation(cls, training: dict[str, Any]) -> dict[str, Any]:
+        if type(training.get("separation")) is not int:
+            raise ValueError("it lacks 'separation', a whole number")
+        return training
+
+    @property
+    def separation(self) -> int:
+        """Background drawn between touching instances in training, pixels of each."""
+        return self.training["separation"]
+
+    def training_config(self) -> TrainingConfig:
+        """The choices, checked.
+
+        Kept apart from reading: an earlier version may have accepted what this one does not, and
+        its networks are used all the same.
+
+        Raises:
+            ValueError: one of them is not accepted by this version.
+        """
+        return TrainingConfig(**self.training)
+
+    def difference(self, now: RunRecord) -> Difference | None:
+        """The first entry in which a run that is asked for is not the one that this file describes.
+
+        Entries that this file lacks within a value, because an earlier version wrote it, do not
+        count; nor do the versions of the packages.
+
+        Example:
+
+        >>> data = {"mask_kind": "binary", "classes": None, "stored_types": [], "normalization": {}}
+        >>> four, six = (
+        ...     RunRecord(training={"separation": 1, "filters": filters}, data=data)
+        ...     for filters in (4, 6)
+        ... )
+        >>> four.difference(six)
+        Difference(name='filters', before=4, now=6)
+        """
+        before = self.to_dict()
+        for section, values in now.to_dict().items():
+            if section not in ("training", "data"):
+                continue
+            for name, value in values.items():
+                found = before[section].get(name)
+                if not agree(found, value):
+                    return Difference(name, found, value)
+        return None
+
+
+def agree(before: Any, now: Any) -> bool:
+    """Whether what a run was begun with is as now; earlier versions wrote fewer entries.
+
+    Example:
+
+    >>> agree({"mean": 0.5}, {"mean": 0.5, "std": 0.2})
+    True
+    >>> agree({"mean": 0.5, "std": 0.2}, {"mean": 0.5})
+    False
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        return all(agree(value, now.get(name)) for name, value in before.items())
+    return before == now

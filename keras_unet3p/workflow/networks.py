@@ -1,0 +1,70 @@
+"""The networks that a configuration describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_unet3p import data, losses, metrics, models
+from keras_unet3p.config import LOSSES, TrainingConfig
+from keras_unet3p.errors import InputError
+
+
+def build_model(
+    config: TrainingConfig,
+    num_channels: int,
+    num_classes: int,
+    normalization: data.Normalization | None,
+    steps_per_epoch: int,
+) -> models.SegmentationModel:
+    """The compiled network of a configuration.
+
+    Args:
+        config: the choices of the run.
+        num_channels: of the images.
+        num_classes: of the masks, 1 for foreground against background.
+        normalization: what the network's first layer does to unit values; None leaves it out.
+        steps_per_epoch: for the learning rate, which falls over the whole run.
+
+    Raises:
+        ValueError: the patches do not fit the network, or the images its encoder's weights.
+
+    Example:
+
+    >>> from keras_unet3p.config import TrainingConfig
+    >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
+    >>> build_model(config, 1, 3, None, steps_per_epoch=10).output_shape
+    (None, None, None, 3)
+    """
+    if config.encoder_weights and normalization and normalization.value_scale == "raw":
+        raise InputError(
+            f"encoder_weights {config.encoder_weights!r}: an encoder with given weights takes unit "
+            "values, and the images hold others; scale them to 0 to 1, or store them as integers"
+        )
+    model = getattr(models, config.architecture)(
+        input_shape=(None, None, num_channels),
+        num_classes=num_classes,
+        # An encoder with given weights normalises as it did when they were learnt.
+        normalization=None if config.encoder_weights else normalization,
+        **config.network_options(),
+    )
+    if config.patch_size not in model.nearest_sizes(config.patch_size):
+        raise InputError(
+            f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
+            f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
+        )
+    decay: Any = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, decay_steps=config.epochs * steps_per_epoch, alpha=0.01
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(decay),
+        loss=getattr(losses, LOSSES[config.loss])(),
+        # Weighted, because a validation tile's weights leave out what mirroring filled. A border
+        # weight is the loss's alone.
+        weighted_metrics=[
+            metrics.Dice(name="dice", use_pixel_weights=False),
+            metrics.IoU(name="iou", use_pixel_weights=False),
+        ],
+    )
+    return model

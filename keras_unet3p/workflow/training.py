@@ -1,0 +1,267 @@
+"""From a folder of images and a folder of masks to a run folder with trained weights."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from keras_unet3p import data, training
+from keras_unet3p._version import __version__
+from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
+from keras_unet3p.config import TrainingConfig
+from keras_unet3p.errors import InputError
+from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
+from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
+from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_folder
+from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.training_job import TrainingJob
+
+_MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
+
+
+def train(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    config: TrainingConfig | None = None,
+    *,
+    out: str | os.PathLike[str],
+    validation_images: str | os.PathLike[str] | None = None,
+    validation_masks: str | os.PathLike[str] | None = None,
+    mask_kind: str = "auto",
+    classes: int | Sequence[str] | Sequence[int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
+    console: Console | None = None,
+) -> Path:
+    """Train a network on a folder of images and masks; the same call continues a killed run.
+
+    Every file is read and checked before training begins. The network's first layer normalises the
+    intensities as the training images need it, so that nobody scales images by hand later.
+
+    Args:
+        images: folder of images, or a multi-page TIFF.
+        masks: folder of masks, paired with the images by stem.
+        config: the network, the loss and the training; None is `TrainingConfig()`.
+        out: run folder. Afterwards it holds `config.json` (the configuration as used),
+            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
+            `validation/` (metrics and pictures of the best network on the held-out images).
+        validation_images: folder of held-out images; None holds out the share `validation` of
+            `images`.
+        validation_masks: their masks.
+        mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`, which looks at the masks.
+        classes: names of the classes, background first; or their number; or the mask values that
+            stand for them, rising, such as `[0, 128, 255]` or ids with a gap. The network's own ids
+            are 0 to K-1 in any case. By default found in the masks. At most 256.
+        max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
+        max_pages: so is a file of more images.
+        console: where to show progress; None writes to the standard error stream.
+
+    Returns:
+        The path of the best model, `OUT/best.keras`.
+
+    Raises:
+        ValueError: an option or a file is not acceptable; `out` holds a run of another
+            configuration, or another process trains in it; or the training has diverged.
+        OSError: the disk is full; the message names the file and the space that is left.
+
+    Example:
+
+    >>> config = TrainingConfig(architecture="unet", epochs=10)
+    >>> train("images", "masks", config, out="runs/cells")  # doctest: +SKIP
+    PosixPath('runs/cells/best.keras')
+    """
+    config = config or TrainingConfig()
+    if (validation_images is None) != (validation_masks is None):
+        raise InputError("validation_images and validation_masks go together; one is missing")
+    _check_encoder_weights(config)
+    run = RunFolder(out)
+    console = console or Console(stderr=True)
+    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes)
+    with naming_full_disk(run.path), training.run_lock(run.path):
+        _sweep(run)
+        earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
+        folders = _open_folders(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
+        record = _record(given, config, *folders)
+        _keep_record(run, record)
+        values = record.data.class_values
+        if values:
+            console.print(
+                f"mask values {', '.join(map(str, values))}: class ids 0 to {len(values) - 1} in "
+                "what the network predicts",
+                highlight=False,
+            )
+        return _train(TrainingJob(config, *folders), run, console)
+
+
+class _Given(NamedTuple):
+    """What the caller said of the data."""
+
+    images: str | os.PathLike[str]
+    masks: str | os.PathLike[str]
+    validation_images: str | os.PathLike[str] | None
+    validation_masks: str | os.PathLike[str] | None
+    mask_kind: str
+    classes: int | Sequence[str] | Sequence[int] | None
+
+
+def _check_encoder_weights(config: TrainingConfig) -> None:
+    weights = config.encoder_weights
+    if weights is not None and weights != "imagenet" and not Path(weights).is_file():
+        raise InputError(
+            f"encoder_weights: {printable(weights)} is no file; expected one, or 'imagenet'"
+        )
+
+
+def _check_number_of_classes(folder: data.ImageFolder) -> None:
+    if folder.num_classes > _MOST_CLASSES:
+        raise InputError(
+            f"masks: {folder.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
+            "are written with 8 bits (where every value is an object of its own, mask_kind is "
+            "'instances')"
+        )
+
+
+def _open_folders(
+    given: _Given, config: TrainingConfig, limits: Any
+) -> tuple[data.ImageFolder, data.ImageFolder]:
+    """The images to train on and those that are held out."""
+    folder = data.open_folder(
+        given.images, given.masks, mask_kind=given.mask_kind, classes=given.classes, **limits
+    )
+    _check_number_of_classes(folder)
+    if given.validation_images is None or given.validation_masks is None:
+        return _split(folder, config)
+    several = folder.num_classes if folder.mask_kind == "classes" else None
+    held_out = data.open_folder(
+        given.validation_images,
+        given.validation_masks,
+        mask_kind=folder.mask_kind,
+        classes=given.classes or several,
+        normalization=folder.normalization(),
+        accept_values=True,  # whoever chose these images hears of it
+        **limits,
+    )
+    return folder, held_out
+
+
+def _split(
+    folder: data.ImageFolder, config: TrainingConfig
+) -> tuple[data.ImageFolder, data.ImageFolder]:
+    if len(folder) < 2:
+        raise InputError(
+            "images: a single image leaves none to be held out for validation; give others as "
+            "validation_images and validation_masks (--validation-images and --validation-masks), "
+            "or, for a trial, the same one"
+        )
+    return folder.split(config.validation, config.seed, contiguous=config.contiguous_validation)
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+# The configuration keeps the names or the values; the number of classes it keeps in any case.
+def _names(classes: int | Sequence[str] | Sequence[int] | None) -> list[str] | None:
+    if classes is None or isinstance(classes, int | np.integer):
+        return None
+    names = [str(item) for item in classes if isinstance(item, str)]
+    return names if len(names) == len(classes) else None
+
+
+def _values(classes: int | Sequence[str] | Sequence[int] | None) -> list[int] | None:
+    if classes is None or isinstance(classes, int | np.integer) or _names(classes) is not None:
+        return None
+    return [int(item) for item in classes]
+
+
+def _record(
+    given: _Given,
+    config: TrainingConfig,
+    training_folder: data.ImageFolder,
+    validation_folder: data.ImageFolder,
+) -> RunRecord:
+    """What `config.json` keeps of the run: what was chosen, and what was found in the data."""
+    return RunRecord(
+        training=config.to_dict(),
+        data=DataRecord(
+            images=_absolute(given.images),
+            masks=_absolute(given.masks),
+            validation_images=_absolute(given.validation_images),
+            validation_masks=_absolute(given.validation_masks),
+            mask_kind=training_folder.mask_kind,
+            classes=_names(given.classes),
+            class_values=_values(given.classes),
+            num_channels=training_folder.num_channels,
+            num_classes=training_folder.num_classes,
+            stored_types=training_folder.stored_types,
+            normalization=training_folder.normalization().to_dict(),
+            training_names=training_folder.names,
+            validation_names=validation_folder.names,
+        ),
+        versions={
+            "keras_unet3p": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "python": sys.version.split()[0],
+        },
+    )
+
+
+def _keep_record(run: RunFolder, record: RunRecord) -> None:
+    """Write `config.json`, or see that the run that is in the folder has the same one."""
+    if not run.is_run or not run.saved():
+        record.write(run.config)
+        return
+    other = run.read_record().difference(record)
+    if other is not None:
+        raise InputError(
+            f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
+            f"{other.now!r}; continue it with its own options, or choose another run folder"
+        )
+
+
+def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
+    config = job.config
+    console.print(
+        f"{len(job.training)} training and {len(job.validation)} validation images, "
+        f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}",
+        highlight=False,
+    )
+    keras.utils.set_random_seed(config.seed)
+    progress = training.EpochProgress(
+        console, epochs=config.epochs, steps_per_epoch=job.steps_per_epoch
+    )
+    try:
+        best = training.fit(
+            job.build,
+            job.training_data,
+            job.validation_data,
+            run.path,
+            epochs=config.epochs,
+            steps_per_epoch=job.steps_per_epoch,
+            strategy=training.choose_strategy(config.strategy),
+            patience=config.patience,
+            callbacks=[progress, training.OverlayLog(run.tensorboard, job.overlay_samples())],
+            report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
+            lock=False,
+        )
+    finally:
+        progress.stop()
+    evaluate_folder(open_model(run.path), job.validation, run.validation)
+    return best
+
+
+def _sweep(run: RunFolder) -> None:
+    """Remove what a killed training left half written; other things there stay."""
+    inside = (path for path in run.validation.rglob("*") if path.is_dir())
+    for folder in (run.path, run.validation, *inside):
+        remove_unfinished(folder)
