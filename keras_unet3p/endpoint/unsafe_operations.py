@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from keras_unet3p.graphs.nodes import needed_nodes, nodes_by_name
+
 # By name, as TensorFlow's registry says it of no operation. Checkpoints are read while a model
 # loads, from its own folder.
 _UNSAFE = re.compile(
@@ -24,7 +26,7 @@ def unsafe_operations(meta_graph) -> set[str]:
     Returns:
         Names such as "ReadFile", "PyFunc"; what only saving the model runs is not among them.
     """
-    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    nodes = nodes_by_name(meta_graph.graph_def)
     functions = {
         function.signature.name: function.node_def
         for function in meta_graph.graph_def.library.function
@@ -44,14 +46,7 @@ def unsafe_operations(meta_graph) -> set[str]:
 
 def _operations(outputs: list[str], nodes: dict, functions: dict) -> set[str]:
     """The kinds of all operations that `outputs` need, those of the functions they call too."""
-    waiting, needed = list(outputs), {}
-    while waiting:
-        # "name", "name:0" or, where only the order of running matters, "^name".
-        name = waiting.pop().lstrip("^").split(":")[0]
-        if name in nodes and name not in needed:
-            needed[name] = nodes[name]
-            waiting += nodes[name].input
-    unread, kinds = list(needed.values()), set()
+    unread, kinds = [nodes[name] for name in needed_nodes(nodes, outputs)], set()
     called: set[str] = set()
     while unread:
         node = unread.pop()

@@ -29,7 +29,7 @@ def export_litert(
         model: a Keras model.
         path: file ending in .tflite.
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
         half: store the weights in float16.
 
     Raises:

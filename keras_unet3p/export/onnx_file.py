@@ -28,7 +28,7 @@ def export_onnx(
         model: a Keras model.
         path: file ending in .onnx.
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
         opset: ONNX operator set.
 
     Raises:

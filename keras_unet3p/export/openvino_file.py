@@ -27,7 +27,7 @@ def export_openvino(
         model: a Keras model.
         path: file ending in .xml; the weights go into a .bin beside it.
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
         half: store the weights in float16.
 
     Raises:

@@ -14,16 +14,16 @@ import tensorflow as tf
 
 from keras_unet3p.data.normalization import VALUE_SCALES
 from keras_unet3p.errors import InputError
-from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
+from keras_unet3p.graphs.freezing import GRAPH_LIMIT, freeze_network
+from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LARGEST_SET = 16
@@ -133,7 +133,7 @@ def export_savedmodel(
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     facts = network_facts(model)
     channels = facts.channels
-    frozen = frozen_network(
+    frozen = freeze_network(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
     num_classes = facts.num_classes

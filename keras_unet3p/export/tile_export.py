@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.files import locked, naming_full_disk, printable, write_json
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.tiling.network_geometry import network_facts
+from keras_unet3p.graphs import FrozenNetwork, freeze_network
+from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 OUTPUT = "probabilities"
@@ -28,7 +28,7 @@ class TileExport:
         path: the file to write; its ending must be `ending`.
         ending: such as ".onnx".
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
 
     Raises:
         ValueError: if the path ends otherwise or an argument does not fit the model.
@@ -42,7 +42,7 @@ class TileExport:
         self.geometry: TileGeometry = model_geometry(model, tile_size, halo)
         self.channels = network_facts(model).channels
         # Other runtimes have no branches, or slow ones: the gate is a multiplication there.
-        self.network: FrozenNetwork = frozen_network(
+        self.network: FrozenNetwork = freeze_network(
             model, self.geometry.tile, self.channels, activation=activation, skip_empty=False
         )
         self.network.rename_output(OUTPUT)

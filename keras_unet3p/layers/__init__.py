@@ -3,6 +3,7 @@
 from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
 from keras_unet3p.layers.centre_crop import CentreCrop
 from keras_unet3p.layers.crop_to import CropTo
+from keras_unet3p.layers.folded_batch_normalization import FoldedBatchNormalization
 from keras_unet3p.layers.image_net_input import ImageNetInput
 from keras_unet3p.layers.input_size import InputSize
 from keras_unet3p.layers.intensity_normalization import IntensityNormalization
@@ -18,6 +19,7 @@ __all__ = [
     "CentreCrop",
     "CropTo",
     "Dropout",
+    "FoldedBatchNormalization",
     "ImageNetInput",
     "InputSize",
     "IntensityNormalization",

@@ -4,7 +4,6 @@ from keras_unet3p.models.architectures import ARCHITECTURES
 from keras_unet3p.models.attention_unet import attention_unet
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.fcn import fcn
-from keras_unet3p.models.fold_batch_norm import fold_batch_norm
 from keras_unet3p.models.load_pytorch_state_dict import load_pytorch_state_dict
 from keras_unet3p.models.prune_unet_plus_plus import prune_unet_plus_plus
 from keras_unet3p.models.pytorch_state_dict import pytorch_state_dict
@@ -20,7 +19,6 @@ __all__ = [
     "attention_unet",
     "encoder_tensors",
     "fcn",
-    "fold_batch_norm",
     "load_pytorch_state_dict",
     "prune_unet_plus_plus",
     "pytorch_state_dict",

@@ -416,7 +416,9 @@ def _release(array: Any) -> None:
 
     Not those of a copy-on-write map: changes to it are nowhere else.
     """
-    mapping = getattr(array, "_mmap", None) if getattr(array, "mode", "c") != "c" else None
+    mapping: Any = array if getattr(array, "mode", "c") != "c" else None
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
 

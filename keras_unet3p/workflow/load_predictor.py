@@ -16,13 +16,13 @@ import tensorflow as tf
 from keras_unet3p import data, layers, tiling
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
+from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.tiling.exported_model import (
     load_exported_model,
     newest_version,
     read_model_card,
 )
 from keras_unet3p.tiling.keras_file import load_network
-from keras_unet3p.tiling.network_geometry import is_multi_label
 from keras_unet3p.workflow.run_config import read_run_config
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet3p import models
+from keras_unet3p import graphs, models
 
 BUILDERS = [*models.ARCHITECTURES.values()]
 SMALL = {"filters": 2, "depth": 1}
@@ -128,7 +128,7 @@ def test_a_prefix_changes_names_only(architecture, tmp_path):
     if architecture == "unet_plus_plus":
         pruned, expected = (models.prune_unet_plus_plus(m, 1) for m in (model, plain))
         np.testing.assert_allclose(pruned(image), expected(image), atol=1e-6)
-    np.testing.assert_allclose(models.fold_batch_norm(model)(image), plain(image), atol=1e-5)
+    np.testing.assert_allclose(graphs.fold_batch_norm(model)(image), plain(image), atol=1e-5)
     model.compile("sgd", "binary_crossentropy", metrics=["mae"])
     model.train_on_batch(image, np.ones((2, 8, 8)))
     model.save(tmp_path / "model.keras")

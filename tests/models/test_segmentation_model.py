@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_unet3p import losses, metrics, models
 from keras_unet3p.compat import KERAS_3
-from keras_unet3p.tiling.network_geometry import resolve_activation
+from keras_unet3p.graphs.network_geometry import resolve_activation
 
 SIZE = 16
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p.export import export_savedmodel
-from keras_unet3p.export.frozen_network import frozen_network
+from keras_unet3p.graphs import fold_batch_norm, freeze_network
 from keras_unet3p.layers import UpsampleConv2D
-from keras_unet3p.models import fold_batch_norm, unet3plus
+from keras_unet3p.models import unet3plus
 from tests.export.session import SessionModel
 from tests.tiling.networks import small_network, trained_statistics
 
@@ -119,7 +119,7 @@ def odd_network():
 def test_what_must_not_be_folded_is_not():
     model = odd_network()
     trained_statistics(model, 3)
-    frozen = frozen_network(model, (64, 64), 1)
+    frozen = freeze_network(model, (64, 64), 1)
     np.testing.assert_allclose(frozen(TILE), model(TILE, training=False), rtol=1e-4, atol=1e-5)
     normalised = [
         node for node in frozen.graph_def.node if "Rsqrt" in node.op or "BatchNorm" in node.op
@@ -152,7 +152,7 @@ def test_a_convolution_with_another_reader_is_not_folded(reader):
     model = keras.Model(image, keras.layers.Conv2D(1, 1)(reader(x, normalised)))
     trained_statistics(model)
     expected = model(TILE, training=False)
-    frozen = frozen_network(model, (64, 64), 1)
+    frozen = freeze_network(model, (64, 64), 1)
     np.testing.assert_allclose(frozen(tf.constant(TILE)), expected, atol=1e-5)
     np.testing.assert_allclose(fold_batch_norm(model)(TILE), expected, atol=1e-5)
 
@@ -165,13 +165,57 @@ def test_an_output_of_a_nested_model_is_not_folded():
     image = keras.Input((None, None, 1))
     model = keras.Model(image, keras.layers.Concatenate()(nested(image)))
     expected = model(TILE, training=False)
-    frozen = frozen_network(model, (64, 64), 1)
+    frozen = freeze_network(model, (64, 64), 1)
     np.testing.assert_allclose(frozen(tf.constant(TILE)), expected, atol=1e-5)
 
 
 def test_exporting_leaves_the_model_as_it_was():
     model = small_network()
     before = [w.copy() for w in model.get_weights()]
-    frozen_network(model, (64, 64), 1)
+    freeze_network(model, (64, 64), 1)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def nested_normalised(sequential: bool):
+    layers = keras.layers
+    if sequential:
+        return keras.Sequential(
+            [
+                layers.Input((None, None, 1)),
+                layers.Conv2D(3, 3, padding="same", name="conv"),
+                layers.BatchNormalization(name="norm"),
+            ]
+        )
+    image = keras.Input((None, None, 1))
+    x = layers.BatchNormalization(name="norm")(
+        layers.Conv2D(3, 3, padding="same", name="conv")(image)
+    )
+    return keras.Model(image, layers.ReLU()(x))
+
+
+@pytest.mark.parametrize("sequential", [False, True], ids=["functional", "sequential"])
+def test_models_within_models_are_folded_too(sequential):
+    inner = nested_normalised(sequential)
+    middle_input = keras.Input((None, None, 1))
+    middle = keras.Model(middle_input, keras.layers.Activation("tanh")(inner(middle_input)))
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(1, 3, padding="same", name="conv")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(image, middle(x))
+    trained_statistics(inner, 1)
+    trained_statistics(model, 2)
+    expected = model(TILE, training=False)
+    assert np.ptp(expected) > 0.01
+    folded = fold_batch_norm(model)
+    np.testing.assert_allclose(folded(TILE), expected, atol=1e-5)
+    kinds = [type(layer).__name__ for layer in all_layers(folded)]
+    assert kinds.count("FoldedBatchNormalization") == 2
+    assert "BatchNormalization" not in kinds
+    assert count_layers(inner, keras.layers.BatchNormalization) == 1  # the model itself stays
+
+
+def all_layers(model):
+    for layer in model.layers:
+        yield layer
+        yield from all_layers(layer) if isinstance(layer, keras.Model) else ()

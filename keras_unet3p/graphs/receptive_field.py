@@ -1,4 +1,4 @@
-"""How far a network looks, read off the network."""
+"""How far a network looks, read from its graph."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from keras_unet3p import compat
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
-from keras_unet3p.tiling.network_geometry import (
+from keras_unet3p.graphs.network_geometry import (
     REFUSALS,
     network_facts,
     network_function,
@@ -108,7 +108,7 @@ def _probe(network, facts: NetworkFacts, side: int, axis: int):
 
 
 def _gradient_passing_copy(traced) -> tuple[Any, tuple[str, str]]:
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    frozen = compat.with_constants(traced)
     graph_def = frozen.graph.as_graph_def()
     weights = {inner.op.name for _, inner in traced.graph.captures}
     for node in graph_def.node:

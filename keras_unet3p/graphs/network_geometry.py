@@ -1,4 +1,4 @@
-"""What a network does to the size of an image: it says so, or it is read off its graph."""
+"""What a network does to the size of an image: it says so, or it is read from its graph."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.geometry.network import ACTIVATIONS, activation_to_apply
+from keras_unet3p.graphs.nodes import in_running_order, node_name
 from keras_unet3p.layers import PadToMultiple
 
 _STRIDED = {
@@ -198,44 +199,14 @@ def graph_stride(graph_def: Any) -> int:
     """
     steps: dict[str, int] = {}
     largest = 1
-    for node in _flat_nodes(graph_def):
-        step = max((steps.get(_source(name), 1) for name in node.input), default=1)
+    for node in in_running_order(graph_def):
+        step = max((steps.get(node_name(name), 1) for name in node.input), default=1)
         if node.op in _STRIDED:
             strides = list(node.attr["strides"].list.i)
             step *= max(strides[1:3] if node.attr["data_format"].s != b"NCHW" else strides[2:4])
         steps[node.name] = step
         largest = max(largest, step)
     return largest
-
-
-def _source(name: str) -> str:
-    return name.lstrip("^").split(":")[0]
-
-
-def _flat_nodes(graph_def: Any) -> list:
-    """The nodes so that every node comes after its inputs."""
-    nodes = {node.name: node for node in graph_def.node}
-    order: list = []
-    done: set[str] = set()
-    for name in nodes:
-        stack = [name]
-        while stack:
-            top = stack[-1]
-            if top in done:
-                stack.pop()
-                continue
-            waiting = [
-                source
-                for source in map(_source, nodes[top].input)
-                if source in nodes and source not in done
-            ]
-            if waiting:
-                stack.extend(waiting)
-            else:
-                done.add(top)
-                order.append(nodes[top])
-                stack.pop()
-    return order
 
 
 def output_margin(traced: Any, tile: tuple[int, int]) -> int:

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_unet3p.graphs import exact_halo
 from keras_unet3p.models import unet, unet3plus
-from keras_unet3p.tiling import exact_halo, model_geometry, predict_image
+from keras_unet3p.tiling import model_geometry, predict_image
 
 
 def stack(*layers):

@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p.export import export_savedmodel
-from keras_unet3p.export.frozen_network import FrozenNetwork, SkippingNetwork, frozen_network
+from keras_unet3p.graphs.freezing import freeze_network
+from keras_unet3p.graphs.frozen_network import FrozenNetwork
+from keras_unet3p.graphs.skipping_network import SkippingNetwork
 from keras_unet3p.models import unet3plus
 from keras_unet3p.tiling import predict_image
 from tests.export.session import SessionModel
@@ -47,8 +49,8 @@ def tile(value, size=32):
 )
 def test_the_mask_is_that_of_the_model_whether_a_tile_is_skipped_or_not(num_classes, activation):
     model = guided_model(num_classes, activation)
-    skipping = frozen_network(model, (32, 32), 1)
-    full = frozen_network(model, (32, 32), 1, skip_empty=False)
+    skipping = freeze_network(model, (32, 32), 1)
+    full = freeze_network(model, (32, 32), 1, skip_empty=False)
     assert type(skipping) is SkippingNetwork
     assert type(full) is FrozenNetwork
     rng = np.random.default_rng(0)
