@@ -70,18 +70,6 @@ WITHOUT_TENSORFLOW = (
     "files",
 )
 
-# Arrows that are there and ought not to be, each with what would end it.
-EXCEPTIONS = {
-    # `SegmentationModel` makes its default loss and metrics itself.
-    ("models", "losses"),
-    ("models", "metrics"),
-}
-# Modules that import each other, inside functions.
-CIRCLES = {
-    # `loss + loss` gives a sum of losses, which is a loss.
-    ("losses.segmentation_loss", "losses.loss_sum"),
-}
-
 
 class Import(NamedTuple):
     """One import: the module that is named, where, and whether it happens at the file's import."""
@@ -164,16 +152,7 @@ def test_every_room_has_its_place_in_the_house():
 
 
 def test_arrows_go_down_only():
-    wrong = {
-        pair: places
-        for pair, places in arrows().items()
-        if not is_allowed(*pair) and pair not in EXCEPTIONS
-    }
-    assert not wrong
-
-
-def test_no_exception_is_left_over():
-    assert set(arrows()) >= EXCEPTIONS, "take it out of EXCEPTIONS: it holds now"
+    assert not {pair: places for pair, places in arrows().items() if not is_allowed(*pair)}
 
 
 @pytest.mark.parametrize("room", [room for room in WITHOUT_TENSORFLOW if room in ROOMS])
@@ -197,6 +176,7 @@ def test_a_room_without_tensorflow_reaches_none(room):
 
 
 def test_no_module_imports_one_that_imports_it():
+    """Not over others either, and not inside functions."""
     graph = {
         module: {
             item.target
@@ -205,8 +185,6 @@ def test_no_module_imports_one_that_imports_it():
         }
         for module, imports in IMPORTS.items()
     }
-    for first, second in CIRCLES:
-        graph[f"{NAME}.{first}"].remove(f"{NAME}.{second}")  # KeyError: the circle has gone
     graphlib.TopologicalSorter(graph).prepare()
 
 

@@ -18,7 +18,7 @@ from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.layers import InputSize, PadToMultiple, SegmentationOutput
 from keras_unet3p.models import weight_files
 from keras_unet3p.models.blueprint import Blueprint
-from keras_unet3p.models.check_compiled import check_compiled, loss_named
+from keras_unet3p.models.compile_checks import check_compiled, loss_named
 from keras_unet3p.targets.foreground import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
 from keras_unet3p.targets.sample_weights import split_sample_weight, weight_of_known_shape

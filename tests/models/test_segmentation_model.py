@@ -374,7 +374,7 @@ def test_sums_of_losses_train_save_and_load(tmp_path):
     expected = model.evaluate(image, ids, sample_weight=weight, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded.loss) is losses.LossSum
+    assert type(loaded.loss) is losses.HybridLoss
     found = loaded.evaluate(image, ids, sample_weight=weight, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     wrong = losses.Dice(from_logits=True) + losses.Focal(from_logits=True)

@@ -7,18 +7,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_unet3p import losses
 from keras_unet3p.errors import InputError
-from keras_unet3p.losses import LossSum, SegmentationLoss
-from keras_unet3p.metrics._overlap_metric import OverlapMetric
+from keras_unet3p.targets.prediction_reader import PredictionReader
+
+_PACKAGE = "keras_unet3p"
 
 
 def check_compiled(argument: str, given: Any, activation: str | None, num_classes: int) -> None:
-    """Raises a ValueError where a loss or metric of this package would misread the output.
+    """Raises an InputError where a loss or metric of this package would misread the output.
 
     None of the mistakes fails by itself: a softmax's class of the highest score is also that of
-    its logits, and probabilities lie within the range of logits. Training and scores are then
-    quietly wrong.
+    its logits, and probabilities lie within the range of logits. Training and scores would be
+    wrong, and nothing would say so.
 
     Args:
         argument: of `compile`, for the message.
@@ -27,21 +27,16 @@ def check_compiled(argument: str, given: Any, activation: str | None, num_classe
         activation: of the network's output, "sigmoid", "softmax" or None for logits.
         num_classes: channels of the output.
     """
-    parts = tf.nest.flatten(given)
-    for found in list(parts):
-        if isinstance(found, LossSum):
-            parts += [loss for _, loss in found.terms]
-    for found in parts:
-        if isinstance(found, LossSum) or not isinstance(found, (SegmentationLoss, OverlapMetric)):
-            continue
-        expected = {"from_logits": activation is None}
-        if num_classes > 1 and activation is not None:
-            expected["multi_label"] = activation == "sigmoid"
-        wrong = [name for name, value in expected.items() if getattr(found, name) != value]
+    expected = {"from_logits": activation is None}
+    if num_classes > 1 and activation is not None:
+        expected["multi_label"] = activation == "sigmoid"
+    parts = [part for part in tf.nest.flatten(given) if isinstance(part, PredictionReader)]
+    for reader in (reader for part in parts for reader in part.readers()):
+        wrong = [name for name, value in expected.items() if getattr(reader, name) != value]
         if wrong:
-            name = type(found).__name__
+            name = type(reader).__name__
             raise InputError(
-                f"{argument}: {name}({_written({key: getattr(found, key) for key in wrong})}) for "
+                f"{argument}: {name}({_written({key: getattr(reader, key) for key in wrong})}) for "
                 f"a network of {num_classes} {'class' if num_classes == 1 else 'classes'} with "
                 f"classifier_activation={activation!r}; expected "
                 f"{name}({_written({key: expected[key] for key in wrong})})"
@@ -53,13 +48,16 @@ def loss_named(name: str) -> Any:
 
     Keras 2 looks such names up and Keras 3 does not. The registry calls a loss "...Loss" where a
     metric has its name.
+
+    Raises:
+        InputError: no loss of this package is called so.
     """
     package, _, short = name.partition(">")
-    if package != "keras_unet3p":
+    if package != _PACKAGE:
         return name
     for registered in (f"{name}Loss", name):
         found = keras.saving.get_registered_object(registered)
-        if isinstance(found, type) and issubclass(found, SegmentationLoss):
+        if _is_loss(found):
             return found()
     raise InputError(
         f"loss: no loss of keras_unet3p is called {short!r}; expected one of "
@@ -68,13 +66,18 @@ def loss_named(name: str) -> Any:
 
 
 def _loss_names() -> list[str]:
-    return sorted(
-        name
-        for name, value in vars(losses).items()
-        if isinstance(value, type)
-        and issubclass(value, SegmentationLoss)
-        and value is not SegmentationLoss
-        and value is not LossSum
+    registered = keras.saving.get_custom_objects()
+    ours = [value for name, value in registered.items() if name.startswith(f"{_PACKAGE}>")]
+    return sorted({value.__name__ for value in ours if _is_loss(value)})
+
+
+def _is_loss(value: Any) -> bool:
+    """Whether it is the class of a loss of this package; their base class is none."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, PredictionReader)
+        and issubclass(value, keras.losses.Loss)
+        and getattr(value, "default_name", None) is not None
     )
 
 
