@@ -33,7 +33,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             training={"deep_supervision": True},
         ),
         "unet": Architecture(_UNET_OPTIONS | {"padding", "batch_norm"}),
-        "unet_plus_plus": Architecture(
+        "unetplusplus": Architecture(
             _UNET_OPTIONS | {"batch_norm", "deep_supervision"},
             training={"deep_supervision": True},
         ),

@@ -20,7 +20,7 @@ from keras_unet3p.graphs.network_geometry import (
 )
 from keras_unet3p.graphs.skipping_network import SkippingNetwork
 from keras_unet3p.layers import PresenceGate
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 
 GRAPH_LIMIT = 2**31 - 1
 """Bytes that a serialized graph may have."""

@@ -12,7 +12,7 @@ import keras
 from keras_unet3p.compat import inputs_of_last_call, register, stateful_random_layers
 from keras_unet3p.errors import InputError
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization
-from keras_unet3p.layers.random_state import SavedRandomState
+from keras_unet3p.layers.saved_random_state import SavedRandomState
 from keras_unet3p.models.arguments import NormalizationLike, resolve_normalization
 from keras_unet3p.models.blocks import Blocks
 

@@ -357,16 +357,16 @@ def _refuse_class_weight(method, *args, **kwargs) -> None:
 def _match(y, sample_weight, prediction, margin: int):
     """Mask as (B, h, w, K) and weight map as (B, h, w), of the prediction's height and width."""
     y = mask_with_channels(tf.convert_to_tensor(y), prediction, margin=margin)
-    y = _centre_crop(y, prediction, margin)
+    y = _center_crop(y, prediction, margin)
     if sample_weight is None:
         return y, None
     weight = weight_of_known_shape(sample_weight, prediction, margin=margin)
     if weight.shape.rank == 4:
-        weight = _centre_crop(tf.squeeze(weight, -1), prediction, margin)
+        weight = _center_crop(tf.squeeze(weight, -1), prediction, margin)
     return y, weight
 
 
-def _centre_crop(tensor, prediction, margin: int):
+def _center_crop(tensor, prediction, margin: int):
     if not margin:
         return tensor
     height, width = tf.shape(prediction)[1], tf.shape(prediction)[2]

@@ -48,7 +48,7 @@ class OverlayLog(keras.callbacks.Callback):
             for number, (image, truth) in enumerate(self.samples):
                 probability = np.asarray(model(image[None], training=False))[0]
                 height, width = probability.shape[:2]
-                image, truth = (centre_crop(value, height, width) for value in (image, truth))
+                image, truth = (center_crop(value, height, width) for value in (image, truth))
                 panel = pictures.result_panel(image, truth, to_labels(probability))
                 tf.summary.image(f"sample {number}", panel[None])
         self._writer.flush()
@@ -58,7 +58,7 @@ class OverlayLog(keras.callbacks.Callback):
             self._writer.close()
 
 
-def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
+def center_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
     """The middle (height, width) of an array (H, W, ...): all that an unpadded network sees."""
     top = (value.shape[0] - height) // 2
     left = (value.shape[1] - width) // 2

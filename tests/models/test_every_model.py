@@ -29,9 +29,9 @@ MODELS = {
         1,
         {**SMALL, "upsampling": "bilinear", "gate_finest": True, "batch_norm": False},
     ),
-    "unet_plus_plus": (models.unet_plus_plus, 1, 1, {**SMALL, **DEEP}),
-    "unet_plus_plus_accurate": (
-        models.unet_plus_plus,
+    "unetplusplus": (models.unetplusplus, 1, 1, {**SMALL, **DEEP}),
+    "unetplusplus_accurate": (
+        models.unetplusplus,
         1,
         3,
         {**SMALL, **DEEP, "mode": "accurate", "upsampling": "bilinear"},
@@ -161,7 +161,7 @@ def test_a_saved_model_runs_in_session_mode(name, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["unet_valid", "attention_unet", "unet_plus_plus_accurate", "unet3plus_guided_classes", "fcn8"],
+    ["unet_valid", "attention_unet", "unetplusplus_accurate", "unet3plus_guided_classes", "fcn8"],
 )
 def test_a_network_on_a_tensor_of_the_callers_own(name, tmp_path):
     function, channels, classes, options = MODELS[name]

@@ -178,7 +178,7 @@ def test_metrics_see_the_final_mask_only():
 @pytest.mark.parametrize(("classes", "loss"), [(1, "keras"), (3, "ours")])
 def test_loss_and_val_loss_are_the_same_quantity(classes, loss):
     """All heads, presence, penalties and weights: equal where nothing is trained."""
-    model = models.unet_plus_plus(
+    model = models.unetplusplus(
         num_classes=classes,
         filters=2,
         depth=2,
@@ -581,7 +581,7 @@ for strategy in (
 ):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = models.unet_plus_plus(
+        model = models.unetplusplus(
             filters=2, depth=2, batch_norm=False, deep_supervision=True,
             kernel_regularizer="l2", kernel_initializer=keras.initializers.HeNormal(seed=1),
         )

@@ -24,7 +24,7 @@ ARCHITECTURES = {
     "unet": (models.unet, {"filters": 2, "depth": 2}, 96),
     "unet unpadded": (models.unet, {"filters": 2, "depth": 2, "padding": "valid"}, 125),
     "attention_unet": (models.attention_unet, {"filters": 2, "depth": 2}, 112),
-    "unet_plus_plus": (models.unet_plus_plus, {"filters": 2, "depth": 2}, 96),
+    "unetplusplus": (models.unetplusplus, {"filters": 2, "depth": 2}, 96),
     "unet3plus": (models.unet3plus, {"filters": (2, 3, 4)}, 96),
     "fcn": (
         models.fcn,

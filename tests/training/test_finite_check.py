@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import training
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 
 STEPS = 3
 

@@ -23,7 +23,7 @@ from keras_unet3p.models.heads import segmentation_heads
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
 
-def unet_plus_plus(
+def unetplusplus(
     input_shape: Sequence[int | None] = (None, None, 1),
     num_classes: int = 1,
     classifier_activation: Literal["auto", "sigmoid", "softmax"] | None = "auto",
@@ -47,7 +47,7 @@ def unet_plus_plus(
     batch_norm_epsilon: float = 1e-5,
     upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
-    name: str = "unet_plus_plus",
+    name: str = "unetplusplus",
 ) -> SegmentationModel:
     """UNet++ as a Keras model.
 
@@ -90,7 +90,7 @@ def unet_plus_plus(
 
     Returns:
         A model (B, H, W, C) -> (B, H, W, K) in float32. With `deep_supervision` it can be cut down
-        after training by `prune_unet_plus_plus`.
+        after training by `prune_unetplusplus`.
 
         `model.features` are its named tensors: "x0_1", ... of every node; "e1", ... of the
         contracting path; "mask"; with deep supervision "mask_1", "mask_2", ..., the heads that are
@@ -101,7 +101,7 @@ def unet_plus_plus(
 
     Example:
 
-    >>> model = unet_plus_plus(filters=4, depth=3, deep_supervision=True)
+    >>> model = unetplusplus(filters=4, depth=3, deep_supervision=True)
     >>> list(model.output)
     ['mask', 'mask_1', 'mask_2']
     """
@@ -172,4 +172,4 @@ def unet_plus_plus(
                 logits, activation=activation, head_weights=head_weights, prefix=prefix
             )
         )
-    return network_model("unet_plus_plus", arguments, image, tensors)
+    return network_model("unetplusplus", arguments, image, tensors)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.layers import CentreCrop, InputSize
+from keras_unet3p.layers import CenterCrop, InputSize
 from keras_unet3p.models.arguments import (
     InitializerLike,
     NormalizationLike,
@@ -155,7 +155,7 @@ def unet(
                 x = keras.layers.Cropping2D(2, name=f"{prefix}d{level}_up_crop")(x)
         skip = tensors[f"e{level}"]
         if padding == "valid":
-            skip = CentreCrop(name=f"{prefix}d{level}_crop")([skip, x])
+            skip = CenterCrop(name=f"{prefix}d{level}_crop")([skip, x])
         x = up.concatenate([skip, x], f"d{level}_concat")
         x = up.conv_relu(x, channels, f"d{level}_1")
         x = up.conv_relu(x, channels, f"d{level}_2")

@@ -8,7 +8,7 @@ from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
 
-def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationModel:
+def prune_unetplusplus(model: SegmentationModel, level: int) -> SegmentationModel:
     """UNet++ L1, L2, ...: the trained network, cut after node X^{0, level} (section 3.2).
 
     What the head does not need is not in the pruned model: its parameters, its time. The mask is
@@ -17,7 +17,7 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
     network that is left; the sizes that it takes are still the full network's.
 
     Args:
-        model: made by `unet_plus_plus(..., deep_supervision=True)`.
+        model: made by `unetplusplus(..., deep_supervision=True)`.
         level: which head, from 1 (the smallest) to the number of poolings (nothing is cut).
 
     Returns:
@@ -29,8 +29,8 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
     Example:
 
     >>> from keras_unet3p import models
-    >>> model = models.unet_plus_plus(filters=4, depth=3, deep_supervision=True)
-    >>> models.prune_unet_plus_plus(model, 1).count_params() < model.count_params() / 4
+    >>> model = models.unetplusplus(filters=4, depth=3, deep_supervision=True)
+    >>> models.prune_unetplusplus(model, 1).count_params() < model.count_params() / 4
     True
     """
     blueprint = model.blueprint
@@ -38,7 +38,7 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
     if blueprint is None or level not in heads:
         raise InputError(
             f"level: expected one of {[*heads]}, the heads of a UNet++ with deep supervision "
-            f"(models.unet_plus_plus), found {level!r} for model {model.name!r}"
+            f"(models.unetplusplus), found {level!r} for model {model.name!r}"
         )
     head = heads[level]
     pruned = SegmentationModel(model.input, model.features[head], name=f"{model.name}_l{level}")
@@ -67,7 +67,7 @@ def prune_unet_plus_plus(model: SegmentationModel, level: int) -> SegmentationMo
 def _heads(blueprint: Blueprint) -> dict[int, str]:
     """Level -> name of the head there."""
     options = blueprint.options
-    if blueprint.architecture != "unet_plus_plus" or not options["deep_supervision"]:
+    if blueprint.architecture != "unetplusplus" or not options["deep_supervision"]:
         return {}
     last = len(level_filters(options["filters"], options["depth"])) - 1
     heads = {level: f"mask_{level}" for level in range(1, last + 1)}

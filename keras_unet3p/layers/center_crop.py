@@ -9,7 +9,7 @@ from keras_unet3p.compat import register
 
 
 @register
-class CentreCrop(keras.layers.Layer):
+class CenterCrop(keras.layers.Layer):
     """Crops the first of two maps to the height and width of the second, around the centre.
 
     Where the difference is odd, the pixel more is taken from the bottom and the right.

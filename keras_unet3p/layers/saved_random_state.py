@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_unet3p import compat
@@ -35,16 +34,3 @@ class SavedRandomState:
             saved = np.asarray(store[key]) if key in keys else None
             if saved is not None and saved.shape == tuple(state.shape):
                 state.assign(saved)
-
-
-@compat.register
-class Dropout(SavedRandomState, keras.layers.Dropout):
-    """`keras.layers.Dropout` whose random numbers go on after loading where they were at saving.
-
-    Args:
-        rate: share of the inputs that are set to zero in training, 0 to 1.
-        **kwargs: as `keras.layers.Dropout`.
-    """
-
-    def __init__(self, rate: float, **kwargs):
-        super().__init__(rate, **compat.STATEFUL_RANDOM_LAYER, **kwargs)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 from keras_unet3p.training.checkpoints import Checkpoints
 from keras_unet3p.training.finite_check import FiniteCheck
 
