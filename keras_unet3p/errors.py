@@ -16,6 +16,10 @@ class UserError(Exception):
     """What was asked for cannot be done, and the message says why; not a mistake of this package.
 
     The command `unet3p` prints these in one line, and whatever else is raised with its traceback.
+
+    Example:
+        >>> issubclass(InputError, UserError) and issubclass(InputError, ValueError)
+        True
     """
 
     # AutoGraph makes errors of other than the built-in classes its own, and their class is lost.
@@ -45,6 +49,13 @@ class ProblemsError(InputError):
     Args:
         heading: what they are problems of; without a line break.
         problems: a line each.
+
+    Example:
+        >>> problems = ["a.png: it is empty", "b.png: no image"]
+        >>> print(ProblemsError("2 of 3 files cannot be read", problems))
+        2 of 3 files cannot be read:
+          - a.png: it is empty
+          - b.png: no image
     """
 
     def __init__(self, heading: str, problems: Sequence[str]) -> None:
@@ -62,6 +73,10 @@ def printable(name: str | os.PathLike[str]) -> str:
     File names hold what their authors wish: escape sequences that reach the terminal, line breaks
     that forge lines of a report, bytes that are not UTF-8. All of these are written as in a Python
     string. To print the result with rich, give it as `rich.text.Text` or escape its markup too.
+
+    Example:
+        >>> print(printable("cells" + chr(10) + "a.png"))
+        cells\\na.png
     """
     text = os.fspath(name)
     return "".join(

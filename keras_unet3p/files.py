@@ -38,6 +38,12 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         path: file to write. Its folder is made where it is missing.
         durable: see the file on the disk before it takes the old one's place, so that a power cut
             leaves one of the two as well. Takes milliseconds; for what a run continues from.
+
+    Example:
+        >>> with replacing("results.txt") as path:
+        ...     length = path.write_text("done")
+        >>> Path("results.txt").read_text()
+        'done'
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -60,6 +66,10 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 
     Raises:
         OSError: with the error number of the original one, ENOSPC or EDQUOT.
+
+    Example:
+        >>> with naming_full_disk("results.txt"):
+        ...     length = Path("results.txt").write_text("done")
     """
     try:
         yield
@@ -88,6 +98,12 @@ def reserve_space(path: str | os.PathLike[str], size: int) -> None:
 
     Raises:
         OSError: ENOSPC or EDQUOT; the message names the file and the space that is left.
+
+    Example:
+        >>> Path("scores.bin").touch()
+        >>> reserve_space("scores.bin", 1024)
+        >>> Path("scores.bin").stat().st_size
+        1024
     """
     with naming_full_disk(path), open(path, "r+b") as file:
         try:
@@ -131,6 +147,11 @@ def locked(path: str | os.PathLike[str], resource: str) -> Iterator[None]:
 
     Raises:
         ValueError: another process holds the lock; the message names its process and host.
+
+    Example:
+        >>> with locked("run.lock", "run folder cells"):
+        ...     Path("run.lock").exists()
+        True
     """
     path = Path(path)
     with naming_full_disk(path):
@@ -162,6 +183,10 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
 
     Raises:
         ValueError: it cannot be made or written to; the message names the argument.
+
+    Example:
+        >>> make_output_folder("results").is_dir()
+        True
     """
     path = Path(path)
     try:
@@ -183,7 +208,12 @@ def make_output_folder(path: str | os.PathLike[str], argument: str = "out") -> P
 
 
 def ignores_case(folder: str | os.PathLike[str]) -> bool:
-    """Whether names that differ in upper and lower case alone are one file in this folder."""
+    """Whether names that differ in upper and lower case alone are one file in this folder.
+
+    Example:
+        >>> ignores_case(".") in (True, False)
+        True
+    """
     with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=folder) as probe:
         path = Path(probe.name)
         return path.with_name(path.name.upper()).exists()
@@ -198,6 +228,12 @@ def fitting_name(
 
     Args:
         folder: where the file will be; it exists.
+
+    Example:
+        >>> fitting_name(".", "cell_01", suffix="_mask.png")
+        'cell_01_mask.png'
+        >>> len(fitting_name(".", 1000 * "x", suffix="_mask.png")) < 300
+        True
     """
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
@@ -214,7 +250,12 @@ def fitting_name(
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, as one printable line: libraries' errors run over many."""
+    """What an error says, as one printable line: libraries' errors run over many.
+
+    Example:
+        >>> reason(FileNotFoundError(2, "No such file or directory", "cells.png"))
+        'cells.png: No such file or directory'
+    """
     if isinstance(error, OSError) and error.strerror:
         named = isinstance(error.filename, (str, bytes, os.PathLike))
         name = f"{os.fsdecode(error.filename)}: " if named else ""
@@ -224,7 +265,11 @@ def reason(error: BaseException) -> str:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed runs left half written in a folder."""
+    """Remove what killed runs left half written in a folder.
+
+    Example:
+        >>> remove_unfinished(".")
+    """
     for path in Path(folder).glob(f"{_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -233,6 +278,11 @@ def archive_damage(path: str | os.PathLike[str]) -> str | None:
     """What is wrong with a ZIP archive, such as a `.keras` file; None where it is whole.
 
     All of it is read, and its checksums are compared.
+
+    Example:
+        >>> length = Path("model.keras").write_bytes(b"half of a model")
+        >>> archive_damage("model.keras")
+        'it holds 15 bytes and is damaged (File is not a zip file)'
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -243,11 +293,23 @@ def archive_damage(path: str | os.PathLike[str]) -> str | None:
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = False) -> None:
-    """Write a text file atomically, in UTF-8; see `replacing`."""
+    """Write a text file atomically, in UTF-8; see `replacing`.
+
+    Example:
+        >>> write_text("note.txt", "12 cells")
+        >>> Path("note.txt").read_text()
+        '12 cells'
+    """
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a JSON file atomically, indented, keys in the order given."""
+    """Write a JSON file atomically, indented, keys in the order given.
+
+    Example:
+        >>> write_json("scores.json", {"dice": 0.9})
+        >>> json.loads(Path("scores.json").read_text())
+        {'dice': 0.9}
+    """
     write_text(path, json.dumps(value, indent=2) + "\n")

@@ -19,6 +19,10 @@ class Architecture:
         encoder: the builder's own encoder.
         training: what a training run chooses where nothing is given, because it trains better so;
             nothing that changes the network which is trained.
+
+    Example:
+        >>> ku.config.ARCHITECTURES["fcn"].encoder
+        'vgg16'
     """
 
     options: frozenset[str]

@@ -33,6 +33,10 @@ def mirror_index(index: int, length: int) -> int:
 
     The border pixel is not repeated ("reflect 101"): -1 becomes 1, `length` becomes `length - 2`.
     Any distance works: the image is mirrored as often as needed. One pixel repeats for ever.
+
+    Example:
+        >>> [ku.geometry.mirror_index(index, 4) for index in range(-2, 6)]
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     if length < 1:
         raise InputError(f"length must be at least 1, found {length}")
@@ -46,6 +50,10 @@ def mirrored(index, length, maximum=max):
         index: integers, of any sign.
         length: of the axis, at least 1.
         maximum: the library's function, where `length` is a tensor of a graph.
+
+    Example:
+        >>> ku.geometry.mirrored(np.arange(-2, 6), 4).tolist()
+        [2, 1, 0, 1, 2, 3, 2, 1]
     """
     last = length - 1
     return last - abs(index % maximum(2 * last, 1) - last)
@@ -64,6 +72,11 @@ class AxisTile:
         crop_start, crop_stop: the part of the tile's *output* that is kept (blended ring included).
         write_start, write_stop: where that part goes in the image.
         weights: one factor for each kept pixel; those of all tiles add up to one at every pixel.
+
+    Example:
+        >>> tile = ku.geometry.TileGeometry(tile=(64, 64), halo=8).axis_tile(1, length=100, axis=0)
+        >>> (tile.read_start, tile.read_stop), (tile.write_start, tile.write_stop)
+        ((36, 100), (56, 100))
     """
 
     read_start: int
@@ -90,7 +103,13 @@ class AxisTile:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of an image: `index` counts row by row, `y` and `x` are its two axes."""
+    """One tile of an image: `index` counts row by row, `y` and `x` are its two axes.
+
+    Example:
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(100, 60)
+        >>> tiles[1].index, tiles[1].y.read_start, tiles[1].x.read_start
+        (1, 36, 0)
+    """
 
     index: int
     y: AxisTile
@@ -123,6 +142,11 @@ class TileGeometry:
 
     Raises:
         ValueError: when no core remains or an argument does not fit the others.
+
+    Example:
+        >>> geometry = ku.geometry.TileGeometry.fit(512, halo=90, stride=16)
+        >>> geometry.halo, geometry.core, geometry.grid(2000, 3000)
+        (96, (320, 320), (6, 9))
     """
 
     tile: tuple[int, int]
@@ -311,6 +335,11 @@ class TileGrid(Sequence[Tile]):
 
     Raises:
         ValueError: if the image is empty.
+
+    Example:
+        >>> tiles = ku.geometry.TileGeometry(tile=(64, 64), halo=8).tiles(1000, 500)
+        >>> tiles.rows, tiles.columns, len(tiles)
+        (21, 11, 231)
     """
 
     def __init__(self, geometry: TileGeometry, height: int, width: int) -> None:
@@ -339,5 +368,9 @@ def fade_in(position: int, length: int) -> float:
     """Raised-cosine ramp, sampled at pixel centres: rises from 0 to 1 over `length` pixels.
 
     `fade_in(p, n) + fade_in(n - 1 - p, n) == 1`, so two tiles that cross-fade add up to one.
+
+    Example:
+        >>> [round(ku.geometry.fade_in(position, 4), 3) for position in range(4)]
+        [0.038, 0.309, 0.691, 0.962]
     """
     return 0.5 - 0.5 * math.cos(math.pi * (position + 0.5) / length)

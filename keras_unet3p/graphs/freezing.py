@@ -51,6 +51,13 @@ def freeze_network(
 
     Raises:
         ValueError: if the weights exceed the 2 GB that a graph may hold, or are not finite.
+
+    Example:
+        >>> model = ku.models.unet(filters=4, depth=1, batch_norm=True)
+        >>> network = ku.graphs.freeze_network(model, (32, 32), channels=1)
+        >>> tiles = np.zeros((2, 32, 32, 1), np.float32)
+        >>> np.allclose(network(tiles), model(tiles), atol=1e-5)
+        True
     """
     size_of_weights = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
     if size_of_weights > GRAPH_LIMIT:

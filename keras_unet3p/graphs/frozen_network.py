@@ -16,6 +16,12 @@ class FrozenNetwork:
         graph_def: the whole network as a graph.
         input_name, output_name: its tensors.
         num_classes: K.
+
+    Example:
+        >>> model = ku.models.unet(filters=4, depth=1)
+        >>> network = ku.graphs.freeze_network(model, (32, 32), channels=1)
+        >>> network.num_classes, network(np.zeros((2, 32, 32, 1), np.float32)).shape.as_list()
+        (1, [2, 32, 32, 1])
     """
 
     def __init__(self, graph_def: Any, tile: tf.Tensor, output: tf.Tensor) -> None:

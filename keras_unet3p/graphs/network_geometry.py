@@ -43,6 +43,12 @@ def network_function(
 
     Raises:
         ValueError: on another activation.
+
+    Example:
+        >>> model = ku.models.unet(filters=4, depth=1, classifier_activation=None)
+        >>> probabilities = ku.graphs.network_function(model)(tf.zeros((1, 16, 16, 1)))
+        >>> bool(tf.reduce_all((probabilities > 0) & (probabilities < 1)))
+        True
     """
     activation = resolve_activation(model, activation)
     is_keras = hasattr(model, "get_config") and hasattr(model, "weights")
@@ -129,6 +135,11 @@ def network_facts(model: Any) -> NetworkFacts:
 
     Raises:
         ValueError: if the model is none, or takes no size that was tried.
+
+    Example:
+        >>> facts = ku.graphs.network_facts(ku.models.unet(filters=4, padding="valid"))
+        >>> facts.divisor, facts.offset, facts.minimum, facts.margin
+        (16, 12, 188, 92)
     """
     found = _FACTS.get(model)
     if found is None:

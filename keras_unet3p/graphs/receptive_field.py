@@ -60,6 +60,12 @@ def exact_halo(model: Any) -> int:
     Raises:
         ValueError: if the model takes one size only and looks farther than that, or looks at the
             whole image whatever its size.
+
+    Example:
+        >>> image = keras.Input((None, None, 1))
+        >>> x = keras.layers.Conv2D(2, 3, padding="same")(image)
+        >>> ku.graphs.exact_halo(keras.Model(image, keras.layers.Conv2D(1, 5, padding="same")(x)))
+        3
     """
     found = _HALOS.get(model)
     if found is None:

@@ -15,6 +15,11 @@ class CenterCrop(keras.layers.Layer):
     Where the difference is odd, the pixel more is taken from the bottom and the right.
 
     Input: [(B, H, W, C), (B, h, w, D)] with h <= H and w <= W. Output: (B, h, w, C).
+
+    Example:
+        >>> large, small = np.zeros((1, 8, 8, 3)), np.zeros((1, 4, 6, 5))
+        >>> tuple(ku.layers.CenterCrop()([large, small]).shape)
+        (1, 4, 6, 3)
     """
 
     def call(self, inputs):

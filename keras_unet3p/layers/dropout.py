@@ -15,6 +15,11 @@ class Dropout(SavedRandomState, keras.layers.Dropout):
     Args:
         rate: share of the inputs that are set to zero in training, 0 to 1.
         **kwargs: as `keras.layers.Dropout`.
+
+    Example:
+        >>> dropout = ku.layers.Dropout(0.5, seed=1)
+        >>> dropout(np.ones((1, 4)), training=False).numpy().tolist()
+        [[1.0, 1.0, 1.0, 1.0]]
     """
 
     def __init__(self, rate: float, **kwargs):

@@ -16,6 +16,10 @@ class SavedRandomState:
 
     Keras leaves it out, and a training that is continued from a file then draws other numbers than
     one that went on. It is no weight: `get_weights` and the number of parameters do not know it.
+
+    Example:
+        >>> class Noise(SavedRandomState, keras.layers.GaussianNoise):
+        ...     pass
     """
 
     def save_own_variables(self, store):

@@ -73,6 +73,15 @@ class SegmentationLoss(keras.losses.Loss, PredictionReader):
       ValueError: On call, for shapes that do not belong together, and for masks out of range or
         weights that are negative or not finite (eagerly; a graph raises
         `tf.errors.InvalidArgumentError`, or under XLA, which has no assertions, gives NaN).
+
+    Example:
+      >>> class Brightness(SegmentationLoss):
+      ...     def class_values(self, batch):
+      ...         return tf.reduce_mean(batch.probabilities, axis=(1, 2))
+      >>> loss = Brightness() + 0.5 * ku.losses.Dice()
+      >>> mask, prediction = np.ones((1, 4, 4)), np.ones((1, 4, 4, 1))
+      >>> round(float(loss(mask, prediction)), 3)
+      1.0
     """
 
     default_name: str | None = None

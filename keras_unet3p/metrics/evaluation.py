@@ -45,6 +45,14 @@ def evaluate_labels(
       object_thresholds: Thresholds of the intersection over union of objects.
     Raises:
       ValueError: For shapes that differ, values that are not labels, class ids from num_classes.
+
+    Example:
+      >>> truth, prediction = np.zeros((2, 16, 16), int)
+      >>> truth[2:8, 2:8] = 1
+      >>> prediction[2:8, 2:5] = 1
+      >>> scores = ku.metrics.evaluate_labels(truth, prediction)
+      >>> round(scores["dice"], 3), scores["precision"], scores["recall"]
+      (0.667, 1.0, 0.5)
     """
     truth, prediction = checked_labels(truth, prediction)
     if mask_kind not in MASK_KINDS:
@@ -147,6 +155,15 @@ def summarize_evaluations(evaluations: Sequence[Mapping[str, float]]) -> dict[st
       evaluations: One dictionary per image, all of the same kind and options.
     Raises:
       ValueError: For no evaluations, or evaluations with different names.
+
+    Example:
+      >>> truth, prediction = np.zeros((2, 16, 16), int)
+      >>> truth[2:8, 2:8] = 1
+      >>> images = [(truth, truth), (truth, prediction)]
+      >>> scores = [ku.metrics.evaluate_labels(*pair) for pair in images]
+      >>> summary = ku.metrics.summarize_evaluations(scores)
+      >>> round(summary["dice"], 3)
+      0.667
     """
     if not evaluations:
         raise InputError("evaluations must hold at least one image.")

@@ -12,7 +12,13 @@ from keras_unet3p.metrics._labels import overlaps
 
 
 class ObjectScores(NamedTuple):
-    """Counts of objects; ratios of nothing to nothing are 1."""
+    """Counts of objects; ratios of nothing to nothing are 1.
+
+    Example:
+        >>> scores = ku.metrics.ObjectScores(matched=8, missed=2, extra=0)
+        >>> scores.precision, scores.recall
+        (1.0, 0.8)
+    """
 
     matched: int
     missed: int
@@ -51,6 +57,11 @@ def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
       threshold: In (0, 1].
     Raises:
       ValueError: For shapes that differ, values that are not labels, a threshold out of range.
+
+    Example:
+      >>> truth = np.array([[1, 1, 0, 2, 2]])
+      >>> ku.metrics.object_scores(truth, np.array([[7, 7, 0, 0, 9]]), threshold=0.75)
+      ObjectScores(matched=1, missed=1, extra=1)
     """
     if not 0.0 < threshold <= 1.0:
         raise InputError(f"threshold must be above 0 and at most 1; received {threshold}.")
@@ -84,6 +95,10 @@ def seg(truth, prediction) -> float:
       truth, prediction: (H, W) instance ids, 0 is background.
     Raises:
       ValueError: For shapes that differ or values that are not labels.
+
+    Example:
+      >>> ku.metrics.seg(np.array([[1, 1, 0, 2, 2]]), np.array([[7, 7, 0, 0, 0]]))
+      0.5
     """
     table = overlaps(truth, prediction)
     if not len(table.truth_sizes):

@@ -12,7 +12,12 @@ from keras_unet3p.metrics._labels import checked_labels
 
 
 class RandError(NamedTuple):
-    """1 - F-score of pairs of pixels, and the precision and recall that it is made of."""
+    """1 - F-score of pairs of pixels, and the precision and recall that it is made of.
+
+    Example:
+        >>> ku.metrics.RandError(error=0.0, precision=1.0, recall=1.0).error
+        0.0
+    """
 
     error: float
     precision: float
@@ -31,6 +36,14 @@ def rand_error(truth, prediction) -> RandError:
       truth, prediction: (H, W) instance ids; pixels where the truth is 0 do not count.
     Raises:
       ValueError: For shapes that differ or values that are not labels.
+
+    Example:
+      >>> truth = np.array([[1, 1, 2, 2]])
+      >>> ku.metrics.rand_error(truth, np.array([[5, 5, 3, 3]])).error
+      0.0
+      >>> merged = ku.metrics.rand_error(truth, np.array([[4, 4, 4, 4]]))
+      >>> round(merged.precision, 3), round(merged.recall, 3)
+      (0.333, 1.0)
     """
     truth, prediction = checked_labels(truth, prediction)
     sizes = np.bincount(np.unique(truth[truth > 0], return_inverse=True)[1].ravel())
@@ -55,7 +68,12 @@ def rand_error(truth, prediction) -> RandError:
 
 
 class VariationOfInformation(NamedTuple):
-    """Bits by which a segmentation splits objects, and by which it merges them."""
+    """Bits by which a segmentation splits objects, and by which it merges them.
+
+    Example:
+        >>> ku.metrics.VariationOfInformation(split=0.25, merge=0.5).total
+        0.75
+    """
 
     split: float
     merge: float
@@ -79,6 +97,10 @@ def variation_of_information(
       ignore_background: Whether pixels where the truth is 0 are left out.
     Raises:
       ValueError: For shapes that differ or values that are not labels.
+
+    Example:
+      >>> ku.metrics.variation_of_information(np.array([[1, 1, 2, 2]]), np.array([[4, 4, 4, 4]]))
+      VariationOfInformation(split=0.0, merge=1.0)
     """
     truth, prediction = checked_labels(truth, prediction)
     if ignore_background:

@@ -14,6 +14,10 @@ def pixel_error(truth, prediction) -> float:
       truth, prediction: (H, W) class ids (for a binary mask 0 and 1, or bool).
     Raises:
       ValueError: For shapes that differ or values that are not labels.
+
+    Example:
+      >>> ku.metrics.pixel_error(np.array([[0, 1, 2, 2]]), np.array([[0, 1, 1, 2]]))
+      0.25
     """
     truth, prediction = checked_labels(truth, prediction)
     return float(np.mean(truth != prediction))

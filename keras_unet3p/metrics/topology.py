@@ -68,7 +68,12 @@ def _touching_components(members: list[bool], connectivity: int) -> int:
 
 
 class WarpingError(NamedTuple):
-    """Share of pixels that still differ, and the warped truth (H, W) bool."""
+    """Share of pixels that still differ, and the warped truth (H, W) bool.
+
+    Example:
+        >>> ku.metrics.WarpingError(error=0.25, warped=np.zeros((2, 2), bool)).error
+        0.25
+    """
 
     error: float
     warped: np.ndarray
@@ -97,6 +102,14 @@ def warping_error(
       foreground_connectivity: 4 or 8; the background has the other one.
     Raises:
       ValueError: For shapes that are not (H, W) or differ, NaN, or an unknown connectivity.
+
+    Example:
+      >>> truth = np.ones((5, 9), bool)
+      >>> truth[:, 4] = False  # two objects
+      >>> joined = truth.copy()
+      >>> joined[2, 4] = True
+      >>> round(ku.metrics.warping_error(truth, joined).error * truth.size)
+      1
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.ndim != 2 or truth.shape != prediction.shape:

@@ -126,6 +126,12 @@ def encoder_tensors(
 
     Raises:
         ValueError: an argument.
+
+    Example:
+        >>> image = keras.Input((64, 64, 1))
+        >>> tensors = ku.models.encoder_tensors(image, levels=(4, 8))
+        >>> [(name, tuple(tensor.shape)) for name, tensor in tensors.items()]
+        [('e1', (None, 64, 64, 4)), ('e1_pool2', (None, 32, 32, 4)), ('e2', (None, 32, 32, 8))]
     """
     blocks = blocks or Blocks()
     prefix = blocks.prefix

@@ -86,6 +86,12 @@ def pytorch_state_dict(model: SegmentationModel) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: another model.
+
+    Example:
+        >>> model = ku.models.unet3plus(filters=4, depth=2)
+        >>> state = ku.models.pytorch_state_dict(model)
+        >>> state["conv1.conv1.0.weight"].shape
+        (4, 1, 3, 3)
     """
     state = {}
     for theirs, ours in pytorch_layer_names(model).items():
@@ -121,6 +127,10 @@ def load_pytorch_state_dict(
     Raises:
         ValueError: the state does not fit the model; the message names the first key that is
             missing, unknown or of another shape. Or the model, or the kind of file, is another.
+
+    Example:
+        >>> trained, model = (ku.models.unet3plus(filters=4, depth=2) for _ in range(2))
+        >>> ku.models.load_pytorch_state_dict(model, ku.models.pytorch_state_dict(trained))
     """
     if not isinstance(state_dict, Mapping):
         state_dict = _read(Path(state_dict))

@@ -49,6 +49,16 @@ class SegmentationModel(keras.Model):
     - `compile` takes the losses of this package by name too: "keras_unet3p>HybridLoss",
       "keras_unet3p>Dice". (A plain `keras.Model` of Keras 3 knows Keras's own names only.)
     - `compile` switches XLA on where it pays: not on a CPU. Pass `jit_compile` to decide yourself.
+
+    Example:
+        >>> model = ku.models.unet3plus((32, 32, 1), filters=4, depth=2, deep_supervision=True)
+        >>> model.compile("adam", loss=ku.losses.HybridLoss(), metrics=[ku.metrics.Dice()])
+        >>> model.head_weights
+        {'mask': 1.0, 'mask_d2': 1.0, 'mask_e3': 1.0}
+        >>> model(np.zeros((1, 32, 32, 1))).shape.as_list()
+        [1, 32, 32, 1]
+        >>> model.architecture, model.size_divisor
+        ('unet3plus', 4)
     """
 
     # No constructor: Keras then builds and saves this class as it does a functional model.
