@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from keras_unet3p.export.tile_export import TileExport
+from keras_unet3p.graphs.network import Network
 
 
 def export_litert(
-    model: Any,
+    model: Network,
     path: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from keras_unet3p.export.tile_export import OUTPUT, TileExport, needs
+from keras_unet3p.graphs.network import Network
 
 
 def export_onnx(
-    model: Any,
+    model: Network,
     path: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,

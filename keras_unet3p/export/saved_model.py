@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,7 @@ from keras_unet3p.export.model_card import model_card
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
 from keras_unet3p.graphs.freezing import GRAPH_LIMIT, freeze_network
+from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.exported_model import CARD_FILE, LARGEST_VERSION, version_folders
@@ -32,7 +33,7 @@ _PREDICT = "tensorflow/serving/predict"
 
 
 def export_savedmodel(
-    model: Any,
+    model: Network,
     folder: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,
@@ -204,7 +205,7 @@ def _check_version(version: int) -> None:
         raise InputError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
 
 
-def _constants(model: Any) -> dict:
+def _constants(model: Network) -> dict:
     """Mean and deviation by which the network normalises the values that it is given."""
     for layer in getattr(model, "layers", []):
         if isinstance(layer, IntensityNormalization):

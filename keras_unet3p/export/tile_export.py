@@ -7,13 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.model_card import model_card
 from keras_unet3p.files import locked, naming_full_disk, printable, write_json
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.graphs import FrozenNetwork, freeze_network
+from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
@@ -34,7 +34,7 @@ class TileExport:
         ValueError: if the path ends otherwise or an argument does not fit the model.
     """
 
-    def __init__(self, model: Any, path, ending: str, tile_size, halo, activation) -> None:
+    def __init__(self, model: Network, path, ending: str, tile_size, halo, activation) -> None:
         self.path = Path(path)
         if self.path.suffix != ending:
             raise InputError(f"path must end in {ending}, found {self.path}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from keras_unet3p import compat
 from keras_unet3p.errors import InputError
 from keras_unet3p.graphs.batch_norm_folding import fold_in_graph
 from keras_unet3p.graphs.frozen_network import FrozenNetwork
+from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import (
     network_function,
     resolve_activation,
@@ -27,7 +27,7 @@ GRAPH_LIMIT = 2**31 - 1
 
 
 def freeze_network(
-    model: Any,
+    model: Network,
     size: tuple[int, int],
     channels: int,
     *,

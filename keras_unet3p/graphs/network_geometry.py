@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.geometry.network import ACTIVATIONS, activation_to_apply
+from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.nodes import in_running_order, node_name
 from keras_unet3p.layers import PadToMultiple
 
@@ -30,7 +31,7 @@ _FACTS: weakref.WeakKeyDictionary[Any, NetworkFacts] = weakref.WeakKeyDictionary
 
 
 def network_function(
-    model: Any, activation: str | None = "auto"
+    model: Network | Callable[[tf.Tensor], Any], activation: str | None = "auto"
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from tiles (B, h, w, C) to probabilities (B, h', w', K) that runs `model`.
 
@@ -124,7 +125,7 @@ def fixed_input_size(model: Any) -> tuple[int, int] | None:
     return int(shape[1]), int(shape[2])
 
 
-def network_facts(model: Any) -> NetworkFacts:
+def network_facts(model: Network) -> NetworkFacts:
     """What is to be known of a model; found once for each.
 
     This package's models say it themselves (`SegmentationModel.facts`); others are traced. Of
@@ -147,7 +148,7 @@ def network_facts(model: Any) -> NetworkFacts:
     return found
 
 
-def _inspected(model: Any) -> NetworkFacts:
+def _inspected(model: Network) -> NetworkFacts:
     channels, fixed = input_channels(model), fixed_input_size(model)
     network = network_function(model, None)  # for its shapes
     padded = [layer.multiple for layer in _all_layers(model) if isinstance(layer, PadToMultiple)]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_unet3p import compat
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
+from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import (
     REFUSALS,
     network_facts,
@@ -40,7 +41,7 @@ _LARGEST_PROBE = 4096
 _HALOS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
-def exact_halo(model: Any) -> int:
+def exact_halo(model: Network) -> int:
     """Pixels of context on each side of a tile that make its core independent of what lies beyond.
 
     Found once for each model.
