@@ -56,6 +56,11 @@ class Client:
 
     Raises:
         ValueError: for an unknown kind of URL, or a version together with a label.
+
+    Example:
+        >>> with ku.client.Client("http://localhost:8501", "cells", timeout=10.0) as client:
+        ...     print(type(client).__name__)
+        Client
     """
 
     def __init__(

@@ -48,6 +48,11 @@ class EndpointError(UserError, RuntimeError):
             "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", ...
         message: what was wrong, in the server's words.
         http_status: the HTTP status; by default the one that TensorFlow Serving gives the code.
+
+    Example:
+        >>> error = ku.client.EndpointError("NOT_FOUND", "no model is called cells")
+        >>> error.http_status, str(error)
+        (404, 'NOT_FOUND: no model is called cells')
     """
 
     def __init__(self, code: str, message: str, http_status: int | None = None):

@@ -77,6 +77,9 @@ class LocalServer:
     Raises:
         ValueError: by `start`, when a model's folder holds no version that loads.
         OSError: by `start`, when a port cannot be had.
+
+    Example:
+        >>> server = ku.endpoint.LocalServer({"cells": "models/cells"}, port=0, max_waiting=8)
     """
 
     def __init__(

@@ -30,10 +30,8 @@ def serve(
         OSError: when a port is taken.
 
     Example:
-
-    ```python
-    ku.endpoint.serve(ku.endpoint.LocalServer({"cells": "models/cells"}, port=8501))
-    ```
+        >>> server = ku.endpoint.LocalServer({"cells": "models/cells"}, port=8501)
+        >>> ku.endpoint.serve(server)  # doctest: +SKIP
     """
     stop = stop or threading.Event()
     former = {}

@@ -37,6 +37,12 @@ class ImageDecoder:
 
     Raises:
         ValueError: if an argument is none of these.
+
+    Example:
+        >>> encoded = tf.io.encode_png(np.full((4, 5, 1), 255, np.uint8))
+        >>> image = ku.export.ImageDecoder(channels=1)(encoded)
+        >>> image.shape.as_list(), int(image[0, 0, 0])
+        ([4, 5, 1], 65535)
     """
 
     def __init__(self, channels: int, max_pixels: int = 2**28, value_scale: str = "unit") -> None:

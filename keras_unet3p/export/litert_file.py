@@ -34,6 +34,11 @@ def export_litert(
 
     Raises:
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> model = ku.models.unet(filters=2, depth=1)
+        >>> ku.export.export_litert(model, "cells.tflite", tile_size=32).name
+        'cells.tflite'
     """
     export = TileExport(model, path, ".tflite", tile_size, halo, activation)
     spec = tf.TensorSpec((1, *export.geometry.tile, export.channels), tf.float32, name="tile")

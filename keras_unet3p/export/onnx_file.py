@@ -34,6 +34,11 @@ def export_onnx(
     Raises:
         ImportError: without the package tf2onnx.
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> model = ku.models.unet(filters=2, depth=1)
+        >>> ku.export.export_onnx(model, "cells.onnx", tile_size=32).name  # doctest: +SKIP
+        'cells.onnx'
     """
     try:
         import tf2onnx

@@ -33,6 +33,11 @@ def export_openvino(
     Raises:
         ImportError: without the package openvino.
         ValueError: if an argument does not fit the model.
+
+    Example:
+        >>> model = ku.models.unet(filters=2, depth=1)
+        >>> ku.export.export_openvino(model, "cells.xml", tile_size=32).name  # doctest: +SKIP
+        'cells.xml'
     """
     try:
         import openvino

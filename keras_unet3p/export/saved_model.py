@@ -117,6 +117,11 @@ def export_savedmodel(
     Raises:
         ValueError: if an argument does not fit the model, the weights exceed 2 GB or are not
             finite, that version exists, or another process exports to `folder`.
+
+    Example:
+        >>> model = ku.models.unet(filters=2, depth=1)
+        >>> ku.export.export_savedmodel(model, "models/cells").name  # doctest: +SKIP
+        '1'
     """
     if value_scale not in VALUE_SCALES:
         accepted = ", ".join(map(repr, VALUE_SCALES))

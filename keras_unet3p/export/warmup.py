@@ -11,7 +11,14 @@ import tensorflow as tf
 
 
 def warmup_record(model_name: str, signature: str, inputs: dict[str, tf.Tensor]) -> bytes:
-    """One serialized `PredictionLog` that asks `signature` of `model_name` about `inputs`."""
+    """One serialized `PredictionLog` that asks `signature` of `model_name` about `inputs`.
+
+    Example:
+        >>> image = tf.zeros((1, 8, 8, 1), tf.uint8)
+        >>> record = ku.export.warmup_record("cells", "classes", {"image": image})
+        >>> isinstance(record, bytes)
+        True
+    """
     # PredictionLog.predict_log = 6, PredictLog.request = 1; PredictRequest: model_spec = 1,
     # inputs = 2 (map); ModelSpec: name = 1, signature_name = 3.
     spec = _field(1, model_name.encode()) + _field(3, signature.encode())

@@ -145,9 +145,9 @@ def fold_in_graph(graph_def: Any, model: Any, constants: Mapping[int, str]) -> N
     readers = readers_by_name(graph_def)
     fixed = constant_nodes(graph_def)
     for convolution, norm in foldable_pairs(model):
-        names = [_constant_name(w, constants) for w in (convolution.kernel, convolution.bias)]
-        statistics = _constant_name(norm.moving_variance, constants)
-        if None in names or statistics is None or any(name not in nodes for name in names):
+        variables = (convolution.kernel, convolution.bias, norm.moving_variance)
+        *names, statistics = (_constant_name(variable, constants) for variable in variables)
+        if statistics is None or any(name not in nodes for name in names):
             continue
         end = _end_of_batch_norm(nodes, readers, fixed, statistics)
         if end is None:
@@ -156,7 +156,7 @@ def fold_in_graph(graph_def: Any, model: Any, constants: Mapping[int, str]) -> N
         if not readers.get(normalised.name):
             continue
         for name, value in zip(names, folded_weights(convolution, norm), strict=True):
-            set_constant(nodes[name], value)
+            set_constant(nodes[str(name)], value)
         bypass(normalised, source, readers)
 
 

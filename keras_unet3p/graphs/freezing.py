@@ -65,7 +65,7 @@ def freeze_network(
             f"model must have less than 2 GB of weights to be exported as a frozen graph, found "
             f"{size_of_weights / 2**30:.2f} GiB"
         )
-    not_finite = non_finite_weights(model)
+    not_finite = non_finite_weights(cast(keras.Model, model))
     if not_finite:
         raise InputError(
             f"model must have weights that are finite numbers, found NaN or infinite ones in "

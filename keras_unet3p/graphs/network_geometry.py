@@ -53,9 +53,10 @@ def network_function(
     """
     activation = resolve_activation(model, activation)
     is_keras = hasattr(model, "get_config") and hasattr(model, "weights")
+    call: Any = model
 
     def run(tiles: tf.Tensor) -> tf.Tensor:
-        result = model(tiles, training=False) if is_keras else model(tiles)
+        result: Any = call(tiles, training=False) if is_keras else call(tiles)
         if isinstance(result, dict):
             result = result.get("mask", next(iter(result.values())))
         elif isinstance(result, (list, tuple)):

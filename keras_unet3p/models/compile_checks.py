@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import tensorflow as tf
@@ -71,7 +71,7 @@ def _loss_names() -> list[str]:
     return sorted({value.__name__ for value in ours if _is_loss(value)})
 
 
-def _is_loss(value: Any) -> bool:
+def _is_loss(value: Any) -> TypeGuard[type[keras.losses.Loss]]:
     """Whether it is the class of a loss of this package; their base class is none."""
     return (
         isinstance(value, type)

@@ -50,6 +50,12 @@ class StreamingPredictor:
 
     Raises:
         ValueError: see `tile_runner`.
+
+    Example:
+        >>> model = ku.models.unet(filters=4, depth=1)
+        >>> predictor = ku.tiling.StreamingPredictor(model, tile_size=32)
+        >>> predictor.predict(np.zeros((40, 50), np.float32), progress=False).shape
+        (40, 50)
     """
 
     def __init__(

@@ -39,6 +39,12 @@ class Checkpoints(keras.callbacks.Callback):
 
     Raises:
         ValueError: `history.csv` is damaged.
+
+    Example:
+        >>> import pathlib
+        >>> checkpoints = ku.training.Checkpoints(pathlib.Path("runs/cells"), patience=10)
+        >>> checkpoints.best_path.name, checkpoints.path(7).name
+        ('best.keras', 'last-epoch-0007.keras')
     """
 
     def __init__(

@@ -34,6 +34,12 @@ class FiniteCheck(keras.callbacks.Callback):
 
     Raises:
         ValueError: says what is not finite, since when, what is kept where, and what to try.
+
+    Example:
+        >>> import pathlib
+        >>> data = tf.data.Dataset.from_tensors((np.zeros((1, 8, 8, 1)), np.zeros((1, 8, 8))))
+        >>> checkpoints = ku.training.Checkpoints(pathlib.Path("runs/cells"))
+        >>> check = ku.training.FiniteCheck(checkpoints, data.skip, data, steps_per_epoch=1)
     """
 
     def __init__(

@@ -24,6 +24,11 @@ def run_lock(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManage
 
     Raises:
         ValueError: on entering it, where another process trains in the folder.
+
+    Example:
+        >>> with ku.training.run_lock("runs/cells"):
+        ...     print("only this process trains in the folder")
+        only this process trains in the folder
     """
     return locked(Path(folder) / ".lock", f"run folder {printable(folder)}")
 
@@ -71,6 +76,19 @@ def fit(
             is left to continue from; or a loss, a validation loss or a weight is not finite, in
             which case the last finite checkpoint stays and the batch is saved as `.npz`.
         OSError: the disk is full; the message names the file and the space that is left.
+
+    Example:
+        >>> def build():
+        ...     model = ku.models.unet(filters=2, depth=1)
+        ...     model.compile("adam", ku.losses.Dice(), metrics=[ku.metrics.Dice(name="dice")])
+        ...     return model
+        >>> batch = np.zeros((1, 8, 8, 1)), np.zeros((1, 8, 8), int)
+        >>> data = tf.data.Dataset.from_tensors(batch).repeat()
+        >>> best = ku.training.fit(
+        ...     build, data.skip, lambda model: data.take(1), "run", epochs=1, steps_per_epoch=2
+        ... )
+        >>> best.name
+        'best.keras'
     """
     folder = Path(folder)
     with run_lock(folder) if lock else contextlib.nullcontext():

@@ -23,6 +23,11 @@ class OverlayLog(keras.callbacks.Callback):
         samples: pairs of an image (H, W, C) in unit values and its labels (H, W), of a size that
             the network takes.
         every: epochs between two logs.
+
+    Example:
+        >>> import pathlib
+        >>> samples = [(np.zeros((32, 32, 1), np.float32), np.zeros((32, 32), np.uint8))]
+        >>> callback = ku.training.OverlayLog(pathlib.Path("tensorboard"), samples, every=5)
     """
 
     def __init__(

@@ -18,6 +18,10 @@ class EpochProgress(keras.callbacks.Callback):
         console: where to write. Without a terminal (a log file) only the lines appear.
         epochs: the number of epochs of the whole run.
         steps_per_epoch: the training steps of an epoch.
+
+    Example:
+        >>> from rich.console import Console
+        >>> callback = ku.training.EpochProgress(Console(), epochs=10, steps_per_epoch=100)
     """
 
     def __init__(self, console: Console, *, epochs: int, steps_per_epoch: int):

@@ -21,6 +21,11 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
     Raises:
         ValueError: another name.
+
+    Example:
+        >>> strategy = ku.training.choose_strategy("default")
+        >>> strategy.num_replicas_in_sync
+        1
     """
     gpus = tf.config.list_logical_devices("GPU")
     if name == "default" or (name == "auto" and len(gpus) < 2):
