@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from keras_unet3p import models
+from keras_unet3p.graphs import network_facts
 from keras_unet3p.tiling import (
     StreamingPredictor,
     model_geometry,
-    network_facts,
     predict_image,
 )
 from tests.tiling.networks import trained_statistics
