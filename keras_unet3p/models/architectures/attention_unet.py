@@ -97,7 +97,7 @@ def attention_unet(
     Example:
 
     >>> model = attention_unet((64, 64, 1), filters=4, depth=2)
-    >>> model.features["attention2"].shape[1:]
+    >>> tuple(model.features["attention2"].shape[1:])
     (32, 32, 1)
     """
     arguments = dict(locals())

@@ -109,7 +109,7 @@ def unet3plus(
     Example:
 
     >>> model = unet3plus((64, 64, 1), filters=4, depth=2, deep_supervision=True)
-    >>> model.output["mask"].shape
+    >>> tuple(model.output["mask"].shape)
     (None, 64, 64, 1)
     >>> list(model.features)[:3]
     ['e1', 'e1_pool2', 'e2']
