@@ -30,9 +30,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_unet3p import models
+from keras_unet3p import compat, graphs, models
 
 
 def build(size, method, filters, dtype="float32"):
@@ -45,10 +44,10 @@ def build(size, method, filters, dtype="float32"):
 
 def frozen(model, size):
     """The forward pass as it is exported: with variables as constants."""
-    model = models.fold_batch_norm(model)
+    model = graphs.fold_batch_norm(model)
     call = tf.function(lambda image: model(image, training=False))
     concrete = call.get_concrete_function(tf.TensorSpec((1, size, size, 1)))
-    return convert_variables_to_constants_v2(concrete)
+    return compat.with_constants(concrete)
 
 
 def training_step(model, jit_compile=False):

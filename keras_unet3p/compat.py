@@ -9,6 +9,8 @@ import contextlib
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -146,9 +148,17 @@ def random_states(layer) -> list:
 # and for the names of outputs in `compile`. The following was tested with Keras 3.15 and 2.15.
 
 
+def is_read_once(layer) -> bool:
+    """Whether exactly one thing reads what a layer gives: a layer, a nested model, an operation."""
+    return len(layer._outbound_nodes) == 1
+
+
 def is_keras_tensor(value) -> bool:
-    """Whether `value` is a symbolic tensor of a functional model."""
-    return hasattr(value, "_keras_history")
+    """Whether `value` is a symbolic tensor, of which models are made."""
+    try:
+        return keras.backend.is_keras_tensor(value)
+    except ValueError:  # Keras 2 refuses what is no tensor at all.
+        return False
 
 
 def layer_of(tensor):
@@ -231,3 +241,23 @@ def _outputs_of(node) -> list:
 
 def _layer_of(node):
     return node.operation if KERAS_3 else node.layer
+
+
+# TensorFlow has no public way to do what follows. Tried on TensorFlow 2.21 and 2.15.
+
+
+def with_constants(function):
+    """A concrete function with its variables as constants; control flow stays functional.
+
+    (`tf.compat.v1.graph_util.convert_variables_to_constants` knows no resource variables.)
+    """
+    return convert_variables_to_constants_v2(function, lower_control_flow=False)
+
+
+def saved_model_loader(folder: str) -> SavedModelLoader:
+    """What loads a SavedModel into a session, and shows its graph before it does.
+
+    (`tf.compat.v1.saved_model.load` loads at once. To read the file ourselves first would be to
+    look at another file than the one that is loaded, where somebody exchanges it meanwhile.)
+    """
+    return SavedModelLoader(folder)

@@ -19,6 +19,10 @@ class Architecture:
         encoder: the builder's own encoder.
         training: what a training run chooses where nothing is given, because it trains better so;
             nothing that changes the network which is trained.
+
+    Example:
+        >>> ku.config.ARCHITECTURES["fcn"].encoder
+        'vgg16'
     """
 
     options: frozenset[str]
@@ -33,7 +37,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             training={"deep_supervision": True},
         ),
         "unet": Architecture(_UNET_OPTIONS | {"padding", "batch_norm"}),
-        "unet_plus_plus": Architecture(
+        "unetplusplus": Architecture(
             _UNET_OPTIONS | {"batch_norm", "deep_supervision"},
             training={"deep_supervision": True},
         ),

@@ -34,7 +34,12 @@ _Path = Annotated[str | None, Field(min_length=1)]
 
 
 class DataChoices(Checked):
-    """The images and masks of a training run, and what the masks hold."""
+    """The images and masks of a training run, and what the masks hold.
+
+    Example:
+        >>> DataChoices(images="images", masks="masks", classes=3).mask_kind
+        'auto'
+    """
 
     images: _Path = None
     """Folder of images, or a multi-page TIFF."""
@@ -59,6 +64,10 @@ class RunChoices:
     Attributes:
         data: those of `DataChoices` that the file gives.
         training: those of `TrainingConfig` that the file gives.
+
+    Example:
+        >>> RunChoices(data={"images": "images"}, training={"epochs": 10}).training
+        {'epochs': 10}
     """
 
     data: dict[str, Any]
@@ -74,6 +83,12 @@ def read_run_file(path: str | os.PathLike[str]) -> RunChoices:
     Raises:
         InputError: the file cannot be read, is no such mapping, is of a newer format, or holds an
             unknown option or a value that is not accepted; the message names file and option.
+
+    Example:
+        >>> import pathlib
+        >>> length = pathlib.Path("run.yaml").write_text("training: {epochs: 10, loss: dice}")
+        >>> read_run_file("run.yaml").training
+        {'epochs': 10, 'loss': 'dice'}
     """
     name = printable(path)
     try:

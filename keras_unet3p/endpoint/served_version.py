@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from tensorflow_serving.apis import prediction_log_pb2
 
+from keras_unet3p import compat
 from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
@@ -64,7 +64,7 @@ class ServedVersion:
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
-            loader = SavedModelLoader(str(folder))
+            loader = compat.saved_model_loader(str(folder))
             meta_graph: Any = loader.get_meta_graph_def_from_tags(["serve"])
             # This comes before loading, because loading runs initialisers.
             if not trusted and (unsafe := unsafe_operations(meta_graph)):

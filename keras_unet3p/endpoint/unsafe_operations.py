@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from keras_unet3p.graphs.nodes import nodes_by_name
+
 # They are found by name, because TensorFlow's registry has no such information. While a model
 # loads, it may read a checkpoint from its own folder.
 _UNSAFE = re.compile(
@@ -24,7 +26,7 @@ def unsafe_operations(meta_graph) -> set[str]:
     Returns:
         Names such as "ReadFile" or "PyFunc", without those that run only when the model is saved.
     """
-    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    nodes = nodes_by_name(meta_graph.graph_def)
     functions = {
         function.signature.name: function.node_def
         for function in meta_graph.graph_def.library.function

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from keras_unet3p.export.tile_export import TileExport
+from keras_unet3p.graphs.network import Network
 
 
 def export_litert(
-    model: Any,
+    model: Network,
     path: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,
@@ -29,7 +29,7 @@ def export_litert(
         model: a Keras model.
         path: file ending in .tflite.
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
         half: store the weights as float16.
 
     Returns:

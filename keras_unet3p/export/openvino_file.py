@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from keras_unet3p.export.tile_export import OUTPUT, TileExport, needs
+from keras_unet3p.graphs.network import Network
 
 
 def export_openvino(
-    model: Any,
+    model: Network,
     path: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,
@@ -28,7 +28,7 @@ def export_openvino(
         model: a Keras model.
         path: file ending in .xml. The weights are written into a .bin beside it.
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
         half: store the weights as float16.
 
     Returns:

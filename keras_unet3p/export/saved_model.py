@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -16,15 +16,16 @@ from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
 from keras_unet3p.artifacts.model_versions import check_version, new_version
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.cards import model_card
-from keras_unet3p.export.frozen_network import GRAPH_LIMIT, frozen_network
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.warmup import warmup_record
 from keras_unet3p.files import locked, printable, remove_unfinished, replacing
+from keras_unet3p.graphs.freezing import GRAPH_LIMIT, freeze_network
+from keras_unet3p.graphs.network import Network
+from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.images.unit_values import VALUE_SCALES
 from keras_unet3p.layers import IntensityNormalization
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-from keras_unet3p.tiling.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LARGEST_SET = 16
@@ -36,7 +37,7 @@ SignatureFunctions: TypeAlias = dict[str, tuple[Callable[..., dict], Specs]]
 
 
 def export_savedmodel(
-    model: Any,
+    model: Network,
     folder: str | os.PathLike,
     *,
     tile_size: int | tuple[int, int] = 512,
@@ -132,7 +133,7 @@ def export_savedmodel(
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     facts = network_facts(model)
     channels = facts.channels
-    frozen = frozen_network(
+    frozen = freeze_network(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
     num_classes = facts.num_classes
@@ -206,7 +207,7 @@ def _check_values(
         raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
 
 
-def _constants(model: Any) -> dict:
+def _constants(model: Network) -> dict:
     """Mean and standard deviation with which the network normalises its input."""
     for layer in getattr(model, "layers", []):
         if isinstance(layer, IntensityNormalization):

@@ -7,14 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.cards import model_card
-from keras_unet3p.export.frozen_network import FrozenNetwork, frozen_network
 from keras_unet3p.files import locked, naming_full_disk, printable
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.tiling.network_geometry import network_facts
+from keras_unet3p.graphs import FrozenNetwork, freeze_network
+from keras_unet3p.graphs.network import Network
+from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 OUTPUT = "probabilities"
@@ -28,13 +28,13 @@ class TileExport:
         path: the file to write. It must end with `ending`.
         ending: for example ".onnx".
         tile_size, halo: see `tiling.model_geometry`.
-        activation: see `tiling.network_function`.
+        activation: see `graphs.network_function`.
 
     Raises:
         ValueError: if the path has another ending or an argument does not fit the model.
     """
 
-    def __init__(self, model: Any, path, ending: str, tile_size, halo, activation) -> None:
+    def __init__(self, model: Network, path, ending: str, tile_size, halo, activation) -> None:
         self.path = Path(path)
         if self.path.suffix != ending:
             raise InputError(f"path must end in {ending}, found {self.path}")
@@ -42,7 +42,7 @@ class TileExport:
         self.geometry: TileGeometry = model_geometry(model, tile_size, halo)
         self.channels = network_facts(model).channels
         # Other runtimes have slow branches or none, so the gate is a multiplication there.
-        self.network: FrozenNetwork = frozen_network(
+        self.network: FrozenNetwork = freeze_network(
             model, self.geometry.tile, self.channels, activation=activation, skip_empty=False
         )
         self.network.rename_output(OUTPUT)

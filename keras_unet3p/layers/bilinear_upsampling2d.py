@@ -21,6 +21,11 @@ class BilinearUpsampling2D(keras.layers.Layer):
         factor: how many times higher and wider the output is; 1 or more.
 
     Input: (B, h, w, C). Output: (B, factor * h, factor * w, C).
+
+    Example:
+        >>> row = np.array([[[[0.0], [1.0]]]])
+        >>> ku.layers.BilinearUpsampling2D(2)(row).numpy()[0, 0, :, 0].tolist()
+        [0.0, 0.25, 0.75, 1.0]
     """
 
     def __init__(self, factor: int, **kwargs):

@@ -13,6 +13,11 @@ class CropTo(keras.layers.Layer):
     """Keeps the top left of the first of two maps, as high and wide as the second.
 
     Input: [(B, H, W, C), (B, h, w, D)] with h <= H and w <= W. Output: (B, h, w, C).
+
+    Example:
+        >>> large, small = np.zeros((1, 8, 8, 3)), np.zeros((1, 5, 6, 1))
+        >>> tuple(ku.layers.CropTo()([large, small]).shape)
+        (1, 5, 6, 3)
     """
 
     def call(self, inputs):

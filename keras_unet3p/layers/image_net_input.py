@@ -30,6 +30,10 @@ class ImageNetInput(keras.layers.Layer):
 
     Input: (B, H, W, 1) or (B, H, W, 3), RGB, values in [0, 1], of any numeric type. Output:
     (B, H, W, 3) in the layer's compute type.
+
+    Example:
+        >>> ku.layers.ImageNetInput("tf")(np.full((1, 1, 1, 1), 1.0)).numpy().ravel().tolist()
+        [1.0, 1.0, 1.0]
     """
 
     def __init__(self, mode: str | None, **kwargs):

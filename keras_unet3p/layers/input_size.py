@@ -31,6 +31,11 @@ class InputSize(keras.layers.Layer):
     Raises:
         ValueError: a size known when the layer is called does not fit. A size known only when the
             graph runs raises `tf.errors.InvalidArgumentError` with the same advice.
+
+    Example:
+        >>> guard = ku.layers.InputSize(16)
+        >>> tuple(guard(np.zeros((1, 64, 48, 1))).shape)
+        (1, 64, 48, 1)
     """
 
     def __init__(

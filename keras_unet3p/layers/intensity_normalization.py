@@ -29,6 +29,11 @@ class IntensityNormalization(keras.layers.Layer):
             `images.StoredValues.to_dict` gives them; kept likewise.
 
     Input: (B, H, W, C) of any numeric type. Output: the same shape in the layer's compute type.
+
+    Example:
+        >>> normalize = ku.layers.IntensityNormalization(mean=0.5, std=0.25)
+        >>> normalize(np.full((1, 1, 1, 1), 0.75)).numpy().ravel().tolist()
+        [1.0]
     """
 
     def __init__(

@@ -17,6 +17,10 @@ class PadToMultiple(keras.layers.Layer):
 
     Input: (B, H, W, C). Output: (B, H', W', C), H' and W' multiples, in the type that comes in:
     what follows may be a normalisation, which needs the image finer than half precision.
+
+    Example:
+        >>> tuple(ku.layers.PadToMultiple(32)(np.zeros((1, 40, 64, 1))).shape)
+        (1, 64, 64, 1)
     """
 
     def __init__(self, multiple: int, **kwargs):

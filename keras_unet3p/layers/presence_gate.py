@@ -35,6 +35,12 @@ class PresenceGate(keras.layers.Layer):
     Input: [mask logits (B, H, W, K), presence logits]. Presence logits are (B, K), a class each;
     for K = 1 they may be (B, 2), "absent" and "present", and their difference is the gate's logit.
     Output: gated logits (B, H, W, K), in float32 unless another type is asked for.
+
+    Example:
+        >>> gate = ku.layers.PresenceGate("sigmoid")
+        >>> mask, absent = np.ones((1, 2, 2, 1)), np.array([[5.0, -5.0]])
+        >>> gate([mask, absent]).numpy().ravel().tolist()
+        [-200.0, -200.0, -200.0, -200.0]
     """
 
     def __init__(self, activation: str = "sigmoid", training_gate: str = "open", **kwargs):

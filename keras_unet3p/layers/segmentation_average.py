@@ -15,6 +15,11 @@ class SegmentationAverage(SegmentationOutput):
     Without an activation the logits are averaged.
 
     Input: a list of logits (B, H, W, K). Output: (B, H, W, K).
+
+    Example:
+        >>> average = ku.layers.SegmentationAverage("sigmoid")
+        >>> average([np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1, 1))]).numpy().ravel().tolist()
+        [0.5]
     """
 
     def call(self, inputs):

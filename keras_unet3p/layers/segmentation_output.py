@@ -20,6 +20,11 @@ class SegmentationOutput(keras.layers.Layer):
         loss_weight: weight of this head in the loss of `models.SegmentationModel`; 0 or more.
 
     Input and output: (..., K).
+
+    Example:
+        >>> head = ku.layers.SegmentationOutput("softmax")
+        >>> head(np.zeros((1, 1, 1, 4))).numpy().ravel().tolist()
+        [0.25, 0.25, 0.25, 0.25]
     """
 
     def __init__(self, activation: str | None, loss_weight: float = 1.0, **kwargs):

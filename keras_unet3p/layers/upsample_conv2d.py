@@ -35,6 +35,11 @@ class UpsampleConv2D(keras.layers.Layer):
         kernel_initializer, bias_initializer, kernel_regularizer: as in `Conv2D`.
 
     Input: (B, h, w, C). Output: (B, factor * h, factor * w, filters).
+
+    Example:
+        >>> layer = ku.layers.UpsampleConv2D(filters=8, factor=4)
+        >>> tuple(layer(np.zeros((1, 5, 6, 3))).shape)
+        (1, 20, 24, 8)
     """
 
     def __init__(

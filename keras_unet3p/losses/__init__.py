@@ -8,7 +8,6 @@ from keras_unet3p.losses.focal import Focal
 from keras_unet3p.losses.hybrid_loss import HybridLoss
 from keras_unet3p.losses.iou import IoU
 from keras_unet3p.losses.loss_layer import LossLayer
-from keras_unet3p.losses.loss_sum import LossSum
 from keras_unet3p.losses.ms_ssim import MSSSIM
 from keras_unet3p.losses.segmentation_loss import SegmentationLoss
 from keras_unet3p.losses.tversky import Tversky
@@ -22,7 +21,6 @@ __all__ = [
     "HybridLoss",
     "IoU",
     "LossLayer",
-    "LossSum",
     "SegmentationLoss",
     "Tversky",
     "WeightedCrossEntropy",

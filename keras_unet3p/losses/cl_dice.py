@@ -36,6 +36,15 @@ class ClDice(RegionLoss):
       smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
       include_background, class_weights: See `IoU`.
       from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+
+    Example:
+      >>> mask = np.zeros((1, 16, 16))
+      >>> mask[0, 8] = 1  # a line
+      >>> broken = mask.copy()
+      >>> broken[0, 8, 7:9] = 0
+      >>> loss = ku.losses.ClDice()
+      >>> round(float(loss(mask, broken[..., np.newaxis])), 3)
+      0.065
     """
 
     default_name = "cl_dice"

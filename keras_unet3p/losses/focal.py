@@ -28,6 +28,14 @@ class Focal(PixelLoss):
       gamma: Focusing exponent, at least 0.
       normalization, class_weights: See `WeightedCrossEntropy`.
       from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+
+    Example:
+      >>> mask = np.array([[[1, 0]]])
+      >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
+      >>> round(float(ku.losses.Focal(alpha=None, gamma=0.0)(mask, prediction)), 3)
+      0.511
+      >>> round(float(ku.losses.Focal(alpha=None, gamma=2.0)(mask, prediction)), 3)
+      0.165
     """
 
     default_name = "focal"

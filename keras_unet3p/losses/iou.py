@@ -23,6 +23,12 @@ class IoU(OverlapLoss):
       include_background: Whether class 0 of a softmax takes part in the mean over classes.
       class_weights: Weights of the classes in that mean.
       from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+
+    Example:
+      >>> mask = np.array([[[1, 1], [0, 0]]])
+      >>> prediction = np.array([[[1.0, 0.0], [0.0, 0.0]]])[..., np.newaxis]
+      >>> round(float(ku.losses.IoU()(mask, prediction)), 3)
+      0.5
     """
 
     default_name = "iou"

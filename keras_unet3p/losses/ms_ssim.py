@@ -53,6 +53,15 @@ class MSSSIM(RegionLoss):
       include_background: Whether class 0 of a softmax takes part in the mean over classes.
       class_weights: Weights of the classes in that mean.
       from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+
+    Example:
+      >>> mask = np.tri(32)[np.newaxis]
+      >>> prediction = np.full((1, 32, 32, 1), 0.5)
+      >>> loss = ku.losses.MSSSIM()
+      >>> round(float(loss(mask, prediction)), 3)
+      0.982
+      >>> round(float(loss(mask, mask[..., np.newaxis])), 3)
+      0.0
     """
 
     default_name = "ms_ssim"

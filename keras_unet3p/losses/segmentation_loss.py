@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_unet3p import compat
 from keras_unet3p.errors import InputError
 from keras_unet3p.losses._batch import Batch, make_batch
+from keras_unet3p.targets.prediction_reader import PredictionReader
 
 REDUCTIONS = {
     "sum_over_batch_size": "mean",
@@ -26,7 +27,7 @@ REDUCTIONS = {
 
 
 @compat.register
-class SegmentationLoss(keras.losses.Loss):
+class SegmentationLoss(keras.losses.Loss, PredictionReader):
     """Base of the losses: one value per image, then the mean over the batch.
 
     `loss(y_true, y_pred, sample_weight=None)` takes
@@ -40,10 +41,10 @@ class SegmentationLoss(keras.losses.Loss):
       (cross-entropy, focal); the region losses (Dice, IoU, Tversky, MS-SSIM, ...) leave them out
       unless they have an option for them.
 
-    Losses add up to a loss, and may be scaled: `0.5 * Dice() + Focal()` is a `LossSum`. `compile`
-    of this package's models takes a loss by name too, "keras_unet3p>Dice", and Keras 2 by the name
-    under which it is registered: "keras_unet3p>DiceLoss" and "keras_unet3p>IoULoss" beside the
-    metrics, the class's name for others.
+    Losses add up to a loss, and may be scaled: `0.5 * Dice() + Focal()` is a `HybridLoss`. The
+    `compile` of this package's models takes a loss by name too, "keras_unet3p>Dice", and Keras 2 by
+    the name under which it is registered: "keras_unet3p>DiceLoss" and "keras_unet3p>IoULoss" beside
+    the metrics, the class's name for others.
 
     Everything is computed in float32, whatever comes in, or in float64 if `dtype` says so. Values
     are taken per image and class and averaged, never pooled over the batch: a pooled value would
@@ -72,9 +73,19 @@ class SegmentationLoss(keras.losses.Loss):
       ValueError: On call, for shapes that do not belong together, and for masks out of range or
         weights that are negative or not finite (eagerly; a graph raises
         `tf.errors.InvalidArgumentError`, or under XLA, which has no assertions, gives NaN).
+
+    Example:
+      >>> class Brightness(SegmentationLoss):
+      ...     def class_values(self, batch):
+      ...         return tf.reduce_mean(batch.probabilities, axis=(1, 2))
+      >>> loss = Brightness() + 0.5 * ku.losses.Dice()
+      >>> mask, prediction = np.ones((1, 4, 4)), np.ones((1, 4, 4, 1))
+      >>> round(float(loss(mask, prediction)), 3)
+      1.0
     """
 
     default_name: str | None = None
+    _sum_class: Any = None  # see `made_by_operators`
 
     def __init__(
         self,
@@ -120,20 +131,16 @@ class SegmentationLoss(keras.losses.Loss):
         return tf.cast(value, self.dtype)
 
     def __add__(self, other):
-        from keras_unet3p.losses.loss_sum import LossSum  # which is one of these itself
-
         if isinstance(other, SegmentationLoss):
-            return LossSum([self, other])
+            return self._sum_class([self, other])
         return NotImplemented
 
     def __radd__(self, other):
         return self if other == 0 else NotImplemented  # `sum` begins with 0.
 
     def __mul__(self, weight):
-        from keras_unet3p.losses.loss_sum import LossSum
-
         if isinstance(weight, numbers.Real):
-            return LossSum([self], [float(weight)])
+            return self._sum_class([self], [float(weight)])
         return NotImplemented
 
     __rmul__ = __mul__
@@ -227,6 +234,15 @@ class SegmentationLoss(keras.losses.Loss):
                 f"received {len(self.class_weights)}."
             )
         return self.class_weights
+
+
+def made_by_operators(sum_class: type[SegmentationLoss]) -> type[SegmentationLoss]:
+    """Class decorator of the loss that `loss + loss` and `0.5 * loss` make.
+
+    It is itself a `SegmentationLoss`, so that this file cannot import it.
+    """
+    SegmentationLoss._sum_class = sum_class
+    return sum_class
 
 
 def number_of_images(batch: Batch):

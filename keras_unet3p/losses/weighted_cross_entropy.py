@@ -24,6 +24,15 @@ class WeightedCrossEntropy(PixelLoss):
       class_weights: A factor for the pixels of each class; for one channel, two factors
         (background, foreground). With `multi_label`, the channels' weights in their mean.
       from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+
+    Example:
+      >>> mask = np.array([[[1, 0]]])
+      >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
+      >>> loss = ku.losses.WeightedCrossEntropy()
+      >>> round(float(loss(mask, prediction)), 3)
+      0.511
+      >>> round(float(loss(mask, prediction, np.array([[[1.0, 10.0]]]))), 3)
+      4.634
     """
 
     default_name = "weighted_cross_entropy"

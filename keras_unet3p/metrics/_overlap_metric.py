@@ -10,12 +10,13 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.postprocessing.class_ids import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
+from keras_unet3p.targets.prediction_reader import PredictionReader
 from keras_unet3p.targets.sample_weights import split_sample_weight
 
 AVERAGES = ("macro", "micro", "none")
 
 
-class OverlapMetric(keras.metrics.Metric):
+class OverlapMetric(keras.metrics.Metric, PredictionReader):
     """Per-class counts over everything seen: pixels in both, in the truth, in the prediction."""
 
     def __init__(

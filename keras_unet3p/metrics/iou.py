@@ -41,6 +41,14 @@ class IoU(OverlapMetric):
         weight is above 0 count as one each. A training whose weight map is there for the loss (a
         border weight map) and a validation without one then log the same quantity.
       name, dtype: As in `keras.metrics.Metric`. Counts are float64 whatever the dtype.
+
+    Example:
+      >>> metric = ku.metrics.IoU()
+      >>> mask = np.array([[[1, 1], [0, 0]]])
+      >>> prediction = np.array([[[0.9, 0.2], [0.1, 0.3]]])[..., np.newaxis]
+      >>> metric.update_state(mask, prediction)
+      >>> round(float(metric.result()), 3)
+      0.5
     """
 
     def score(self, both, truth, prediction):

@@ -1,17 +1,15 @@
 """The networks, as functions that build Keras models."""
 
-from keras_unet3p.models.architectures import ARCHITECTURES
-from keras_unet3p.models.attention_unet import attention_unet
+from keras_unet3p.models.architectures.attention_unet import attention_unet
+from keras_unet3p.models.architectures.fcn import fcn
+from keras_unet3p.models.architectures.unet import unet
+from keras_unet3p.models.architectures.unet3plus import unet3plus
+from keras_unet3p.models.architectures.unetplusplus import unetplusplus
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
-from keras_unet3p.models.fcn import fcn
-from keras_unet3p.models.fold_batch_norm import fold_batch_norm
-from keras_unet3p.models.load_pytorch_state_dict import load_pytorch_state_dict
-from keras_unet3p.models.prune_unet_plus_plus import prune_unet_plus_plus
-from keras_unet3p.models.pytorch_state_dict import pytorch_state_dict
+from keras_unet3p.models.pruning import prune_unetplusplus
+from keras_unet3p.models.pytorch_weights import load_pytorch_state_dict, pytorch_state_dict
+from keras_unet3p.models.registry import ARCHITECTURES
 from keras_unet3p.models.segmentation_model import SegmentationModel
-from keras_unet3p.models.unet import unet
-from keras_unet3p.models.unet3plus import unet3plus
-from keras_unet3p.models.unet_plus_plus import unet_plus_plus
 
 __all__ = [
     "ARCHITECTURES",
@@ -20,11 +18,10 @@ __all__ = [
     "attention_unet",
     "encoder_tensors",
     "fcn",
-    "fold_batch_norm",
     "load_pytorch_state_dict",
-    "prune_unet_plus_plus",
+    "prune_unetplusplus",
     "pytorch_state_dict",
     "unet",
     "unet3plus",
-    "unet_plus_plus",
+    "unetplusplus",
 ]

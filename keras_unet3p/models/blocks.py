@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_unet3p.layers import BilinearUpsampling2D, Dropout, UpsampleConv2D
+from keras_unet3p.models.arguments import InitializerLike, RegularizerLike
 
 
 def he_normal_untruncated() -> keras.initializers.Initializer:
@@ -37,11 +38,11 @@ class Blocks:
     prefix: str = ""
     padding: str = "same"
     batch_norm: bool = True
-    kernel_initializer: Any = None
-    kernel_regularizer: Any = None
+    kernel_initializer: InitializerLike | None = None
+    kernel_regularizer: RegularizerLike | None = None
     batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
-    batch_norm_gamma: Any = "ones"
+    batch_norm_gamma: InitializerLike = "ones"
     upsample_method: str = "auto"
 
     def conv(

@@ -12,7 +12,7 @@ import keras
 from keras_unet3p.compat import inputs_of_last_call, register, stateful_random_layers
 from keras_unet3p.errors import InputError
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization
-from keras_unet3p.layers.random_state import SavedRandomState
+from keras_unet3p.layers.saved_random_state import SavedRandomState
 from keras_unet3p.models.arguments import NormalizationLike, resolve_normalization
 from keras_unet3p.models.blocks import Blocks
 
@@ -126,6 +126,12 @@ def encoder_tensors(
 
     Raises:
         ValueError: an argument.
+
+    Example:
+        >>> image = keras.Input((64, 64, 1))
+        >>> tensors = ku.models.encoder_tensors(image, levels=(4, 8))
+        >>> [(name, tuple(tensor.shape)) for name, tensor in tensors.items()]
+        [('e1', (None, 64, 64, 4)), ('e1_pool2', (None, 32, 32, 4)), ('e2', (None, 32, 32, 8))]
     """
     blocks = blocks or Blocks()
     prefix = blocks.prefix

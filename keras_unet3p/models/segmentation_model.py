@@ -18,7 +18,7 @@ from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.layers import InputSize, PadToMultiple, SegmentationOutput
 from keras_unet3p.models import weight_files
 from keras_unet3p.models.blueprint import Blueprint
-from keras_unet3p.models.check_compiled import check_compiled, loss_named
+from keras_unet3p.models.compile_checks import check_compiled, loss_named
 from keras_unet3p.postprocessing.class_ids import is_foreground
 from keras_unet3p.targets.masks import mask_with_channels, per_class_maps
 from keras_unet3p.targets.sample_weights import split_sample_weight, weight_of_known_shape
@@ -49,6 +49,16 @@ class SegmentationModel(keras.Model):
     - `compile` takes the losses of this package by name too: "keras_unet3p>HybridLoss",
       "keras_unet3p>Dice". (A plain `keras.Model` of Keras 3 knows Keras's own names only.)
     - `compile` switches XLA on where it pays: not on a CPU. Pass `jit_compile` to decide yourself.
+
+    Example:
+        >>> model = ku.models.unet3plus((32, 32, 1), filters=4, depth=2, deep_supervision=True)
+        >>> model.compile("adam", loss=ku.losses.HybridLoss(), metrics=[ku.metrics.Dice()])
+        >>> model.head_weights
+        {'mask': 1.0, 'mask_d2': 1.0, 'mask_e3': 1.0}
+        >>> model(np.zeros((1, 32, 32, 1))).shape.as_list()
+        [1, 32, 32, 1]
+        >>> model.architecture, model.size_divisor
+        ('unet3plus', 4)
     """
 
     # No constructor: Keras then builds and saves this class as it does a functional model.
@@ -357,16 +367,16 @@ def _refuse_class_weight(method, *args, **kwargs) -> None:
 def _match(y, sample_weight, prediction, margin: int):
     """Mask as (B, h, w, K) and weight map as (B, h, w), of the prediction's height and width."""
     y = mask_with_channels(tf.convert_to_tensor(y), prediction, margin=margin)
-    y = _centre_crop(y, prediction, margin)
+    y = _center_crop(y, prediction, margin)
     if sample_weight is None:
         return y, None
     weight = weight_of_known_shape(sample_weight, prediction, margin=margin)
     if weight.shape.rank == 4:
-        weight = _centre_crop(tf.squeeze(weight, -1), prediction, margin)
+        weight = _center_crop(tf.squeeze(weight, -1), prediction, margin)
     return y, weight
 
 
-def _centre_crop(tensor, prediction, margin: int):
+def _center_crop(tensor, prediction, margin: int):
     if not margin:
         return tensor
     height, width = tf.shape(prediction)[1], tf.shape(prediction)[2]

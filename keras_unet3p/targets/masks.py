@@ -20,6 +20,10 @@ def mask_with_channels(mask: Any, prediction: Any, *, margin: int = 0) -> Any:
         them still.
     Raises:
       ValueError: For static shapes that cannot belong together; it names both.
+
+    Example:
+      >>> mask_with_channels(tf.zeros((2, 8, 8)), tf.zeros((2, 8, 8, 3))).shape.as_list()
+      [2, 8, 8, 1]
     """
     found = f"received mask {shape_of(mask)}, prediction {shape_of(prediction)}"
     if prediction.shape.rank != 4 or prediction.shape[-1] is None:
@@ -91,6 +95,11 @@ def per_class_maps(
     Returns:
       truth (B, H, W, K), zero where a pixel does not count, valid (B, H, W, 1) or None, and poison,
       a scalar float32.
+
+    Example:
+      >>> maps, valid, _ = per_class_maps(tf.constant([[[[0], [255], [2]]]]), 3, ignore_class=255)
+      >>> maps.numpy()[0, 0].tolist(), valid.numpy().ravel().tolist()
+      ([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [1.0, 0.0, 1.0])
     """
     if mask.dtype == tf.bool:
         mask = tf.cast(mask, dtype)

@@ -19,6 +19,11 @@ def poison_unless(right, message: str, values):
       values: those looked at, a few of which an eager error shows.
     Raises:
       ValueError: Eagerly, where `right` does not hold.
+
+    Example:
+      >>> weights = tf.constant([1.0, 2.0])
+      >>> float(poison_unless(tf.reduce_all(weights >= 0.0), "Weights are at least 0.", weights))
+      0.0
     """
     if not tf.executing_eagerly():
         tf.debugging.Assert(right, [message])

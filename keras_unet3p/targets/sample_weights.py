@@ -21,6 +21,10 @@ def weight_of_known_shape(sample_weight: Any, prediction: Any, *, margin: int = 
         have them still.
     Raises:
       ValueError: For another static shape; it names both.
+
+    Example:
+      >>> weight_of_known_shape(np.ones((2, 8, 8)), tf.zeros((2, 8, 8, 1))).shape.as_list()
+      [2, 8, 8, 1]
     """
     weight = tf.convert_to_tensor(sample_weight)
     found = f"received {shape_of(weight)} for a prediction {shape_of(prediction)}"
@@ -55,6 +59,11 @@ def split_sample_weight(sample_weight: Any, prediction: Any, dtype=tf.float32):
     """Weights of pixels (B, H, W, 1), of images (B,) or a scalar, and poison; None where not given.
 
     Weights that are negative or not finite are refused: `poison_unless` says how.
+
+    Example:
+        >>> pixels, images, _ = split_sample_weight(np.array([1.0, 0.5]), tf.zeros((2, 8, 8, 1)))
+        >>> pixels, images.numpy().tolist()
+        (None, [1.0, 0.5])
     """
     if sample_weight is None:
         return None, None, tf.zeros([])

@@ -14,18 +14,13 @@ from keras_unet3p.geometry import AxisTile, Tile, TileGeometry, mirror_index
 if TYPE_CHECKING:
     from keras_unet3p.tiling.image_prediction import predict_image
     from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-    from keras_unet3p.tiling.network_geometry import network_facts, network_function
-    from keras_unet3p.tiling.receptive_field import exact_halo
     from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
     from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LAZY = {
     "InGraphTiler": "in_graph_tiler",
     "StreamingPredictor": "streaming_predictor",
-    "exact_halo": "receptive_field",
     "model_geometry": "tile_choice",
-    "network_facts": "network_geometry",
-    "network_function": "network_geometry",
     "predict_image": "image_prediction",
 }
 
@@ -35,11 +30,8 @@ __all__ = [
     "StreamingPredictor",
     "Tile",
     "TileGeometry",
-    "exact_halo",
     "mirror_index",
     "model_geometry",
-    "network_facts",
-    "network_function",
     "predict_image",
 ]
 

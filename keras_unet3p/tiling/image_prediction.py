@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts, TileGeometry
+from keras_unet3p.graphs.network_geometry import network_facts, network_function
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
-from keras_unet3p.tiling.network_geometry import network_facts, network_function
 from keras_unet3p.tiling.tile_choice import model_geometry, small_geometry, whole_geometry
 
 _COMPILED: weakref.WeakKeyDictionary[Any, collections.OrderedDict[tuple, Callable]] = (

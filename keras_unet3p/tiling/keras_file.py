@@ -10,7 +10,7 @@ import keras
 from keras_unet3p.artifacts import ModelSource, RunFolder
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, reason
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 
 
 def load_network(path: Path) -> Any:

@@ -426,7 +426,9 @@ def _release(array: Any) -> None:
 
     A copy-on-write map keeps its pages: its changes are stored nowhere else.
     """
-    mapping = getattr(array, "_mmap", None) if getattr(array, "mode", "c") != "c" else None
+    mapping: Any = array if getattr(array, "mode", "c") != "c" else None
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
 

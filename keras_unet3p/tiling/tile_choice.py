@@ -6,8 +6,8 @@ from typing import Any
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts, TileGeometry
-from keras_unet3p.tiling.network_geometry import network_facts
-from keras_unet3p.tiling.receptive_field import exact_halo
+from keras_unet3p.graphs.network_geometry import network_facts
+from keras_unet3p.graphs.receptive_field import exact_halo
 
 _EIGHTHS = (1, 2, 3, 4, 6)
 """Sides of the smaller tiles, in eighths of the full one: few, as each costs a compiled graph."""

@@ -107,7 +107,7 @@ class _KerasRunner:
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         import tensorflow as tf
 
-        from keras_unet3p.tiling.network_geometry import network_facts, network_function
+        from keras_unet3p.graphs.network_geometry import network_facts, network_function
         from keras_unet3p.tiling.tile_choice import model_geometry
 
         facts = network_facts(model)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable, replacing
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 from keras_unet3p.training.checkpoints import Checkpoints
 
 _PARTS = ("image", "mask", "weight_map")

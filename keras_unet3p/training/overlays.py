@@ -56,7 +56,7 @@ class OverlayLog(keras.callbacks.Callback):
             for number, (image, truth) in enumerate(self.samples):
                 probability = np.asarray(model(image[None], training=False))[0]
                 height, width = probability.shape[:2]
-                image, truth = (centre_crop(value, height, width) for value in (image, truth))
+                image, truth = (center_crop(value, height, width) for value in (image, truth))
                 panel = pictures.result_panel(image, truth, to_class_ids(probability))
                 tf.summary.image(f"sample {number}", panel[None])
         self._writer.flush()
@@ -66,7 +66,7 @@ class OverlayLog(keras.callbacks.Callback):
             self._writer.close()
 
 
-def centre_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
+def center_crop(value: np.ndarray, height: int, width: int) -> np.ndarray:
     """The central (height, width) of an array (H, W, ...), as an unpadded network outputs it."""
     top = (value.shape[0] - height) // 2
     left = (value.shape[1] - width) // 2

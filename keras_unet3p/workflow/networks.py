@@ -6,16 +6,17 @@ from typing import Any
 
 import keras
 
-from keras_unet3p import data, losses, metrics, models
+from keras_unet3p import losses, metrics, models
 from keras_unet3p.config import LOSSES, TrainingConfig
 from keras_unet3p.errors import InputError
+from keras_unet3p.images import Normalization
 
 
 def build_model(
     config: TrainingConfig,
     num_channels: int,
     num_classes: int,
-    normalization: data.Normalization | None,
+    normalization: Normalization | None,
     steps_per_epoch: int,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.

@@ -14,11 +14,11 @@ import tensorflow as tf
 from keras_unet3p import layers, tiling
 from keras_unet3p.artifacts import ModelCard, ModelSource, RunRecord
 from keras_unet3p.errors import InputError
+from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.images import Normalization, StoredValues
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
 from keras_unet3p.tiling.exported_model import load_exported_model
 from keras_unet3p.tiling.keras_file import load_best
-from keras_unet3p.tiling.network_geometry import is_multi_label
 from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 

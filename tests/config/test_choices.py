@@ -30,7 +30,7 @@ def test_every_loss_can_be_trained_with():
         for name in losses.__all__
         if issubclass(getattr(losses, name), losses.SegmentationLoss)
     }
-    assert set(config.LOSSES.values()) == own - {"SegmentationLoss", "LossSum"}
+    assert set(config.LOSSES.values()) == own - {"SegmentationLoss"}
 
 
 def test_encoders_are_those_of_the_models():

@@ -65,14 +65,14 @@ def test_choices_that_were_not_made_leave_the_architecture_as_it_is():
     for architecture in ("unet", "attention_unet", "fcn"):
         assert TrainingConfig(architecture=architecture).network_options() == {}
     # A run adds side outputs where there are any; the network that predicts is the same.
-    for architecture in ("unet3plus", "unet_plus_plus"):
+    for architecture in ("unet3plus", "unetplusplus"):
         options = TrainingConfig(architecture=architecture).network_options()
         assert options == {"deep_supervision": True}
 
 
 def test_choices_that_were_made_reach_the_builder():
     config = TrainingConfig(
-        batch_norm=False, depth=2, deep_supervision=False, architecture="unet_plus_plus"
+        batch_norm=False, depth=2, deep_supervision=False, architecture="unetplusplus"
     )
     assert config.network_options() == {"batch_norm": False, "depth": 2, "deep_supervision": False}
     fcn = TrainingConfig(architecture="fcn", encoder="plain", filters=8)

@@ -14,7 +14,7 @@ import pytest
 
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import predict_image
-from tests.export.test_skip_empty import guided_model
+from tests.graphs.test_skip_empty import guided_model
 
 LIBRARY = Path(importlib.util.find_spec("tensorflow").origin).parent / "libtensorflow_cc.so.2"
 RUNNER = Path(__file__).with_name("c_library_runner.py")

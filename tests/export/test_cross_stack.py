@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import predict_image
-from tests.export.test_skip_empty import guided_model
+from tests.graphs.test_skip_empty import guided_model
 
 OTHER = os.environ.get("UNET3P_OTHER_PYTHON")
 SCRIPT = """

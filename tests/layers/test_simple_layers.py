@@ -20,9 +20,9 @@ def dynamic(layer, *shapes):
     return tf.function(lambda *x: layer(list(x) if len(x) > 1 else x[0]), input_signature=specs)
 
 
-def test_centre_crop():
+def test_center_crop():
     large, small = noise(2, 9, 8, 3), noise(2, 4, 6, 1)
-    layer = layers.CentreCrop()
+    layer = layers.CenterCrop()
     expected = large[:, 2:6, 1:7]
     np.testing.assert_array_equal(layer([large, small]), expected)
     np.testing.assert_array_equal(dynamic(layer, large.shape, small.shape)(large, small), expected)
@@ -140,9 +140,10 @@ def test_refuses(make, word):
 
 CONFIGURED = [
     layers.BilinearUpsampling2D(3),
-    layers.CentreCrop(),
+    layers.CenterCrop(),
     layers.CropTo(),
     layers.Dropout(0.3, seed=1),
+    layers.FoldedBatchNormalization(),
     layers.ImageNetInput("tf"),
     layers.InputSize(16, offset=12, minimum=188, margin=92),
     layers.IntensityNormalization([0.1, 0.2], 3.0),

@@ -323,7 +323,7 @@ def test_class_survives_serialization(name):
         "iou": {"smooth": 0.5, "use_pixel_weights": True, "include_background": False},
         "tversky": {"alpha": 0.2, "beta": 0.9},
         "cl_dice": {"alpha": 0.3, "iterations": 2, "smooth": 0.5},
-        "hybrid": {"focal": 2.0, "iou": 0.0, "dice": 0.5, "options": {"focal": {"gamma": 1.0}}},
+        "hybrid": {"weights": [2.0, 0.0, 0.5], "include_background": False},
     }.get(name, {})
     loss = LOSSES[name](
         **options,

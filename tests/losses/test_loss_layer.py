@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet3p.losses import Dice, HybridLoss, LossLayer, WeightedCrossEntropy
+from keras_unet3p.losses import (
+    MSSSIM,
+    Dice,
+    Focal,
+    HybridLoss,
+    LossLayer,
+    WeightedCrossEntropy,
+)
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(6, 16, 16, 1)).astype(np.float32)
@@ -74,7 +81,7 @@ def network_of(model):
 
 
 def test_saves_and_loads(tmp_path):
-    model, inputs = with_loss_inside(HybridLoss(dice=1.0, iou=0.0), weighted=True)
+    model, inputs = with_loss_inside(HybridLoss([Focal(), MSSSIM(), Dice()]), weighted=True)
     model.fit(inputs, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

@@ -90,7 +90,7 @@ def test_every_spelling_is_taken_on_both(name):
 
 
 def test_the_mean_of_a_hybrid_weighs_pixels_within_an_image():
-    loss = losses.HybridLoss(focal=1.0, ms_ssim=0.0, reduction="mean_with_sample_weight")
+    loss = losses.HybridLoss(weights=[1.0, 0.0, 1.0], reduction="mean_with_sample_weight")
     focal = losses.Focal(normalization="weights")(MASKS, P, MAP)
     np.testing.assert_allclose(loss(MASKS, P, MAP), focal + losses.IoU()(MASKS, P), rtol=1e-5)
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from keras_unet3p.metrics import simple_points
-from keras_unet3p.metrics.simple_points import NEIGHBOURS
+from keras_unet3p.metrics.topology import NEIGHBORS
 
 STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3), bool)}
 
@@ -49,7 +49,7 @@ def test_all_256_against_brute_force_topology(connectivity):
         kept = []
         for image in surroundings:
             image = image.copy()
-            for bit, (row, column) in enumerate(NEIGHBOURS):
+            for bit, (row, column) in enumerate(NEIGHBORS):
                 image[4 + row, 4 + column] = code >> bit & 1
             kept.append(flipping_keeps_topology(image, (4, 4), connectivity))
         assert table[code] == all(kept), f"neighbourhood {code:08b}: {kept}"
@@ -61,7 +61,7 @@ def test_the_two_connectivities_are_each_others_complement():
 
 
 def test_does_not_change_under_symmetries():
-    offsets = list(NEIGHBOURS)
+    offsets = list(NEIGHBORS)
     for turn in (lambda r, c: (c, -r), lambda r, c: (r, -c)):
         order = [offsets.index(turn(r, c)) for r, c in offsets]
         for connectivity in (4, 8):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from keras_unet3p.metrics import pixel_error, simple_points, warping_error
-from keras_unet3p.metrics.simple_points import NEIGHBOURS
+from keras_unet3p.metrics.topology import NEIGHBORS
 
 STRUCTURES = {4: ndimage.generate_binary_structure(2, 1), 8: np.ones((3, 3), bool)}
 
@@ -30,7 +30,7 @@ def slow_warp(truth, prediction, threshold, connectivity):
         order = np.argsort(-sureness[rows, columns], kind="stable")
         for row, column in zip(rows[order], columns[order], strict=True):
             code = sum(
-                int(source[row + r, column + c]) << bit for bit, (r, c) in enumerate(NEIGHBOURS)
+                int(source[row + r, column + c]) << bit for bit, (r, c) in enumerate(NEIGHBORS)
             )
             if simple[code]:
                 source[row, column] ^= True

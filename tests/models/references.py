@@ -43,7 +43,7 @@ def transposed_convolution(x, weight, bias):
     return sum(np.kron(x[c], weight[c]) for c in range(len(x))) + bias[:, None, None]
 
 
-def centre_crop(x, size):
+def center_crop(x, size):
     start = (x.shape[1] - size) // 2
     return x[:, start : start + size, start : start + size]
 
@@ -70,7 +70,7 @@ def unet(image, weights):
     for level in range(depth, 0, -1):
         kernel, bias = weights[f"d{level}_up"]
         x = transposed_convolution(x, np.asarray(kernel, np.float64).transpose(3, 2, 0, 1), bias)
-        x = np.concatenate([centre_crop(skips[level - 1], x.shape[1]), x])
+        x = np.concatenate([center_crop(skips[level - 1], x.shape[1]), x])
         x = relu(convolution(x, f"d{level}_1_conv"))
         x = relu(convolution(x, f"d{level}_2_conv"))
     return convolution(x, "mask_conv")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet3p import models
+from keras_unet3p import graphs, models
 
 BUILDERS = [*models.ARCHITECTURES.values()]
 SMALL = {"filters": 2, "depth": 1}
@@ -75,7 +75,7 @@ def test_another_one_is_built_of_what_a_model_remembers(architecture, tmp_path):
         "prefix": "my_",
         "name": "mine",
     }
-    if architecture in ("unet3plus", "unet_plus_plus"):
+    if architecture in ("unet3plus", "unetplusplus"):
         options |= {"deep_supervision": True, "head_weights": {"mask": np.float32(0.5)}}
     if architecture == "unet3plus":
         options |= {"head_weights": 0.5, "batch_norm_gamma": keras.initializers.Constant(2.0)}
@@ -110,7 +110,7 @@ def test_two_inputs_and_a_head_of_ones_own():
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
 def test_a_prefix_changes_names_only(architecture, tmp_path):
     options = {}
-    if architecture in ("unet3plus", "unet_plus_plus"):
+    if architecture in ("unet3plus", "unetplusplus"):
         options["deep_supervision"] = True
     if architecture == "unet3plus":
         options["classification_guided"] = True
@@ -125,10 +125,10 @@ def test_a_prefix_changes_names_only(architecture, tmp_path):
         models.load_pytorch_state_dict(model, state)
         assert {*models.pytorch_state_dict(model)} == {*state}
     model.set_weights(plain.get_weights())
-    if architecture == "unet_plus_plus":
-        pruned, expected = (models.prune_unet_plus_plus(m, 1) for m in (model, plain))
+    if architecture == "unetplusplus":
+        pruned, expected = (models.prune_unetplusplus(m, 1) for m in (model, plain))
         np.testing.assert_allclose(pruned(image), expected(image), atol=1e-6)
-    np.testing.assert_allclose(models.fold_batch_norm(model)(image), plain(image), atol=1e-5)
+    np.testing.assert_allclose(graphs.fold_batch_norm(model)(image), plain(image), atol=1e-5)
     model.compile("sgd", "binary_crossentropy", metrics=["mae"])
     model.train_on_batch(image, np.ones((2, 8, 8)))
     model.save(tmp_path / "model.keras")

@@ -38,7 +38,7 @@ def test_strides_and_channels(encoder):
 
 
 @pytest.mark.parametrize(
-    "build", [models.unet, models.attention_unet, models.unet_plus_plus, models.unet3plus]
+    "build", [models.unet, models.attention_unet, models.unetplusplus, models.unet3plus]
 )
 def test_every_decoder_speaks_to_the_pyramid(build):
     model = build((None, None, 1), 2, filters=LEVELS, encoder=LIGHT)

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_unet3p import models
+from keras_unet3p import compat, graphs, models
 
 DEEP = {"deep_supervision": True}
 GUIDED = {"deep_supervision": True, "classification_guided": True, "presence_weight": 0.5}
@@ -30,9 +29,9 @@ MODELS = {
         1,
         {**SMALL, "upsampling": "bilinear", "gate_finest": True, "batch_norm": False},
     ),
-    "unet_plus_plus": (models.unet_plus_plus, 1, 1, {**SMALL, **DEEP}),
-    "unet_plus_plus_accurate": (
-        models.unet_plus_plus,
+    "unetplusplus": (models.unetplusplus, 1, 1, {**SMALL, **DEEP}),
+    "unetplusplus_accurate": (
+        models.unetplusplus,
         1,
         3,
         {**SMALL, **DEEP, "mode": "accurate", "upsampling": "bilinear"},
@@ -127,7 +126,7 @@ def test_saving_cloning_and_dynamic_sizes(name, tmp_path):
     revived = models.SegmentationModel.from_config(model.get_config())
     revived.set_weights(model.get_weights())
     same(revived)
-    folded = models.fold_batch_norm(model)
+    folded = graphs.fold_batch_norm(model)
     same(folded, atol=1e-4)
     assert keras.layers.BatchNormalization not in {type(layer) for layer in folded.layers}
 
@@ -147,7 +146,7 @@ def test_a_saved_model_runs_in_session_mode(name, tmp_path):
         lambda x: {"mask": model(x, training=False)},
         input_signature=[tf.TensorSpec((None, None, None, image.shape[-1]), name="image")],
     )
-    frozen = convert_variables_to_constants_v2(call.get_concrete_function())
+    frozen = compat.with_constants(call.get_concrete_function())
     module = tf.Module()
     module.call = frozen
     tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": frozen})
@@ -162,7 +161,7 @@ def test_a_saved_model_runs_in_session_mode(name, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["unet_valid", "attention_unet", "unet_plus_plus_accurate", "unet3plus_guided_classes", "fcn8"],
+    ["unet_valid", "attention_unet", "unetplusplus_accurate", "unet3plus_guided_classes", "fcn8"],
 )
 def test_a_network_on_a_tensor_of_the_callers_own(name, tmp_path):
     function, channels, classes, options = MODELS[name]

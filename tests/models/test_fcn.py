@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import models
-from keras_unet3p.models.fcn import BilinearKernel
+from keras_unet3p.models.architectures.fcn import BilinearKernel
 
 
 def small(stride, classes=2):

@@ -17,7 +17,7 @@ COUNTS = [
     (7_759_554, models.unet, (None, None, 1), 2, {"filters": 32}),
     (1_940_834, models.unet, (None, None, 1), 2, {"filters": 16}),
     (39_394_881, models.unet, (None, None, 1), 1, {**AUTHORS, "head_kernel_size": 3}),
-    (47_174_980, models.unet_plus_plus, (None, None, 1), 1, {**AUTHORS, **DEEP}),
+    (47_174_980, models.unetplusplus, (None, None, 1), 1, {**AUTHORS, **DEEP}),
     (26_970_625, models.unet3plus, (320, 320, 1), 1, {}),
     (26_971_777, models.unet3plus, (320, 320, 3), 1, {}),
     (26_988_485, models.unet3plus, (320, 320, 1), 1, DEEP),

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_unet3p import losses, metrics, models
 from keras_unet3p.compat import KERAS_3
-from keras_unet3p.tiling.network_geometry import resolve_activation
+from keras_unet3p.graphs.network_geometry import resolve_activation
 
 SIZE = 16
 
@@ -178,7 +178,7 @@ def test_metrics_see_the_final_mask_only():
 @pytest.mark.parametrize(("classes", "loss"), [(1, "keras"), (3, "ours")])
 def test_loss_and_val_loss_are_the_same_quantity(classes, loss):
     """All heads, presence, penalties and weights: equal where nothing is trained."""
-    model = models.unet_plus_plus(
+    model = models.unetplusplus(
         num_classes=classes,
         filters=2,
         depth=2,
@@ -374,7 +374,7 @@ def test_sums_of_losses_train_save_and_load(tmp_path):
     expected = model.evaluate(image, ids, sample_weight=weight, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded.loss) is losses.LossSum
+    assert type(loaded.loss) is losses.HybridLoss
     found = loaded.evaluate(image, ids, sample_weight=weight, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     wrong = losses.Dice(from_logits=True) + losses.Focal(from_logits=True)
@@ -581,7 +581,7 @@ for strategy in (
 ):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = models.unet_plus_plus(
+        model = models.unetplusplus(
             filters=2, depth=2, batch_norm=False, deep_supervision=True,
             kernel_regularizer="l2", kernel_initializer=keras.initializers.HeNormal(seed=1),
         )

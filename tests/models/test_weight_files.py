@@ -13,7 +13,7 @@ from keras_unet3p.models import weight_files
 
 
 def nested(mode="fast", depth=2):
-    return models.unet_plus_plus(filters=2, depth=depth, deep_supervision=True, mode=mode)
+    return models.unetplusplus(filters=2, depth=depth, deep_supervision=True, mode=mode)
 
 
 def full_scale(deep_supervision):
@@ -44,7 +44,7 @@ def assert_taken_from(before, model):
 
 
 @pytest.mark.parametrize("modes", [("fast", "accurate"), ("accurate", "fast")])
-def test_both_modes_of_unet_plus_plus_have_the_same_weights_in_the_same_order(modes, tmp_path):
+def test_both_modes_of_unetplusplus_have_the_same_weights_in_the_same_order(modes, tmp_path):
     source, target = (nested(mode) for mode in modes)
     before = weights(source)
     assert [*before] == [*weights(target)]
@@ -63,7 +63,7 @@ def test_both_modes_of_unet_plus_plus_have_the_same_weights_in_the_same_order(mo
 def test_a_network_with_fewer_heads_takes_the_weights_that_it_has(ending, tmp_path):
     for source, target in (
         (full_scale(True), full_scale(False)),
-        (nested(), models.prune_unet_plus_plus(nested(), 1)),
+        (nested(), models.prune_unetplusplus(nested(), 1)),
     ):
         change(source)
         path = write(source, tmp_path, ending)

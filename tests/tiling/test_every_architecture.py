@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from keras_unet3p import models
+from keras_unet3p.graphs import network_facts
 from keras_unet3p.tiling import (
     StreamingPredictor,
     model_geometry,
-    network_facts,
     predict_image,
 )
 from tests.tiling.networks import trained_statistics
@@ -24,7 +24,7 @@ ARCHITECTURES = {
     "unet": (models.unet, {"filters": 2, "depth": 2}, 96),
     "unet unpadded": (models.unet, {"filters": 2, "depth": 2, "padding": "valid"}, 125),
     "attention_unet": (models.attention_unet, {"filters": 2, "depth": 2}, 112),
-    "unet_plus_plus": (models.unet_plus_plus, {"filters": 2, "depth": 2}, 96),
+    "unetplusplus": (models.unetplusplus, {"filters": 2, "depth": 2}, 96),
     "unet3plus": (models.unet3plus, {"filters": (2, 3, 4)}, 96),
     "fcn": (
         models.fcn,

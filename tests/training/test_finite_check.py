@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_unet3p import training
 from keras_unet3p.artifacts import History
-from keras_unet3p.layers.non_finite_weights import non_finite_weights
+from keras_unet3p.layers.weight_values import non_finite_weights
 
 STEPS = 3
 

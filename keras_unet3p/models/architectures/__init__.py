@@ -1,0 +1,1 @@
+"""One architecture a file, with its builder: import these from `keras_unet3p.models`."""
