@@ -23,10 +23,30 @@ def after_keras(package: str, rooms: Iterable[str]) -> None:
         sys.meta_path.insert(0, _AfterKeras(names))
 
 
+def catch_up(complete: str) -> None:
+    """Import the rooms that had to wait for the module `complete`, which calls this at its end."""
+    _NEEDED.discard(complete)
+    names = _waiting.copy()
+    _waiting.clear()
+    _import(names)
+
+
+# The rooms need these. If the first import of Keras is in one of them, the rooms wait for its end.
+_NEEDED = {"keras_unet3p.compat", "keras_unet3p.layers"}
+_waiting: list[str] = []
+
+
+def _is_being_imported(name: str) -> bool:
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
+
+
 def _import(names: Iterable[str]) -> None:
     backend = getattr(sys.modules["keras"], "backend", None)
     # TensorFlow may be importing Keras at this moment; then its import is not complete.
     if backend is None or backend.backend() != "tensorflow":
+        return
+    if any(map(_is_being_imported, _NEEDED)):
+        _waiting.extend(names)
         return
     for name in names:
         importlib.import_module(name)

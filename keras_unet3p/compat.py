@@ -12,6 +12,8 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
+from keras_unet3p._after_keras import catch_up
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         "keras_unet3p needs Keras on TensorFlow, and Keras runs on "
@@ -261,3 +263,6 @@ def saved_model_loader(folder: str) -> SavedModelLoader:
     look at another file than the one that is loaded, where somebody exchanges it meanwhile.)
     """
     return SavedModelLoader(folder)
+
+
+catch_up(__name__)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from keras_unet3p import models
 
 
@@ -29,6 +31,18 @@ assert not [finder for finder in sys.meta_path if "AfterKeras" in type(finder)._
 def test_a_model_is_loaded_where_keras_is_imported_second(tmp_path):
     models.unet(filters=2, depth=1).save(tmp_path / "model.keras")
     assert run(OURS_FIRST, tmp_path / "model.keras").split() == ["SegmentationModel"]
+
+
+ROOM_FIRST = """
+import sys
+from keras_unet3p.{} import {}
+print("keras_unet3p.models" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("room", "name"), [("layers", "UpsampleConv2D"), ("compat", "register")])
+def test_a_room_imports_keras_itself_where_nothing_has(room, name):
+    assert run(ROOM_FIRST.format(room, name)).split() == ["True"]
 
 
 RELOADED = """

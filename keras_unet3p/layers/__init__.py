@@ -1,5 +1,6 @@
 """Layers that the networks need and Keras lacks."""
 
+from keras_unet3p._after_keras import catch_up
 from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
 from keras_unet3p.layers.center_crop import CenterCrop
 from keras_unet3p.layers.crop_to import CropTo
@@ -29,3 +30,5 @@ __all__ = [
     "SegmentationOutput",
     "UpsampleConv2D",
 ]
+
+catch_up(__name__)

@@ -43,7 +43,7 @@ class Checkpoints(keras.callbacks.Callback):
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> checkpoints = Checkpoints(folder.name, monitor="val_dice", patience=5)
-        >>> checkpoints.resume() is None, checkpoints.path(3).name
+        >>> checkpoints.resume() is None, checkpoints.run.last(3).name
         (True, 'last-epoch-0003.keras')
         >>> folder.cleanup()
     """
