@@ -42,7 +42,7 @@ def saved_model(model, image):
     if not hasattr(saved_model, "run"):
         folder = tempfile.mkdtemp()
         version = export_savedmodel(
-            model, folder, tile_size=TILE, halo=HALO, blend=0, pixels="float32"
+            model, folder, tile_size=TILE, halo=HALO, blend=0, input_dtype="float32"
         )
         session = tf.compat.v1.Session(graph=tf.Graph())
         with session.graph.as_default():

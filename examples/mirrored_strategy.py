@@ -20,13 +20,13 @@ def main() -> None:
     mirrored = strategy()
     print(mirrored.num_replicas_in_sync, "replicas")
     pairs = [ku.data.generate_cells((64, 64), seed=n) for n in range(8)]
-    folder = ku.data.open_folder([image for image, _ in pairs], [labels for _, labels in pairs])
+    cells = ku.data.open_images([image for image, _ in pairs], [labels for _, labels in pairs])
     steps, batch_size = 4, 4  # the global batch, shared among the replicas
     dataset = ku.data.training_pipeline(
-        folder, patch_size=64, batch_size=batch_size, seed=0, border_weights={}
+        cells, patch_size=64, batch_size=batch_size, seed=0, border_weights={}
     )
     with mirrored.scope():
-        model = ku.models.unet(filters=4, depth=3, normalization=folder.normalization())
+        model = ku.models.unet(filters=4, depth=3, normalization=cells.normalization())
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=ku.losses.HybridLoss())
     history = model.fit(dataset, steps_per_epoch=steps, epochs=2, verbose=2)
     assert np.isfinite(history.history["loss"]).all()

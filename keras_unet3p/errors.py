@@ -32,12 +32,11 @@ class InputError(UserError, ValueError):
     The message names it, what was found and what is accepted.
 
     Example:
-
-    >>> try:
-    ...     raise InputError("depth must be at least 1, found 0")
-    ... except ValueError as error:
-    ...     print(error)
-    depth must be at least 1, found 0
+        >>> try:
+        ...     raise InputError("depth must be at least 1, found 0")
+        ... except ValueError as error:
+        ...     print(error)
+        depth must be at least 1, found 0
     """
 
 

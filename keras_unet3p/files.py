@@ -363,13 +363,12 @@ def check_format(path: str | os.PathLike[str], found: Any, newest: int) -> None:
         ValueError: it is another one; the message has the number and those that are accepted.
 
     Example:
-
-    >>> check_format("config.json", 1, newest=1)
-    >>> check_format("config.json", 2, newest=1)
-    Traceback (most recent call last):
-        ...
-    keras_unet3p.errors.InputError: config.json is of format 2; accepted is format 1: a newer \
-version of keras_unet3p wrote it, which reads it
+        >>> check_format("config.json", 1, newest=1)
+        >>> check_format("config.json", 2, newest=1)
+        Traceback (most recent call last):
+            ...
+        keras_unet3p.errors.InputError: config.json is of format 2; accepted is format 1: a newer \
+    version of keras_unet3p wrote it, which reads it
     """
     accepted = "accepted is format 1" if newest == 1 else f"accepted are formats 1 to {newest}"
     if type(found) is not int or found < 1:

@@ -262,7 +262,7 @@ def test_problems_of_files_are_a_line_each_whatever_their_names(tmp_path):
     (tmp_path / "images" / "a\nerror: forged.png").write_bytes(b"")
     (tmp_path / "masks" / "b.png").write_bytes(b"")
     with pytest.raises(ValueError, match="2 problems with the images and masks:") as raised:
-        data.open_folder(tmp_path / "images", tmp_path / "masks")
+        data.open_images(tmp_path / "images", tmp_path / "masks")
     lines = str(raised.value).splitlines()
     assert len(lines) == 3
     assert all(line.startswith("  - ") for line in lines[1:])

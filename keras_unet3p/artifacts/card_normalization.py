@@ -9,14 +9,13 @@ class CardNormalization(Section):
     """How pixels become the values that the network takes, inside the exported graph.
 
     Example:
-
-    >>> CardNormalization(value_scale="raw", pixels="float32").is_raw
-    True
+        >>> CardNormalization(value_scale="raw", input_dtype="float32").is_raw
+        True
     """
 
     value_scale: str
     """The rule for stored values; see `Normalization`."""
-    pixels: str | None = None
+    input_dtype: str | None = None
     """Type of the pixels that the signatures for images take: uint8 or float32."""
     mean: list[float] | None = None
     """What the network subtracts from unit values, one number for each channel."""

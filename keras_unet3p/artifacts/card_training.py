@@ -11,10 +11,9 @@ class CardTraining(Section):
     """The training of an exported model, as far as it is known; other figures are kept.
 
     Example:
-
-    >>> training = CardTraining(mask_kind="instances", separation=2, val_dice=0.9)
-    >>> training.separation, training.to_dict()["val_dice"]
-    (2, 0.9)
+        >>> training = CardTraining(mask_kind="instances", separation=2, val_dice=0.9)
+        >>> training.separation, training.to_dict()["val_dice"]
+        (2, 0.9)
     """
 
     mask_kind: str | None = None

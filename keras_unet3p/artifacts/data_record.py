@@ -11,12 +11,11 @@ class DataRecord(Section):
     """The images and masks of a training run: what was chosen, and what was found in them.
 
     Example:
-
-    >>> record = DataRecord(
-    ...     mask_kind="binary", classes=None, stored_types=["uint8"], normalization={}
-    ... )
-    >>> record.mask_kind, record.class_values
-    ('binary', None)
+        >>> record = DataRecord(
+        ...     mask_kind="binary", classes=None, stored_types=["uint8"], normalization={}
+        ... )
+        >>> record.mask_kind, record.class_values
+        ('binary', None)
     """
 
     images: Text | None = None

@@ -15,15 +15,14 @@ class EvaluationReport(JsonArtifact):
     Numbers that are not finite, which JSON cannot hold, are None.
 
     Example:
-
-    >>> report = EvaluationReport(
-    ...     mask_kind="binary",
-    ...     columns=["dice"],
-    ...     images=[{"name": "a", "dice": 0.5}, {"name": "b", "dice": 0.9}],
-    ...     overall={"dice": 0.7},
-    ... )
-    >>> report.names, report.overall["dice"]
-    (['a', 'b'], 0.7)
+        >>> report = EvaluationReport(
+        ...     mask_kind="binary",
+        ...     columns=["dice"],
+        ...     images=[{"name": "a", "dice": 0.5}, {"name": "b", "dice": 0.9}],
+        ...     overall={"dice": 0.7},
+        ... )
+        >>> report.names, report.overall["dice"]
+        (['a', 'b'], 0.7)
     """
 
     WAY_OUT: ClassVar[str] = (

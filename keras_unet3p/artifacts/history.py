@@ -26,15 +26,14 @@ class History:
         ValueError: the file is damaged; the message names it, the line and the way out.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     history = History(pathlib.Path(folder, "history.csv"), "val_dice")
-    ...     for epoch, dice in enumerate((0.7, 0.9, 0.8), start=1):
-    ...         history.append({"epoch": epoch, "val_dice": dice})
-    ...     again = History(history.path, "val_dice")
-    >>> again.best()
-    {'epoch': 2.0, 'val_dice': 0.9}
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = History(pathlib.Path(folder, "history.csv"), "val_dice")
+        ...     for epoch, dice in enumerate((0.7, 0.9, 0.8), start=1):
+        ...         history.append({"epoch": epoch, "val_dice": dice})
+        ...     again = History(history.path, "val_dice")
+        >>> again.best()
+        {'epoch': 2.0, 'val_dice': 0.9}
     """
 
     def __init__(self, path: str | os.PathLike[str], monitor: str):

@@ -24,15 +24,14 @@ class JsonArtifact(Section):
     format 1.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> class Note(JsonArtifact):
-    ...     text: str
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "note.json")
-    ...     Note(text="two cells").write(path)
-    ...     Note.read(path).text
-    'two cells'
+        >>> import pathlib, tempfile
+        >>> class Note(JsonArtifact):
+        ...     text: str
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "note.json")
+        ...     Note(text="two cells").write(path)
+        ...     Note.read(path).text
+        'two cells'
     """
 
     FORMAT: ClassVar[int] = 1

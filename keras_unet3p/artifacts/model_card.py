@@ -36,20 +36,19 @@ class ModelCard(JsonArtifact):
     """What a client must know about an exported model.
 
     The export of a network for tiles (ONNX, OpenVINO, LiteRT) has no entries about whole images:
-    `threshold` to `symmetries` keep their defaults there.
+    `threshold` to `test_time_augmentation` keep their defaults there.
 
     Example:
-
-    >>> from keras_unet3p.geometry import TileGeometry
-    >>> card = ModelCard(
-    ...     num_classes=1,
-    ...     input_channels=3,
-    ...     geometry=TileGeometry(tile=(64, 64), halo=8),
-    ...     training={"mask_kind": "binary"},
-    ...     sha256={},
-    ... )
-    >>> card.training.mask_kind, card.to_dict()["core"]
-    ('binary', [48, 48])
+        >>> from keras_unet3p.geometry import TileGeometry
+        >>> card = ModelCard(
+        ...     num_classes=1,
+        ...     input_channels=3,
+        ...     geometry=TileGeometry(tile=(64, 64), halo=8),
+        ...     training={"mask_kind": "binary"},
+        ...     sha256={},
+        ... )
+        >>> card.training.mask_kind, card.to_dict()["core"]
+        ('binary', [48, 48])
     """
 
     WAY_OUT: ClassVar[str] = "export the model again, or copy the folder anew"
@@ -76,7 +75,7 @@ class ModelCard(JsonArtifact):
     """An image of more pixels is refused."""
     max_batch_pixels: int | None = None
     """So are images of one request that have more pixels together."""
-    symmetries: int = 1
+    test_time_augmentation: int = 1
     """Mirrored and turned versions of a tile that are averaged."""
     parameters: int | None = None
     """Number of trainable parameters."""

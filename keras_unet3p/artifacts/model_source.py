@@ -31,15 +31,13 @@ class ModelSource:
         version: of an exported model the version folder, the newest one if several are there.
 
     Example:
-
-    >>> source = ModelSource.of("http://localhost:8501/cells")
-    >>> source.kind, source.name
-    ('endpoint', 'http://localhost:8501/cells')
-    >>> ModelSource.of("nowhere")
-    Traceback (most recent call last):
-        ...
-    keras_unet3p.errors.InputError: nowhere is no run folder (config.json), .keras file, exported \
-model (saved_model.pb) or endpoint URL (http://..., grpc://...)
+        >>> source = ModelSource.of("http://localhost:8501/cells")
+        >>> source.kind, source.name
+        ('endpoint', 'http://localhost:8501/cells')
+        >>> ModelSource.of("nowhere")
+        Traceback (most recent call last):
+            ...
+        keras_unet3p.errors.InputError: nowhere is no run folder (config.json), .keras file, ...
     """
 
     name: str

@@ -16,9 +16,8 @@ def version_number(name: str) -> int | None:
     """The version that a folder of this name holds; None where it is no name of a version.
 
     Example:
-
-    >>> version_number("007"), version_number("0"), version_number("1e3")
-    (7, None, None)
+        >>> version_number("007"), version_number("0"), version_number("1e3")
+        (7, None, None)
     """
     if not (name.isascii() and name.isdigit()):
         return None
@@ -37,14 +36,13 @@ def version_folders(base: Path) -> dict[int, list[Path]]:
         OSError: `base` is no folder, or cannot be read.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as base:
-    ...     for name in ("7", "007", "8", "notes"):
-    ...         pathlib.Path(base, name).mkdir()
-    ...     found = version_folders(pathlib.Path(base))
-    >>> {number: [folder.name for folder in folders] for number, folders in found.items()}
-    {7: ['007', '7'], 8: ['8']}
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as base:
+        ...     for name in ("7", "007", "8", "notes"):
+        ...         pathlib.Path(base, name).mkdir()
+        ...     found = version_folders(pathlib.Path(base))
+        >>> {number: [folder.name for folder in folders] for number, folders in found.items()}
+        {7: ['007', '7'], 8: ['8']}
     """
     found: dict[int, list[Path]] = {}
     for entry in sorted(base.iterdir()):
@@ -58,9 +56,8 @@ def is_version_folder(path: Path) -> bool:
     """Whether a folder itself holds an exported graph.
 
     Example:
-
-    >>> is_version_folder(Path("nowhere"))
-    False
+        >>> is_version_folder(Path("nowhere"))
+        False
     """
     return (path / GRAPH_FILE).is_file()
 
@@ -72,14 +69,13 @@ def newest_version(path: Path) -> Path | None:
         None where there is none.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as base:
-    ...     for name in ("1", "12"):
-    ...         pathlib.Path(base, name).mkdir()
-    ...         _ = pathlib.Path(base, name, "saved_model.pb").write_bytes(b"")
-    ...     newest_version(pathlib.Path(base)).name
-    '12'
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as base:
+        ...     for name in ("1", "12"):
+        ...         pathlib.Path(base, name).mkdir()
+        ...         _ = pathlib.Path(base, name, "saved_model.pb").write_bytes(b"")
+        ...     newest_version(pathlib.Path(base)).name
+        '12'
     """
     if is_version_folder(path):
         return path
@@ -95,11 +91,10 @@ def check_version(version: int) -> None:
         ValueError: it is not 1 to 2^63 - 1.
 
     Example:
-
-    >>> check_version(0)
-    Traceback (most recent call last):
-        ...
-    keras_unet3p.errors.InputError: version must be 1 to 9223372036854775807, found 0
+        >>> check_version(0)
+        Traceback (most recent call last):
+            ...
+        keras_unet3p.errors.InputError: version must be 1 to 9223372036854775807, found 0
     """
     if not 1 <= version <= LARGEST_VERSION:
         raise InputError(f"version must be 1 to {LARGEST_VERSION}, found {version}")
@@ -116,12 +111,11 @@ def new_version(base: str | os.PathLike[str], version: int | None = None) -> Pat
         ValueError: the number is taken, or none that servers read is left.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as base:
-    ...     pathlib.Path(base, "7").mkdir()
-    ...     new_version(base).name, new_version(base, 2).name
-    ('8', '2')
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as base:
+        ...     pathlib.Path(base, "7").mkdir()
+        ...     new_version(base).name, new_version(base, 2).name
+        ('8', '2')
     """
     base = Path(base)
     taken = version_folders(base)

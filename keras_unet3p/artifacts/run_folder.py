@@ -25,12 +25,11 @@ class RunFolder:
         path: the folder; it need not exist.
 
     Example:
-
-    >>> run = RunFolder("runs/cells")
-    >>> run.best.as_posix(), run.last(7).as_posix()
-    ('runs/cells/best.keras', 'runs/cells/last-epoch-0007.keras')
-    >>> run.is_run
-    False
+        >>> run = RunFolder("runs/cells")
+        >>> run.best.as_posix(), run.last(7).as_posix()
+        ('runs/cells/best.keras', 'runs/cells/last-epoch-0007.keras')
+        >>> run.is_run
+        False
     """
 
     path: Path

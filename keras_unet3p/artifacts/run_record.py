@@ -15,9 +15,8 @@ class Difference(NamedTuple):
     """An entry that two runs do not agree in.
 
     Example:
-
-    >>> Difference("filters", before=4, now=6).name
-    'filters'
+        >>> Difference("filters", before=4, now=6).name
+        'filters'
     """
 
     name: str
@@ -31,14 +30,13 @@ class RunRecord(JsonArtifact):
     `unet3p train --config RUN/config.json` reads the choices of this file again.
 
     Example:
-
-    >>> record = RunRecord(
-    ...     training={"architecture": "unet", "separation": 2},
-    ...     data={"mask_kind": "binary", "classes": None, "stored_types": ["uint8"],
-    ...           "normalization": {}},
-    ... )
-    >>> record.separation, record.data.mask_kind, record.training_config().architecture
-    (2, 'binary', 'unet')
+        >>> record = RunRecord(
+        ...     training={"architecture": "unet", "separation": 2},
+        ...     data={"mask_kind": "binary", "classes": None, "stored_types": ["uint8"],
+        ...           "normalization": {}},
+        ... )
+        >>> record.separation, record.data.mask_kind, record.training_config().architecture
+        (2, 'binary', 'unet')
     """
 
     FORMAT: ClassVar[int] = RUN_FORMAT
@@ -84,14 +82,13 @@ class RunRecord(JsonArtifact):
         count; nor do the versions of the packages.
 
         Example:
-
-        >>> data = {"mask_kind": "binary", "classes": None, "stored_types": [], "normalization": {}}
-        >>> four, six = (
-        ...     RunRecord(training={"separation": 1, "filters": filters}, data=data)
-        ...     for filters in (4, 6)
-        ... )
-        >>> four.difference(six)
-        Difference(name='filters', before=4, now=6)
+            >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
+            >>> four, six = (
+            ...     RunRecord(training={"separation": 1, "filters": filters}, data=data)
+            ...     for filters in (4, 6)
+            ... )
+            >>> four.difference(six)
+            Difference(name='filters', before=4, now=6)
         """
         before = self.to_dict()
         for section, values in now.to_dict().items():
@@ -108,11 +105,10 @@ def agree(before: Any, now: Any) -> bool:
     """Whether what a run was begun with is as now; earlier versions wrote fewer entries.
 
     Example:
-
-    >>> agree({"mean": 0.5}, {"mean": 0.5, "std": 0.2})
-    True
-    >>> agree({"mean": 0.5, "std": 0.2}, {"mean": 0.5})
-    False
+        >>> agree({"mean": 0.5}, {"mean": 0.5, "std": 0.2})
+        True
+        >>> agree({"mean": 0.5, "std": 0.2}, {"mean": 0.5})
+        False
     """
     if isinstance(before, dict) and isinstance(now, dict):
         return all(agree(value, now.get(name)) for name, value in before.items())

@@ -23,12 +23,11 @@ class Section(pydantic.BaseModel):
     as it is.
 
     Example:
-
-    >>> class Size(Section):
-    ...     height: int
-    >>> size = Size.of({"height": 3, "unit": "mm"}, "size")
-    >>> size.height, size.to_dict()
-    (3, {'height': 3, 'unit': 'mm'})
+        >>> class Size(Section):
+        ...     height: int
+        >>> size = Size.of({"height": 3, "unit": "mm"}, "size")
+        >>> size.height, size.to_dict()
+        (3, {'height': 3, 'unit': 'mm'})
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
@@ -58,12 +57,11 @@ def problem(error: pydantic.ValidationError) -> str:
     """What is wrong with a section, in one line: everything that is missing, or the first entry.
 
     Example:
-
-    >>> try:
-    ...     Section.model_validate([])
-    ... except pydantic.ValidationError as error:
-    ...     problem(error)
-    'expected a mapping of names to values'
+        >>> try:
+        ...     Section.model_validate([])
+        ... except pydantic.ValidationError as error:
+        ...     problem(error)
+        'expected a mapping of names to values'
     """
     problems = error.errors()
     missing = [_place(each) for each in problems if each["type"] == "missing"]

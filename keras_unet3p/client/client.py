@@ -255,7 +255,7 @@ class Client:
                 predictor = StreamingPredictor(
                     tiles,
                     geometry=geometry,
-                    tiles_per_step=concurrency * tiles_per_request,
+                    batch_size=concurrency * tiles_per_request,
                     threshold=threshold,
                     seconds_between_records=seconds_between_records,
                 )

@@ -44,14 +44,13 @@ class TrainingConfig(Checked):
             that has no effect. It is a ValueError.
 
     Example:
-
-    >>> config = TrainingConfig(architecture="unet", filters=16, epochs=10)
-    >>> config.network_options()
-    {'filters': 16}
-    >>> TrainingConfig(architecture="fcn", padding="valid")
-    Traceback (most recent call last):
-        ...
-    keras_unet3p.errors.InputError: padding: architecture 'fcn' has no such option; unet has
+        >>> config = TrainingConfig(architecture="unet", filters=16, epochs=10)
+        >>> config.network_options()
+        {'filters': 16}
+        >>> TrainingConfig(architecture="fcn", padding="valid")
+        Traceback (most recent call last):
+            ...
+        keras_unet3p.errors.InputError: padding: architecture 'fcn' has no such option; unet has
     """
 
     architecture: Annotated[str, BeforeValidator(OneOf(tuple(ARCHITECTURES)))] = "unet3plus"

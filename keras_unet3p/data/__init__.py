@@ -3,8 +3,8 @@
 from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.border_weights import border_weight_map
 from keras_unet3p.data.generated_cells import generate_cells
-from keras_unet3p.data.image_folder import ImageFolder
-from keras_unet3p.data.opening import open_folder
+from keras_unet3p.data.labeled_images import LabeledImages
+from keras_unet3p.data.opening import open_images
 from keras_unet3p.data.patch_weights import class_balance
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.separation import separate_instances
@@ -13,12 +13,12 @@ from keras_unet3p.data.validation_data import validation_pipeline
 
 __all__ = [
     "Augmentation",
-    "ImageFolder",
+    "LabeledImages",
     "Sample",
     "border_weight_map",
     "class_balance",
     "generate_cells",
-    "open_folder",
+    "open_images",
     "separate_instances",
     "training_pipeline",
     "validation_pipeline",

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p.config import MASK_KINDS
-from keras_unet3p.data.image_folder import Cache, ImageFolder, Record
+from keras_unet3p.data.labeled_images import Cache, LabeledImages, Record
 from keras_unet3p.data.pairing import Pair, Source, pair_sources
 from keras_unet3p.errors import InputError, ProblemsError
 from keras_unet3p.images.image_values import (
@@ -34,7 +34,7 @@ _FEW = 12
 ImagesOrMasks = str | os.PathLike | np.ndarray | Sequence
 
 
-def open_folder(
+def open_images(
     images: ImagesOrMasks,
     masks: ImagesOrMasks,
     *,
@@ -45,7 +45,7 @@ def open_folder(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
-) -> ImageFolder:
+) -> LabeledImages:
     """Open images with their masks, after looking at every one of them.
 
     Files are PNG, JPEG, BMP, TIFF or NPY (see `read_image` and `read_labels`). An image and its
@@ -56,7 +56,7 @@ def open_folder(
     `mask_kind="auto"` decides over all masks together:
 
     - only 0 and 1, or only 0 and 255 (0 and 65535): binary. Where at least half of the masks that
-      hold anything are such 0/255 masks, the folder is binary and the others are errors.
+      hold anything are such 0/255 masks, the set is binary and the others are errors.
     - else instances, if nine in ten of the ids are in one piece (the largest 8-connected component
       has nine tenths of an id's pixels in an image) and moreover the masks hold more than 16 ids in
       all, or are of 16 bits, or hold at every image the ids 1 to n with an n that differs and
@@ -90,8 +90,8 @@ def open_folder(
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
-        >>> folder = ku.data.open_folder(images, labels)
-        >>> len(folder), folder.shapes
+        >>> opened = ku.data.open_images(images, labels)
+        >>> len(opened), opened.shapes
         (2, [(32, 32), (32, 32)])
     """
     if mask_kind not in MASK_KINDS:
@@ -117,7 +117,7 @@ def open_folder(
     else:
         value_scale = normalization.value_scale
         check_values(found_values, normalization, accept_values=accept_values)
-    return ImageFolder(
+    return LabeledImages(
         [finding.record(kind, num_classes, values) for finding in good],
         mask_kind=kind,
         num_classes=num_classes,

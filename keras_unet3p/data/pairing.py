@@ -45,7 +45,7 @@ def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
     if not problems and len(left_sources) != len(right_sources):
         problems.append(
             f"images: {len(left_sources)} and masks: {len(right_sources)}; "
-            "expected one mask an image, in the same order"
+            "expected one mask per image, in the same order"
         )
     digits = max(4, len(str(len(left_sources))))
     return [

@@ -1,4 +1,4 @@
-"""Weight maps of the patches of a folder, for training and validation alike."""
+"""Weight maps of the patches of opened images, for training and validation."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import cv2
 import numpy as np
 
 from keras_unet3p.data.border_weights import border_weight_map
-from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.errors import InputError
 
 
-def class_balance(folder: ImageFolder) -> list[float]:
-    """One weight a class, from its share of the folder's pixels; their mean over the pixels is 1.
+def class_balance(images: LabeledImages) -> list[float]:
+    """One weight per class, from its share of all pixels; their mean over the pixels is 1.
 
     What the `border_weights` of `training_pipeline` balance with. A validation that is to be
     compared with a training takes the training's.
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
-        >>> folder = ku.data.open_folder(images, labels)
-        >>> len(class_balance(folder))
+        >>> opened = ku.data.open_images(images, labels)
+        >>> len(class_balance(opened))
         2
     """
-    frequencies = folder.class_frequencies
+    frequencies = images.class_frequencies
     present = frequencies > 0
     weights = np.ones(len(frequencies))
     weights[present] = 1.0 / (np.count_nonzero(present) * frequencies[present])
@@ -36,23 +36,23 @@ class PatchWeights:
     """Labels (H, W) and mask (H, W) of a patch -> weights (H, W) float32.
 
     Args:
-        folder: the images.
+        images: the images.
         border_weights: arguments of `border_weight_map`, but for `instances`, and `class_balance`:
-            True (the folder's), False, or one weight a class.
+            True (those of the images), False, or one weight per class.
 
     Raises:
         ValueError: an argument is not accepted.
     """
 
-    def __init__(self, folder: ImageFolder, border_weights: Mapping[str, Any]) -> None:
+    def __init__(self, images: LabeledImages, border_weights: Mapping[str, Any]) -> None:
         if "instances" in border_weights:
             raise InputError(
-                "border_weights holds 'instances'; expected it left out: the folder's masks, "
-                f"{folder.mask_kind}, decide"
+                "border_weights holds 'instances'; expected it left out: the masks, "
+                f"{images.mask_kind}, decide"
             )
-        self._mask_kind = folder.mask_kind
+        self._mask_kind = images.mask_kind
         self._options = dict(border_weights)
-        self._class_weights = _class_weights(folder, self._options.pop("class_balance", True))
+        self._class_weights = _class_weights(images, self._options.pop("class_balance", True))
         border_weight_map(np.zeros((1, 1), np.int32), **self._options)  # are they accepted?
 
     def __call__(self, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -70,10 +70,10 @@ class PatchWeights:
         return weights
 
 
-def _class_weights(folder: ImageFolder, given) -> np.ndarray:
+def _class_weights(images: LabeledImages, given) -> np.ndarray:
     if given is True:
-        return np.asarray(class_balance(folder), np.float32)
-    count = len(folder.class_frequencies)
+        return np.asarray(class_balance(images), np.float32)
+    count = len(images.class_frequencies)
     if given is False:
         return np.ones(count, np.float32)
     weights = np.asarray(given, np.float32)

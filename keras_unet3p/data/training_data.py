@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_unet3p.data.augmentation import Augmentation
-from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.patch_weights import PatchWeights
 from keras_unet3p.data.separation import separate_instances
 from keras_unet3p.errors import InputError
@@ -21,7 +21,7 @@ _TRIES = 32
 
 
 def training_pipeline(
-    folder: ImageFolder,
+    images: LabeledImages,
     *,
     patch_size: int,
     batch_size: int,
@@ -37,16 +37,16 @@ def training_pipeline(
 
     Sample number n and the seed alone decide the image, the place and the augmentation, whatever
     runs in parallel, so that a training that starts at `first_sample=n` goes on exactly. Every run
-    of `len(folder)` samples holds each image once, in an order of its own.
+    of `len(images)` samples holds each image once, in an order of its own.
 
     A patch lies anywhere in the image or, with `foreground_probability`, around a pixel that is not
     background (of a class drawn evenly among those of the image). Beyond the image is its mirror.
-    Grey values are changed relative to the folder's `typical_range`.
+    Grey values are changed relative to `images.typical_range`.
 
     Args:
-        folder: the images.
+        images: as `open_images` gives them.
         patch_size: side of the square patches, in pixels; may exceed the images.
-        batch_size: patches a batch; under a distribution strategy, over all replicas.
+        batch_size: patches in a batch; under a distribution strategy, over all replicas.
         steps: number of batches; None for no end.
         seed: decides everything.
         first_sample: number of the first sample, `steps done x batch_size` to resume.
@@ -54,8 +54,8 @@ def training_pipeline(
         border_weights: None for no weights; else arguments of `border_weight_map`, `{}` for its
             defaults. The map is that of the patch as augmented: of its instances, or of the
             8-connected components of each class (so `instances` is not for you to give).
-            `class_balance` (default True) balances the classes by their share of all pixels of the
-            folder: `class_balance(folder)`.
+            `class_balance` (default True) balances the classes by their share of all pixels:
+            `class_balance(images)`.
         foreground_probability: see above.
         separation: width of the background that the mask draws between touching instances; see
             `separate_instances`.
@@ -69,8 +69,8 @@ def training_pipeline(
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
-        >>> folder = ku.data.open_folder(images, labels)
-        >>> dataset = training_pipeline(folder, patch_size=16, batch_size=2, steps=1)
+        >>> opened = ku.data.open_images(images, labels)
+        >>> dataset = training_pipeline(opened, patch_size=16, batch_size=2, steps=1)
         >>> [tuple(tensor.shape) for tensor in next(iter(dataset))]
         [(2, 16, 16, 1), (2, 16, 16)]
     """
@@ -86,7 +86,7 @@ def training_pipeline(
         if int(value) != value or value < least:
             raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
     sampler = _Sampler(
-        folder,
+        images,
         int(patch_size),
         int(seed),
         Augmentation() if augmentation is None else augmentation,
@@ -95,7 +95,7 @@ def training_pipeline(
         separation,
     )
     kinds = [tf.float32, tf.int32] + [tf.float32] * (border_weights is not None)
-    shapes = [(patch_size, patch_size, folder.num_channels)] + [(patch_size, patch_size)] * 2
+    shapes = [(patch_size, patch_size, images.num_channels)] + [(patch_size, patch_size)] * 2
 
     def sample(number):
         tensors = tf.numpy_function(sampler, [number], kinds)
@@ -124,7 +124,7 @@ class _Sampler:
 
     def __init__(
         self,
-        folder: ImageFolder,
+        images: LabeledImages,
         patch_size: int,
         seed: int,
         augmentation: Augmentation,
@@ -134,34 +134,34 @@ class _Sampler:
     ) -> None:
         if not 0 <= foreground_probability <= 1:
             raise InputError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
-        self._folder = folder
+        self._images = images
         self._patch = patch_size
         self._seed = seed
         self._augmentation = augmentation
         self._foreground_probability = foreground_probability
         self._separation = separation
-        self._value_range = folder.typical_range
-        low, high = folder.value_range
+        self._value_range = images.typical_range
+        low, high = images.value_range
         self._limits = (
-            (low, high) if folder.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
+            (low, high) if images.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
         )
-        self._weights = None if border_weights is None else PatchWeights(folder, border_weights)
+        self._weights = None if border_weights is None else PatchWeights(images, border_weights)
         self._order = functools.lru_cache(maxsize=4)(self._order_of)
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        return _generator(self._seed, epoch, _ORDER_STREAM).permutation(len(self._folder))
+        return _generator(self._seed, epoch, _ORDER_STREAM).permutation(len(self._images))
 
     def __call__(self, number) -> list[np.ndarray]:
-        epoch, place = divmod(int(number), len(self._folder))
+        epoch, place = divmod(int(number), len(self._images))
         index = int(self._order(epoch)[place])
         rng = _generator(self._seed, int(number), _SAMPLE_STREAM)
-        image, labels = self._folder.stored(index)
+        image, labels = self._images.stored(index)
         top, left = self._place(labels, rng)
         augmentation, size = self._augmentation, self._patch
         patch, patch_labels = augmentation.crop(image, labels, top, left, size, size, rng)
-        patch = scale_in_place(patch, image.dtype, self._folder.value_scale)
+        patch = scale_in_place(patch, image.dtype, self._images.value_scale)
         patch = augmentation.change_grey(patch, rng, self._value_range, self._limits)
-        if self._folder.mask_kind == "instances":
+        if self._images.mask_kind == "instances":
             mask = separate_instances(patch_labels, self._separation).astype(np.int32)
         else:
             mask = patch_labels.astype(np.int32)
@@ -188,7 +188,7 @@ class _Sampler:
         self, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[int, int] | None:
         height, width = labels.shape
-        if self._folder.mask_kind == "classes":
+        if self._images.mask_kind == "classes":
             present = np.flatnonzero(np.bincount(labels.ravel()))
             present = present[present > 0]
             if not len(present):

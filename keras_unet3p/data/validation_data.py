@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_unet3p.data.image_folder import ImageFolder
+from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.mirroring import mirrored_crop
 from keras_unet3p.data.patch_weights import PatchWeights
 from keras_unet3p.data.separation import separate_instances
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def validation_pipeline(
-    folder: ImageFolder,
+    images: LabeledImages,
     *,
     patch_size: int,
     batch_size: int,
@@ -37,7 +37,7 @@ def validation_pipeline(
     `use_pixel_weights=False`, which counts each pixel whose weight is above 0 once.
 
     Args:
-        folder: the images.
+        images: as `open_images` gives them.
         patch_size: side of the square tiles, in pixels.
         batch_size: tiles a batch; the last batch may be smaller.
         scored_size: side of the central part of a tile that is scored; the rest is context. By
@@ -57,8 +57,8 @@ def validation_pipeline(
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
-        >>> folder = ku.data.open_folder(images, labels)
-        >>> dataset = validation_pipeline(folder, patch_size=32, batch_size=2)
+        >>> opened = ku.data.open_images(images, labels)
+        >>> dataset = validation_pipeline(opened, patch_size=32, batch_size=2)
         >>> [tuple(tensor.shape) for tensor in next(iter(dataset))]
         [(2, 32, 32, 1), (2, 32, 32), (2, 32, 32)]
     """
@@ -76,22 +76,22 @@ def validation_pipeline(
     tiles = np.array(
         [
             (index, row, column)
-            for index, (height, width) in enumerate(folder.shapes)
+            for index, (height, width) in enumerate(images.shapes)
             for row in range(math.ceil(height / scored))
             for column in range(math.ceil(width / scored))
         ],
         np.int64,
     )
 
-    weights = None if border_weights is None else PatchWeights(folder, border_weights)
-    scored_pixels = sum(height * width for height, width in folder.shapes)
+    weights = None if border_weights is None else PatchWeights(images, border_weights)
+    scored_pixels = sum(height * width for height, width in images.shapes)
     factor = len(tiles) * scored**2 / scored_pixels if unit_mean else 1.0
 
     def tile(number):
         index, row, column = (int(value) for value in number)
-        patch, labels, scoring = _tile(folder, index, row, column, patch_size, scored)
+        patch, labels, scoring = _tile(images, index, row, column, patch_size, scored)
         mask = labels
-        if folder.mask_kind == "instances":
+        if images.mask_kind == "instances":
             mask = separate_instances(labels, separation)
         mask = mask.astype(np.int32)
         if weights is not None:
@@ -100,7 +100,7 @@ def validation_pipeline(
 
     def load(number):
         image, mask, weight = tf.numpy_function(tile, [number], [tf.float32, tf.int32, tf.float32])
-        image.set_shape((patch_size, patch_size, folder.num_channels))
+        image.set_shape((patch_size, patch_size, images.num_channels))
         mask.set_shape((patch_size, patch_size))
         weight.set_shape((patch_size, patch_size))
         return image, mask, weight
@@ -112,10 +112,10 @@ def validation_pipeline(
 
 
 def _tile(
-    folder: ImageFolder, index: int, row: int, column: int, size: int, scored: int
+    images: LabeledImages, index: int, row: int, column: int, size: int, scored: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (size, size, C) and labels (size, size) of a tile, and 1 where its pixels score."""
-    image, labels = folder.stored(index)
+    image, labels = images.stored(index)
     halo = (size - scored) // 2
     weight = np.zeros((size, size), np.float32)
     corners, fresh = [], []
@@ -128,5 +128,5 @@ def _tile(
     weight[tuple(fresh)] = 1.0
     top, left = corners
     patch = mirrored_crop(image, top, left, size, size).astype(np.float32)
-    patch = scale_in_place(patch, image.dtype, folder.value_scale)
+    patch = scale_in_place(patch, image.dtype, images.value_scale)
     return patch, mirrored_crop(labels, top, left, size, size), weight

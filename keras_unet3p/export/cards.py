@@ -26,7 +26,7 @@ def model_card(
     files: Sequence[Path],
     *,
     classes: Sequence[str] | None = None,
-    training_figures: dict | None = None,
+    training_metrics: dict | None = None,
     whole_images: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """What a client must know about an exported model.
@@ -38,23 +38,22 @@ def model_card(
         channels: channels of its input.
         files: exported files, whose SHA-256 goes into the card.
         classes: a name for each class; for a model of one output channel the background's first.
-        training_figures: figures about the training. Where they do not tell the `stored_values` of
-            the training images, the model's normalisation does if it knows them.
-        whole_images: of a model that segments whole images, the entries `threshold` to `symmetries`
-            of the card.
+        training_metrics: figures about the training. If they lack the `stored_values` of the
+            training images, those of the model's normalisation are used.
+        whole_images: for a model that segments whole images, the card's entries from `threshold`
+            to `test_time_augmentation`.
 
     Raises:
         ValueError: if the number of class names or a figure does not fit.
 
     Example:
-
-    >>> import keras
-    >>> from keras_unet3p.geometry import TileGeometry
-    >>> image = keras.Input((None, None, 3))
-    >>> network = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(image))
-    >>> card = model_card(network, TileGeometry((64, 64), halo=8), 1, 3, [])
-    >>> card.classes, card.parameters
-    (['background', 'foreground'], 4)
+        >>> import keras
+        >>> from keras_unet3p.geometry import TileGeometry
+        >>> image = keras.Input((None, None, 3))
+        >>> network = keras.Model(image, keras.layers.Conv2D(1, 1, activation="sigmoid")(image))
+        >>> card = model_card(network, TileGeometry((64, 64), halo=8), 1, 3, [])
+        >>> card.classes, card.parameters
+        (['background', 'foreground'], 4)
     """
     expected = 2 if num_classes == 1 else num_classes
     if classes is not None and len(classes) != expected:
@@ -65,7 +64,7 @@ def model_card(
     if classes is None:
         named = [f"class {i}" for i in range(num_classes)]
         classes = ["background", "foreground"] if num_classes == 1 else named
-    figures = {**_stored_values(model), **(training_figures or {})}
+    figures = {**_stored_values(model), **(training_metrics or {})}
     entries = dict(
         name=getattr(model, "name", "model"),
         classes=list(classes),
@@ -74,7 +73,7 @@ def model_card(
         geometry=geometry,
         **(whole_images or {}),
         parameters=int(sum(np.prod(w.shape) for w in model.trainable_weights)),
-        training=CardTraining.of(figures, "training_figures"),
+        training=CardTraining.of(figures, "training_metrics"),
         versions={
             "keras_unet3p": __version__,
             "tensorflow": tf.__version__,

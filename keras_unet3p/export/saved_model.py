@@ -48,14 +48,14 @@ def export_savedmodel(
     activation: str | None = "auto",
     threshold: float = 0.5,
     value_scale: str = "unit",
-    pixels: str = "uint8",
+    input_dtype: str = "uint8",
     max_pixels: int = 2**28,
     max_batch_pixels: int | None = None,
-    tiles_per_step: int = 1,
+    batch_size: int = 1,
     skip_empty: bool = True,
-    symmetries: int = 1,
+    test_time_augmentation: int = 1,
     classes: Sequence[str] | None = None,
-    training_figures: dict | None = None,
+    training_metrics: dict | None = None,
 ) -> Path:
     """Write `model` as a SavedModel that segments images of any size in its graph.
 
@@ -65,8 +65,8 @@ def export_savedmodel(
     | signature | input | output |
     | --- | --- | --- |
     | serving_default | image_bytes string [B], PNG JPEG BMP | mask_bytes string [B], PNG of ids |
-    | classes | image `pixels` [B, H, W, C] | class_ids uint8 [B, H, W] |
-    | probabilities | image `pixels` [B, H, W, C] | probabilities float32 [B, H, W, K] |
+    | classes | image `input_dtype` [B, H, W, C] | class_ids uint8 [B, H, W] |
+    | probabilities | image `input_dtype` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
 
     Class ids are 0 to K-1; for a model with one class they are 0 and 1. For more than 256 classes
@@ -96,23 +96,23 @@ def export_savedmodel(
             Where classes may overlap, the same holds for each class.
         value_scale: "unit": integers are divided by the largest value of their type before they
             reach the model. "raw": the model was trained on values as they are in the files, and
-            `pixels` must be "float32". Encoded images then reach it as 0..255 (8 bit) or 0..65535
-            (16 bit). For the graph the other rules of `images.Normalization` are "unit"; the model
-            card holds them for programs that read files.
-        pixels: type of the pixels in "classes" and "probabilities": "uint8", or "float32" for the
-            values that the model takes.
+            `input_dtype` must be "float32". Encoded images then reach it as 0..255 (8 bit) or
+            0..65535 (16 bit). For the graph the other rules of `images.Normalization` are "unit";
+            the model card holds them for programs that read files.
+        input_dtype: type of the pixels in "classes" and "probabilities": "uint8", or "float32" for
+            the values that the model takes.
         max_pixels: images with more pixels are refused, encoded ones before they are decoded.
         max_batch_pixels: requests whose images or tiles have more pixels together are refused. If
             the server merges requests, this holds for the merged ones. None takes `max_pixels`. It
             does not apply to encoded images, which are segmented one after another.
-        tiles_per_step: number of tiles in one call of the network.
+        batch_size: number of tiles in one call of the network.
         skip_empty: with a classification-guided module, skip the decoder for tiles in which the
             module finds no class. The module decides for each tile separately, as it did for each
             patch in training.
-        symmetries: test-time augmentation of the image signatures: the mean over 2, 4 or 8 flipped
-            and transposed versions of each tile; see `tiling.InGraphTiler`. "tile" is not changed.
+        test_time_augmentation: the image signatures average over 2, 4 or 8 flipped and transposed
+            versions of each tile; see `tiling.InGraphTiler`. "tile" is not changed.
         classes: one name per class, for the model card.
-        training_figures: JSON-serialisable values about the training, for the model card.
+        training_metrics: JSON-serialisable values about the training, for the model card.
 
     Returns:
         The version folder, `folder/VERSION`.
@@ -127,7 +127,7 @@ def export_savedmodel(
         >>> export_savedmodel(model, "models/cells", tile_size=64)  # doctest: +SKIP
         PosixPath('models/cells/1')
     """
-    _check_values(value_scale, pixels, threshold, max_batch_pixels)
+    _check_values(value_scale, input_dtype, threshold, max_batch_pixels)
     if version is not None:
         check_version(version)
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
@@ -144,10 +144,10 @@ def export_savedmodel(
         frozen,
         geometry,
         num_classes,
-        tiles_per_step=tiles_per_step,
+        batch_size=batch_size,
         threshold=threshold,
         multi_label=multi_label,
-        symmetries=symmetries,
+        test_time_augmentation=test_time_augmentation,
     )
     decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
 
@@ -156,11 +156,13 @@ def export_savedmodel(
         remove_unfinished(base)
         final = new_version(base, version)
         with replacing(final) as working:
-            functions = _signature_functions(tiler, decoder, channels, tf.as_dtype(pixels), limits)
+            functions = _signature_functions(
+                tiler, decoder, channels, tf.as_dtype(input_dtype), limits
+            )
             _write_graph(working, functions)
             extra = working / "assets.extra"
             extra.mkdir()
-            _write_warmup(extra, base.name, tiler, channels, pixels, limits)
+            _write_warmup(extra, base.name, tiler, channels, input_dtype, limits)
             card = model_card(
                 model,
                 geometry,
@@ -168,16 +170,16 @@ def export_savedmodel(
                 channels,
                 [working / GRAPH_FILE],
                 classes=classes,
-                training_figures=training_figures,
+                training_metrics=training_metrics,
                 whole_images={
                     "threshold": threshold if num_classes == 1 or multi_label else None,
                     "multi_label": multi_label,
                     "normalization": CardNormalization(
-                        value_scale=value_scale, pixels=pixels, **_constants(model)
+                        value_scale=value_scale, input_dtype=input_dtype, **_constants(model)
                     ),
                     "max_pixels": limits.image,
                     "max_batch_pixels": limits.batch,
-                    "symmetries": symmetries,
+                    "test_time_augmentation": test_time_augmentation,
                 },
             )
             card.write(working / CARD_FILE)
@@ -192,15 +194,15 @@ class PixelLimits(NamedTuple):
 
 
 def _check_values(
-    value_scale: str, pixels: str, threshold: float, max_batch_pixels: int | None
+    value_scale: str, input_dtype: str, threshold: float, max_batch_pixels: int | None
 ) -> None:
     if value_scale not in VALUE_SCALES:
         accepted = ", ".join(map(repr, VALUE_SCALES))
         raise InputError(f"value_scale must be one of {accepted}, found {value_scale!r}")
-    if pixels not in ("uint8", "float32"):
-        raise InputError(f"pixels must be 'uint8' or 'float32', found {pixels!r}")
-    if value_scale == "raw" and pixels != "float32":
-        raise InputError(f"value_scale='raw' needs pixels='float32', found {pixels!r}")
+    if input_dtype not in ("uint8", "float32"):
+        raise InputError(f"input_dtype must be 'uint8' or 'float32', found {input_dtype!r}")
+    if value_scale == "raw" and input_dtype != "float32":
+        raise InputError(f"value_scale='raw' needs input_dtype='float32', found {input_dtype!r}")
     if not 0.0 < threshold <= 1.0:
         raise InputError(f"threshold must be above 0 and at most 1, found {threshold}")
     if max_batch_pixels is not None and max_batch_pixels < 1:
@@ -219,7 +221,7 @@ def _signature_functions(
     tiler: InGraphTiler,
     decoder: ImageDecoder,
     channels: int,
-    pixels: tf.DType,
+    input_dtype: tf.DType,
     limits: PixelLimits,
 ) -> SignatureFunctions:
     """The function of each signature, and the shapes and types of its inputs."""
@@ -248,7 +250,7 @@ def _signature_functions(
 
     # One tile is always accepted, however small the limits for images are.
     tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
-    image_spec = {"image": ((None, None, None, channels), pixels)}
+    image_spec = {"image": ((None, None, None, channels), input_dtype)}
     tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
     return {
         "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
@@ -310,12 +312,12 @@ def _write_warmup(
     model_name: str,
     tiler: InGraphTiler,
     channels: int,
-    pixels: str,
+    input_dtype: str,
     limits: PixelLimits,
 ) -> None:
     side = min(32, math.isqrt(min(limits)))  # a refused record would prevent loading
     grey = np.full((side, side, 1 if channels != 3 else 3), 128, np.uint8)
-    image = np.zeros((1, side, side, channels), pixels)
+    image = np.zeros((1, side, side, channels), input_dtype)
     records = [
         ("classes", {"image": image}),
         ("probabilities", {"image": image}),

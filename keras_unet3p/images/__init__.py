@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keras_unet3p.images.listing import list_images, name_images
     from keras_unet3p.images.normalization import Normalization
     from keras_unet3p.images.pictures import (
-        colour_labels,
+        color_labels,
         label_borders,
         mask_picture,
         overlay,
@@ -42,7 +42,7 @@ _LAZY = {
     "ValuesWarning": "image_values",
     "check_files": "value_check",
     "check_values": "value_check",
-    "colour_labels": "pictures",
+    "color_labels": "pictures",
     "label_borders": "pictures",
     "list_images": "listing",
     "mask_picture": "pictures",
@@ -71,7 +71,7 @@ __all__ = [
     "ValuesWarning",
     "check_files",
     "check_values",
-    "colour_labels",
+    "color_labels",
     "label_borders",
     "list_images",
     "mask_picture",

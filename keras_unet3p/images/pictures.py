@@ -41,11 +41,11 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(grey, (*grey.shape[:2], 3)))
 
 
-def colour_labels(labels: np.ndarray) -> np.ndarray:
+def color_labels(labels: np.ndarray) -> np.ndarray:
     """Give every label its own colour, background black; neighbours differ in hue.
 
     Example:
-        >>> colour_labels(np.array([[0, 1]])).shape
+        >>> color_labels(np.array([[0, 1]])).shape
         (1, 2, 3)
     """
     labels = np.asarray(labels, np.int64)
@@ -69,7 +69,7 @@ def mask_picture(labels: np.ndarray) -> np.ndarray:
     if labels.max(initial=0) <= 1:
         white = (labels > 0).astype(np.uint8) * 255
         return np.repeat(white[..., None], 3, axis=-1)
-    return colour_labels(labels)
+    return color_labels(labels)
 
 
 def label_borders(labels: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ def overlay(
     picture = to_rgb(image).astype(np.float32)
     prediction = np.asarray(prediction)
     several = prediction.max(initial=0) > 1
-    tint = colour_labels(prediction) if several else np.array(PREDICTION_COLOUR, np.float32)
+    tint = color_labels(prediction) if several else np.array(PREDICTION_COLOUR, np.float32)
     inside = (prediction > 0)[..., None]
     picture = np.where(inside, (1 - opacity) * picture + opacity * tint, picture)
     if truth is not None:

@@ -20,7 +20,7 @@ class TiffImage:
     """One image of a TIFF.
 
     Attributes:
-        directories: offsets of the pages that make it: one, or one a channel; () for an image that
+        directories: offsets of the pages that make it: one, or one per channel; () for an image that
             shares its page with others.
         axes: of the pages together, one letter each as tifffile names them.
         series: number of the series, where the image shares its page.

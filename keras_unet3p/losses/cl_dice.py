@@ -30,21 +30,22 @@ class ClDice(RegionLoss):
     those of the authors' code, whatever the probability of the background below 1/2.
 
     Args:
-      alpha: Share of the clDice term, in [0, 1]. At 1 only skeletons count, and a network learns
-        thin structures of any width; the paper uses up to 1/2.
-      iterations: Erosions of the skeleton; the radius in pixels up to which structures are thinned.
-      smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
-      include_background, class_weights: See `IoU`.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        alpha: Share of the clDice term, in [0, 1]. At 1 only skeletons count, and a network learns
+            thin structures of any width; the paper uses up to 1/2.
+        iterations: Erosions of the skeleton; the radius in pixels up to which structures are
+            thinned.
+        smooth: Added to numerators and denominators of the two shares, in pixels of skeleton.
+        include_background, class_weights: See `IoU`.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.zeros((1, 16, 16))
-      >>> mask[0, 8] = 1  # a line
-      >>> broken = mask.copy()
-      >>> broken[0, 8, 7:9] = 0
-      >>> loss = ku.losses.ClDice()
-      >>> round(float(loss(mask, broken[..., np.newaxis])), 3)
-      0.065
+        >>> mask = np.zeros((1, 16, 16))
+        >>> mask[0, 8] = 1  # a line
+        >>> broken = mask.copy()
+        >>> broken[0, 8, 7:9] = 0
+        >>> loss = ku.losses.ClDice()
+        >>> round(float(loss(mask, broken[..., np.newaxis])), 3)
+        0.065
     """
 
     default_name = "cl_dice"

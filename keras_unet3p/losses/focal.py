@@ -23,19 +23,19 @@ class Focal(PixelLoss):
     otherwise; `sample_weight` (B, H, W) weights pixels.
 
     Args:
-      alpha: Balance of the positive against the negative term, in [0, 1], or None for none. For a
-        softmax one factor for all classes; use `class_weights` for one each.
-      gamma: Focusing exponent, at least 0.
-      normalization, class_weights: See `WeightedCrossEntropy`.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        alpha: Balance of the positive against the negative term, in [0, 1], or None for none. For a
+            softmax one factor for all classes; use `class_weights` for one each.
+        gamma: Focusing exponent, at least 0.
+        normalization, class_weights: See `WeightedCrossEntropy`.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.array([[[1, 0]]])
-      >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
-      >>> round(float(ku.losses.Focal(alpha=None, gamma=0.0)(mask, prediction)), 3)
-      0.511
-      >>> round(float(ku.losses.Focal(alpha=None, gamma=2.0)(mask, prediction)), 3)
-      0.165
+        >>> mask = np.array([[[1, 0]]])
+        >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
+        >>> round(float(ku.losses.Focal(alpha=None, gamma=0.0)(mask, prediction)), 3)
+        0.511
+        >>> round(float(ku.losses.Focal(alpha=None, gamma=2.0)(mask, prediction)), 3)
+        0.165
     """
 
     default_name = "focal"

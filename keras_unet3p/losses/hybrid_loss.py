@@ -36,29 +36,29 @@ class HybridLoss(SegmentationLoss):
     comparable; with "mean_with_sample_weight" it is a weighted mean.
 
     Args:
-      losses: `SegmentationLoss`es of one prediction: they agree in `from_logits`, `multi_label`,
-        `ignore_class`, `reduction` and `dtype`. The losses of a sum among them take its place.
-        None is the paper's three.
-      weights: One finite number of at least 0 for each loss; 1 by default.
-      include_background, class_weights: For the paper's three: whether class 0 of a softmax takes
-        part in MS-SSIM and IoU, and weights of the classes for each loss.
-      from_logits, multi_label, ignore_class, reduction, dtype: For the paper's three: see
-        `SegmentationLoss`. Losses that are given have their own.
-      name: Name of the loss.
+        losses: `SegmentationLoss`es of one prediction: they agree in `from_logits`, `multi_label`,
+            `ignore_class`, `reduction` and `dtype`. The losses of a sum among them take its place.
+            None is the paper's three.
+        weights: One finite number of at least 0 for each loss; 1 by default.
+        include_background, class_weights: For the paper's three: whether class 0 of a softmax takes
+            part in MS-SSIM and IoU, and weights of the classes for each loss.
+        from_logits, multi_label, ignore_class, reduction, dtype: For the paper's three: see
+            `SegmentationLoss`. Losses that are given have their own.
+        name: Name of the loss.
 
     Raises:
-      InputError: For losses that do not agree, weights out of range, and options beside losses
-        that are given. It is a ValueError.
+        InputError: For losses that do not agree, weights out of range, and options beside losses
+            that are given. It is a ValueError.
 
     Example:
-      >>> import numpy as np
-      >>> mask, prediction = np.ones((1, 32, 32)), np.full((1, 32, 32, 1), 0.9)
-      >>> round(float(HybridLoss()(mask, prediction)), 3)
-      0.105
-      >>> from keras_unet3p.losses import Dice
-      >>> mixture = HybridLoss([Focal(gamma=3.0), Dice()], weights=[1.0, 0.5])
-      >>> list(mixture.term_values(mask, prediction))
-      ['focal', 'dice']
+        >>> import numpy as np
+        >>> mask, prediction = np.ones((1, 32, 32)), np.full((1, 32, 32, 1), 0.9)
+        >>> round(float(HybridLoss()(mask, prediction)), 3)
+        0.105
+        >>> from keras_unet3p.losses import Dice
+        >>> mixture = HybridLoss([Focal(gamma=3.0), Dice()], weights=[1.0, 0.5])
+        >>> list(mixture.term_values(mask, prediction))
+        ['focal', 'dice']
     """
 
     default_name = "hybrid"

@@ -16,19 +16,20 @@ class IoU(OverlapLoss):
     U the sum of p.
 
     Args:
-      smooth: See above, in pixels. Values around 1 or more let images without the class train the
-        network to predict nothing there, at the price of a loss that is no longer exact on them.
-      use_pixel_weights: Whether per-pixel `sample_weight` weights the sums; by default it does not
-        reach this loss.
-      include_background: Whether class 0 of a softmax takes part in the mean over classes.
-      class_weights: Weights of the classes in that mean.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        smooth: See above, in pixels. Values around 1 or more let images without the class train the
+            network to predict nothing there, at the price of a loss that is no longer exact on
+            them.
+        use_pixel_weights: Whether per-pixel `sample_weight` weights the sums; by default it does
+            not reach this loss.
+        include_background: Whether class 0 of a softmax takes part in the mean over classes.
+        class_weights: Weights of the classes in that mean.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.array([[[1, 1], [0, 0]]])
-      >>> prediction = np.array([[[1.0, 0.0], [0.0, 0.0]]])[..., np.newaxis]
-      >>> round(float(ku.losses.IoU()(mask, prediction)), 3)
-      0.5
+        >>> mask = np.array([[[1, 1], [0, 0]]])
+        >>> prediction = np.array([[[1.0, 0.0], [0.0, 0.0]]])[..., np.newaxis]
+        >>> round(float(ku.losses.IoU()(mask, prediction)), 3)
+        0.5
     """
 
     default_name = "iou"

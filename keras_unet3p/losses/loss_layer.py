@@ -30,17 +30,17 @@ class LossLayer(keras.layers.Layer):
     that of the global batch.
 
     Args:
-      loss: A `SegmentationLoss` with any reduction to a scalar.
-      loss_weight: Factor of the loss.
-      name: As in `keras.layers.Layer`.
+        loss: A `SegmentationLoss` with any reduction to a scalar.
+        loss_weight: Factor of the loss.
+        name: As in `keras.layers.Layer`.
 
     Example:
-      >>> image = keras.Input((16, 16, 1))
-      >>> mask = keras.Input((16, 16), dtype="int32")
-      >>> prediction = keras.layers.Conv2D(1, 1, activation="sigmoid")(image)
-      >>> output = ku.losses.LossLayer(ku.losses.Dice())([mask, prediction])
-      >>> model = keras.Model([image, mask], output)
-      >>> model.compile("sgd")
+        >>> image = keras.Input((16, 16, 1))
+        >>> mask = keras.Input((16, 16), dtype="int32")
+        >>> prediction = keras.layers.Conv2D(1, 1, activation="sigmoid")(image)
+        >>> output = ku.losses.LossLayer(ku.losses.Dice())([mask, prediction])
+        >>> model = keras.Model([image, mask], output)
+        >>> model.compile("sgd")
     """
 
     def __init__(self, loss: SegmentationLoss, loss_weight: float = 1.0, **kwargs):

@@ -50,18 +50,18 @@ class MSSSIM(RegionLoss):
     Per-pixel `sample_weight` does not reach this loss. Ignored pixels are 0 in both images.
 
     Args:
-      include_background: Whether class 0 of a softmax takes part in the mean over classes.
-      class_weights: Weights of the classes in that mean.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        include_background: Whether class 0 of a softmax takes part in the mean over classes.
+        class_weights: Weights of the classes in that mean.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.tri(32)[np.newaxis]
-      >>> prediction = np.full((1, 32, 32, 1), 0.5)
-      >>> loss = ku.losses.MSSSIM()
-      >>> round(float(loss(mask, prediction)), 3)
-      0.982
-      >>> round(float(loss(mask, mask[..., np.newaxis])), 3)
-      0.0
+        >>> mask = np.tri(32)[np.newaxis]
+        >>> prediction = np.full((1, 32, 32, 1), 0.5)
+        >>> loss = ku.losses.MSSSIM()
+        >>> round(float(loss(mask, prediction)), 3)
+        0.982
+        >>> round(float(loss(mask, mask[..., np.newaxis])), 3)
+        0.0
     """
 
     default_name = "ms_ssim"
@@ -187,7 +187,7 @@ def _sizes(images) -> list[Any]:
 
 
 def _windows():
-    """Gaussian windows of 0 to 11 pixels, one a row. Each sums to 1 exactly.
+    """Gaussian windows of 0 to 11 pixels, one per row. Each sums to 1 exactly.
 
     A sum off by one unit in the last place would bias the variances, E[x^2] - E[x]^2, which are
     compared with C2 = 0.0009.
@@ -202,7 +202,7 @@ def _windows():
 
 
 def _weights():
-    """Weights of the scales for 1 to 5 of them, one a row.
+    """Weights of the scales for 1 to 5 of them, one per row.
 
     The five add up to 1.0001 as published, and stay so; fewer are divided by their sum.
     """

@@ -55,33 +55,33 @@ class SegmentationLoss(keras.losses.Loss, PredictionReader):
     itself.
 
     Args:
-      from_logits: Whether `y_pred` holds logits.
-      multi_label: Whether several channels are independent labels instead of exclusive classes.
-      ignore_class: Value in `y_true` of pixels that are left out entirely, 255 say; in per-class
-        maps the marker in any channel leaves the pixel out.
-      class_weights: One weight per class of the prediction. Region losses: of the mean over the
-        classes. Pixel-level losses: see there.
-      reduction: As in `keras.losses.Loss`, over the values of the images: "sum_over_batch_size",
-        or "mean" or "auto": their mean; "sum": their sum, of pixel-level losses over the pixels as
-        well; "mean_with_sample_weight": their sum divided by that of the weights, which for
-        pixel-level losses may be a weight map's; "none" or None: the (B,) values.
-      name: Name of the loss; each class has its own by default.
-      dtype: Of the value, float32 by default; a policy's is its compute dtype. Values of half
-        precision are computed in float32 nevertheless.
+        from_logits: Whether `y_pred` holds logits.
+        multi_label: Whether several channels are independent labels instead of exclusive classes.
+        ignore_class: Value in `y_true` of pixels that are left out entirely, 255 say; in per-class
+            maps the marker in any channel leaves the pixel out.
+        class_weights: One weight per class of the prediction. Region losses: of the mean over the
+            classes. Pixel-level losses: see there.
+        reduction: As in `keras.losses.Loss`, over the values of the images: "sum_over_batch_size",
+            or "mean" or "auto": their mean; "sum": their sum, of pixel-level losses over the pixels
+            as well; "mean_with_sample_weight": their sum divided by that of the weights, which for
+            pixel-level losses may be a weight map's; "none" or None: the (B,) values.
+        name: Name of the loss; each class has its own by default.
+        dtype: Of the value, float32 by default; a policy's is its compute dtype. Values of half
+            precision are computed in float32 nevertheless.
 
     Raises:
-      ValueError: On call, for shapes that do not belong together, and for masks out of range or
-        weights that are negative or not finite (eagerly; a graph raises
-        `tf.errors.InvalidArgumentError`, or under XLA, which has no assertions, gives NaN).
+        ValueError: On call, for shapes that do not belong together, and for masks out of range or
+            weights that are negative or not finite (eagerly; a graph raises
+            `tf.errors.InvalidArgumentError`, or under XLA, which has no assertions, gives NaN).
 
     Example:
-      >>> class Brightness(SegmentationLoss):
-      ...     def class_values(self, batch):
-      ...         return tf.reduce_mean(batch.probabilities, axis=(1, 2))
-      >>> loss = Brightness() + 0.5 * ku.losses.Dice()
-      >>> mask, prediction = np.ones((1, 4, 4)), np.ones((1, 4, 4, 1))
-      >>> round(float(loss(mask, prediction)), 3)
-      1.0
+        >>> class Brightness(SegmentationLoss):
+        ...     def class_values(self, batch):
+        ...         return tf.reduce_mean(batch.probabilities, axis=(1, 2))
+        >>> loss = Brightness() + 0.5 * ku.losses.Dice()
+        >>> mask, prediction = np.ones((1, 4, 4)), np.ones((1, 4, 4, 1))
+        >>> round(float(loss(mask, prediction)), 3)
+        1.0
     """
 
     default_name: str | None = None

@@ -19,16 +19,16 @@ class Tversky(OverlapLoss):
     with alpha times the sum of p for U.
 
     Args:
-      alpha: Weight of false positives, above 0.
-      beta: Weight of false negatives, above 0.
-      smooth, use_pixel_weights, include_background, class_weights: See `IoU`.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        alpha: Weight of false positives, above 0.
+        beta: Weight of false negatives, above 0.
+        smooth, use_pixel_weights, include_background, class_weights: See `IoU`.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.array([[[1, 1, 0]]])
-      >>> prediction = np.array([[[1.0, 0.0, 0.0]]])[..., np.newaxis]
-      >>> round(float(ku.losses.Tversky(alpha=0.1, beta=0.9)(mask, prediction)), 3)
-      0.474
+        >>> mask = np.array([[[1, 1, 0]]])
+        >>> prediction = np.array([[[1.0, 0.0, 0.0]]])[..., np.newaxis]
+        >>> round(float(ku.losses.Tversky(alpha=0.1, beta=0.9)(mask, prediction)), 3)
+        0.474
     """
 
     default_name = "tversky"

@@ -17,22 +17,23 @@ class WeightedCrossEntropy(PixelLoss):
     such; probabilities are clipped to [1e-7, 1 - 1e-7].
 
     Args:
-      normalization: "pixels" divides the weighted sum over an image by the number of its pixels
-        (without ignored ones), "weights" by the sum of `sample_weight` over them, "sum" leaves the
-        paper's sum. None is "pixels", but for the reductions "sum" and "mean_with_sample_weight",
-        which then are Keras's: of all pixels the weighted sum, and that divided by the weights.
-      class_weights: A factor for the pixels of each class; for one channel, two factors
-        (background, foreground). With `multi_label`, the channels' weights in their mean.
-      from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
+        normalization: "pixels" divides the weighted sum over an image by the number of its pixels
+            (without ignored ones), "weights" by the sum of `sample_weight` over them, "sum" leaves
+            the paper's sum. None is "pixels", but for the reductions "sum" and
+            "mean_with_sample_weight", which then are Keras's: of all pixels the weighted sum, and
+            that divided by the weights.
+        class_weights: A factor for the pixels of each class; for one channel, two factors
+            (background, foreground). With `multi_label`, the channels' weights in their mean.
+        from_logits, multi_label, ignore_class, reduction, name, dtype: See `SegmentationLoss`.
 
     Example:
-      >>> mask = np.array([[[1, 0]]])
-      >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
-      >>> loss = ku.losses.WeightedCrossEntropy()
-      >>> round(float(loss(mask, prediction)), 3)
-      0.511
-      >>> round(float(loss(mask, prediction, np.array([[[1.0, 10.0]]]))), 3)
-      4.634
+        >>> mask = np.array([[[1, 0]]])
+        >>> prediction = np.array([[[0.9, 0.6]]])[..., np.newaxis]
+        >>> loss = ku.losses.WeightedCrossEntropy()
+        >>> round(float(loss(mask, prediction)), 3)
+        0.511
+        >>> round(float(loss(mask, prediction, np.array([[[1.0, 10.0]]]))), 3)
+        4.634
     """
 
     default_name = "weighted_cross_entropy"

@@ -32,18 +32,19 @@ def hausdorff_distance(
     transform); OpenCV, whose are approximate by default, has no part in them, whatever its version.
 
     Args:
-      truth, prediction: (H, W) masks, foreground above 0.
-      percentile: In (0, 100].
-      spacing: Height and width of a pixel; the distance has their unit.
+        truth, prediction: (H, W) masks, foreground above 0.
+        percentile: In (0, 100].
+        spacing: Height and width of a pixel; the distance has their unit.
+
     Raises:
-      ValueError: For shapes that differ, values that are not labels, a percentile out of range.
+        ValueError: For shapes that differ, values that are not labels, a percentile out of range.
 
     Example:
-      >>> truth, prediction = np.zeros((2, 20, 20), bool)
-      >>> truth[5:10, 5:10] = True
-      >>> prediction[5:10, 8:13] = True
-      >>> ku.metrics.hausdorff_distance(truth, prediction, percentile=100.0)
-      3.0
+        >>> truth, prediction = np.zeros((2, 20, 20), bool)
+        >>> truth[5:10, 5:10] = True
+        >>> prediction[5:10, 8:13] = True
+        >>> ku.metrics.hausdorff_distance(truth, prediction, percentile=100.0)
+        3.0
     """
     if not 0.0 < percentile <= 100.0:
         raise InputError(f"percentile must be above 0 and at most 100; received {percentile}.")

@@ -26,29 +26,30 @@ class Dice(OverlapMetric):
     Of predictions that are NaN where a pixel counts, the score is NaN until the next reset.
 
     Args:
-      num_classes: Channels of the prediction; None takes them from the first prediction.
-      threshold: Probability from which on a pixel is foreground.
-      include_background: Whether class 0 is counted too; for one channel, whether the background is
-        a second class. Without effect for `multi_label`.
-      average: "macro", the mean over the classes; "micro", the score of their summed counts;
-        "none", a vector of the scores of the counted classes. Keras's callbacks want numbers: with
-        a vector `TensorBoard` raises an error. Take "macro" there, and have a callback of your own
-        read this metric's `per_class()`, in `on_test_end` for the scores of the validation.
-      ignore_class: Value in the mask of pixels that are left out.
-      from_logits: Whether predictions are logits.
-      multi_label: Whether several channels are independent labels.
-      use_pixel_weights: Whether a weight map counts a pixel with its weight; else the pixels whose
-        weight is above 0 count as one each. A training whose weight map is there for the loss (a
-        border weight map) and a validation without one then log the same quantity.
-      name, dtype: As in `keras.metrics.Metric`. Counts are float64 whatever the dtype.
+        num_classes: Channels of the prediction; None takes them from the first prediction.
+        threshold: Probability from which on a pixel is foreground.
+        include_background: Whether class 0 is counted too; for one channel, whether the background
+            is a second class. Without effect for `multi_label`.
+        average: "macro", the mean over the classes; "micro", the score of their summed counts;
+            "none", a vector of the scores of the counted classes. Keras's callbacks want numbers:
+            with a vector `TensorBoard` raises an error. Take "macro" there, and have a callback of
+            your own read this metric's `per_class()`, in `on_test_end` for the scores of the
+            validation.
+        ignore_class: Value in the mask of pixels that are left out.
+        from_logits: Whether predictions are logits.
+        multi_label: Whether several channels are independent labels.
+        use_pixel_weights: Whether a weight map counts a pixel with its weight; else the pixels
+            whose weight is above 0 count as one each. A training whose weight map is there for the
+            loss (a border weight map) and a validation without one then log the same quantity.
+        name, dtype: As in `keras.metrics.Metric`. Counts are float64 whatever the dtype.
 
     Example:
-      >>> metric = ku.metrics.Dice()
-      >>> mask = np.array([[[1, 1], [0, 0]]])
-      >>> prediction = np.array([[[0.9, 0.2], [0.1, 0.3]]])[..., np.newaxis]
-      >>> metric.update_state(mask, prediction)
-      >>> round(float(metric.result()), 3)
-      0.667
+        >>> metric = ku.metrics.Dice()
+        >>> mask = np.array([[[1, 1], [0, 0]]])
+        >>> prediction = np.array([[[0.9, 0.2], [0.1, 0.3]]])[..., np.newaxis]
+        >>> metric.update_state(mask, prediction)
+        >>> round(float(metric.result()), 3)
+        0.667
     """
 
     def score(self, both, truth, prediction):

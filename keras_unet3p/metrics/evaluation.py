@@ -39,21 +39,22 @@ def evaluate_labels(
     Names that begin with `count_` are what `summarize_evaluations` needs for the whole set.
 
     Args:
-      truth, prediction: (H, W) labels: 0 and 1 ("binary"; anything above 0 is foreground), class
-        ids ("classes") or instance ids ("instances").
-      mask_kind: What the labels are.
-      num_classes: For "classes", their number with the background.
-      object_thresholds: Thresholds of the intersection over union of objects.
+        truth, prediction: (H, W) labels: 0 and 1 ("binary"; anything above 0 is foreground), class
+            ids ("classes") or instance ids ("instances").
+        mask_kind: What the labels are.
+        num_classes: For "classes", their number with the background.
+        object_thresholds: Thresholds of the intersection over union of objects.
+
     Raises:
-      ValueError: For shapes that differ, values that are not labels, class ids from num_classes.
+        ValueError: For shapes that differ, values that are not labels, class ids from num_classes.
 
     Example:
-      >>> truth, prediction = np.zeros((2, 16, 16), int)
-      >>> truth[2:8, 2:8] = 1
-      >>> prediction[2:8, 2:5] = 1
-      >>> scores = ku.metrics.evaluate_labels(truth, prediction)
-      >>> round(scores["dice"], 3), scores["precision"], scores["recall"]
-      (0.667, 1.0, 0.5)
+        >>> truth, prediction = np.zeros((2, 16, 16), int)
+        >>> truth[2:8, 2:8] = 1
+        >>> prediction[2:8, 2:5] = 1
+        >>> scores = ku.metrics.evaluate_labels(truth, prediction)
+        >>> round(scores["dice"], 3), scores["precision"], scores["recall"]
+        (0.667, 1.0, 0.5)
     """
     truth, prediction = checked_labels(truth, prediction)
     if mask_kind not in MASK_KINDS:
@@ -153,18 +154,19 @@ def summarize_evaluations(evaluations: Sequence[Mapping[str, float]]) -> dict[st
     over the images. Counts are sums.
 
     Args:
-      evaluations: One dictionary per image, all of the same kind and options.
+        evaluations: One dictionary per image, all of the same kind and options.
+
     Raises:
-      ValueError: For no evaluations, or evaluations with different names.
+        ValueError: For no evaluations, or evaluations with different names.
 
     Example:
-      >>> truth, prediction = np.zeros((2, 16, 16), int)
-      >>> truth[2:8, 2:8] = 1
-      >>> images = [(truth, truth), (truth, prediction)]
-      >>> scores = [ku.metrics.evaluate_labels(*pair) for pair in images]
-      >>> summary = ku.metrics.summarize_evaluations(scores)
-      >>> round(summary["dice"], 3)
-      0.667
+        >>> truth, prediction = np.zeros((2, 16, 16), int)
+        >>> truth[2:8, 2:8] = 1
+        >>> images = [(truth, truth), (truth, prediction)]
+        >>> scores = [ku.metrics.evaluate_labels(*pair) for pair in images]
+        >>> summary = ku.metrics.summarize_evaluations(scores)
+        >>> round(summary["dice"], 3)
+        0.667
     """
     if not evaluations:
         raise InputError("evaluations must hold at least one image.")

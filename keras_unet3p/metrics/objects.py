@@ -53,15 +53,16 @@ def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
     above, no object can have two partners).
 
     Args:
-      truth, prediction: (H, W) instance ids, 0 is background.
-      threshold: In (0, 1].
+        truth, prediction: (H, W) instance ids, 0 is background.
+        threshold: In (0, 1].
+
     Raises:
-      ValueError: For shapes that differ, values that are not labels, a threshold out of range.
+        ValueError: For shapes that differ, values that are not labels, a threshold out of range.
 
     Example:
-      >>> truth = np.array([[1, 1, 0, 2, 2]])
-      >>> ku.metrics.object_scores(truth, np.array([[7, 7, 0, 0, 9]]), threshold=0.75)
-      ObjectScores(matched=1, missed=1, extra=1)
+        >>> truth = np.array([[1, 1, 0, 2, 2]])
+        >>> ku.metrics.object_scores(truth, np.array([[7, 7, 0, 0, 9]]), threshold=0.75)
+        ObjectScores(matched=1, missed=1, extra=1)
     """
     if not 0.0 < threshold <= 1.0:
         raise InputError(f"threshold must be above 0 and at most 1; received {threshold}.")
@@ -92,13 +93,14 @@ def seg(truth, prediction) -> float:
     reference objects the measure is undefined: 1 if nothing is predicted, else 0.
 
     Args:
-      truth, prediction: (H, W) instance ids, 0 is background.
+        truth, prediction: (H, W) instance ids, 0 is background.
+
     Raises:
-      ValueError: For shapes that differ or values that are not labels.
+        ValueError: For shapes that differ or values that are not labels.
 
     Example:
-      >>> ku.metrics.seg(np.array([[1, 1, 0, 2, 2]]), np.array([[7, 7, 0, 0, 0]]))
-      0.5
+        >>> ku.metrics.seg(np.array([[1, 1, 0, 2, 2]]), np.array([[7, 7, 0, 0, 0]]))
+        0.5
     """
     table = overlaps(truth, prediction)
     if not len(table.truth_sizes):

@@ -33,17 +33,18 @@ def rand_error(truth, prediction) -> RandError:
     pixels), a prediction without any is perfect (0, 1, 1) and another one is wrong (1, 0, 1).
 
     Args:
-      truth, prediction: (H, W) instance ids; pixels where the truth is 0 do not count.
+        truth, prediction: (H, W) instance ids; pixels where the truth is 0 do not count.
+
     Raises:
-      ValueError: For shapes that differ or values that are not labels.
+        ValueError: For shapes that differ or values that are not labels.
 
     Example:
-      >>> truth = np.array([[1, 1, 2, 2]])
-      >>> ku.metrics.rand_error(truth, np.array([[5, 5, 3, 3]])).error
-      0.0
-      >>> merged = ku.metrics.rand_error(truth, np.array([[4, 4, 4, 4]]))
-      >>> round(merged.precision, 3), round(merged.recall, 3)
-      (0.333, 1.0)
+        >>> truth = np.array([[1, 1, 2, 2]])
+        >>> ku.metrics.rand_error(truth, np.array([[5, 5, 3, 3]])).error
+        0.0
+        >>> merged = ku.metrics.rand_error(truth, np.array([[4, 4, 4, 4]]))
+        >>> round(merged.precision, 3), round(merged.recall, 3)
+        (0.333, 1.0)
     """
     truth, prediction = checked_labels(truth, prediction)
     sizes = np.bincount(np.unique(truth[truth > 0], return_inverse=True)[1].ravel())
@@ -93,14 +94,15 @@ def variation_of_information(
     under-segmentation: `skimage.metrics.variation_of_information`. Both are 0 if no pixel counts.
 
     Args:
-      truth, prediction: (H, W) instance ids.
-      ignore_background: Whether pixels where the truth is 0 are left out.
+        truth, prediction: (H, W) instance ids.
+        ignore_background: Whether pixels where the truth is 0 are left out.
+
     Raises:
-      ValueError: For shapes that differ or values that are not labels.
+        ValueError: For shapes that differ or values that are not labels.
 
     Example:
-      >>> ku.metrics.variation_of_information(np.array([[1, 1, 2, 2]]), np.array([[4, 4, 4, 4]]))
-      VariationOfInformation(split=0.0, merge=1.0)
+        >>> ku.metrics.variation_of_information(np.array([[1, 1, 2, 2]]), np.array([[4, 4, 4, 4]]))
+        VariationOfInformation(split=0.0, merge=1.0)
     """
     truth, prediction = checked_labels(truth, prediction)
     if ignore_background:

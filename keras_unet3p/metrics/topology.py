@@ -26,9 +26,10 @@ def simple_points(foreground_connectivity: int = 4) -> np.ndarray:
     a component of foreground or background. The value of the pixel itself does not matter.
 
     Args:
-      foreground_connectivity: 4 (the background is then 8-connected) or 8 (4-connected).
+        foreground_connectivity: 4 (the background is then 8-connected) or 8 (4-connected).
+
     Raises:
-      ValueError: For another connectivity.
+        ValueError: For another connectivity.
     """
     if foreground_connectivity not in (4, 8):
         raise InputError(
@@ -96,20 +97,21 @@ def warping_error(
     that order; that some do, does not.
 
     Args:
-      truth: (H, W) binary mask, foreground where it is above 0.
-      prediction: (H, W) binary mask, or probabilities of the foreground.
-      threshold: The prediction is foreground from it on.
-      foreground_connectivity: 4 or 8; the background has the other one.
+        truth: (H, W) binary mask, foreground where it is above 0.
+        prediction: (H, W) binary mask, or probabilities of the foreground.
+        threshold: The prediction is foreground from it on.
+        foreground_connectivity: 4 or 8; the background has the other one.
+
     Raises:
-      ValueError: For shapes that are not (H, W) or differ, NaN, or an unknown connectivity.
+        ValueError: For shapes that are not (H, W) or differ, NaN, or an unknown connectivity.
 
     Example:
-      >>> truth = np.ones((5, 9), bool)
-      >>> truth[:, 4] = False  # two objects
-      >>> joined = truth.copy()
-      >>> joined[2, 4] = True
-      >>> round(ku.metrics.warping_error(truth, joined).error * truth.size)
-      1
+        >>> truth = np.ones((5, 9), bool)
+        >>> truth[:, 4] = False  # two objects
+        >>> joined = truth.copy()
+        >>> joined[2, 4] = True
+        >>> round(ku.metrics.warping_error(truth, joined).error * truth.size)
+        1
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.ndim != 2 or truth.shape != prediction.shape:

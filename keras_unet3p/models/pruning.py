@@ -27,11 +27,10 @@ def prune_unetplusplus(model: SegmentationModel, level: int) -> SegmentationMode
         ValueError: the model has no such head.
 
     Example:
-
-    >>> from keras_unet3p import models
-    >>> model = models.unetplusplus(filters=4, depth=3, deep_supervision=True)
-    >>> models.prune_unetplusplus(model, 1).count_params() < model.count_params() / 4
-    True
+        >>> from keras_unet3p import models
+        >>> model = models.unetplusplus(filters=4, depth=3, deep_supervision=True)
+        >>> models.prune_unetplusplus(model, 1).count_params() < model.count_params() / 4
+        True
     """
     blueprint = model.blueprint
     heads = {} if blueprint is None else _heads(blueprint)

@@ -43,7 +43,7 @@ class SegmentationModel(keras.Model):
     - In `evaluate` and in validation the loss is the same sum, over the heads of the network as it
       is in inference: `loss` and `val_loss` can be compared. Metrics see the final mask only.
     - Masks are class ids (B, H, W) or (B, H, W, 1), or a map per class (B, H, W, K). Sample
-      weights are one an image (B,), or a weight map (B, H, W) or (B, H, W, 1). Masks and maps are
+      weights are one per image (B,), or a weight map (B, H, W) or (B, H, W, 1). Masks and maps are
       cropped around the centre to the size of an unpadded network's output. Class ids out of range
       and weights that are negative or not finite are refused, as by this package's losses.
     - `compile` takes the losses of this package by name too: "keras_unet3p>HybridLoss",
@@ -355,10 +355,10 @@ class SegmentationModel(keras.Model):
 
 
 def _refuse_class_weight(method, *args, **kwargs) -> None:
-    """Keras makes one weight a row of such masks, or fails on them in words of its own."""
+    """Keras makes one weight per row of such masks, or fails with a message that does not help."""
     if inspect.signature(method).bind(*args, **kwargs).arguments.get("class_weight") is not None:
         raise InputError(
-            "class_weight is for one label an image; for masks give the loss class_weights, as in "
+            "class_weight is for one label per image; for masks give the loss class_weights, as in "
             "losses.WeightedCrossEntropy(class_weights=[1.0, 5.0]), or each pixel its weight in a "
             "map (batch, height, width) as sample_weight"
         )

@@ -24,19 +24,21 @@ def instances_from_probability(
     """Label image of the connected regions of a foreground probability.
 
     Args:
-      probability: (H, W) or (H, W, 1) probability of the foreground, or (H, W, K) of a softmax,
-        whose class 0 is the background.
-      threshold: Foreground is where the probability is this or above.
-      min_size: Objects of fewer pixels are removed.
-      seed_threshold: Above `threshold`; objects are then grown by a watershed from the regions
-        from this one on, which parts touching objects whose border is less sure than their inside.
-        Regions without such a seed stay objects of their own.
-      fill_holes: Whether background enclosed by one object becomes part of it.
-      connectivity: 4 or 8 neighbours.
+        probability: (H, W) or (H, W, 1) probability of the foreground, or (H, W, K) of a softmax,
+            whose class 0 is the background.
+        threshold: Foreground is where the probability is this or above.
+        min_size: Objects of fewer pixels are removed.
+        seed_threshold: Above `threshold`; objects are then grown by a watershed from the regions
+            from this one on, which parts touching objects whose border is less sure than their
+            inside. Regions without such a seed stay objects of their own.
+        fill_holes: Whether background enclosed by one object becomes part of it.
+        connectivity: 4 or 8 neighbours.
+
     Returns:
-      (H, W) int32, 0 for background, objects numbered from 1 in scanning order.
+        (H, W) int32, 0 for background, objects numbered from 1 in scanning order.
+
     Raises:
-      ValueError: For other shapes, values outside [0, 1], arguments out of range.
+        ValueError: For other shapes, values outside [0, 1], arguments out of range.
 
     Example:
         >>> instances_from_probability(np.array([[0.9, 0.1, 0.6]]), threshold=0.5).tolist()

@@ -14,16 +14,17 @@ def mask_with_channels(mask: Any, prediction: Any, *, margin: int = 0) -> Any:
     """The mask as (B, H, W, 1) or (B, H, W, K), whose static shape fits the prediction's.
 
     Args:
-      mask: Tensor (B, H, W), (B, H, W, 1) or (B, H, W, K).
-      prediction: Tensor (B, H, W, K).
-      margin: Pixels that an unpadded network's prediction lacks on each side; the mask may have
-        them still.
+        mask: Tensor (B, H, W), (B, H, W, 1) or (B, H, W, K).
+        prediction: Tensor (B, H, W, K).
+        margin: Pixels that an unpadded network's prediction lacks on each side; the mask may have
+            them still.
+
     Raises:
-      ValueError: For static shapes that cannot belong together; it names both.
+        ValueError: For static shapes that cannot belong together; it names both.
 
     Example:
-      >>> mask_with_channels(tf.zeros((2, 8, 8)), tf.zeros((2, 8, 8, 3))).shape.as_list()
-      [2, 8, 8, 1]
+        >>> mask_with_channels(tf.zeros((2, 8, 8)), tf.zeros((2, 8, 8, 3))).shape.as_list()
+        [2, 8, 8, 1]
     """
     found = f"received mask {shape_of(mask)}, prediction {shape_of(prediction)}"
     if prediction.shape.rank != 4 or prediction.shape[-1] is None:
@@ -87,19 +88,21 @@ def per_class_maps(
     divided by 255 twice) and hard to see in a loss; see `poison_unless` for what becomes of them.
 
     Args:
-      mask: (B, H, W, 1) class ids or (B, H, W, K) maps in [0, 1], any dtype. With K = 1 the
-        ids may be soft, between 0 and 1.
-      num_classes: Channels of the prediction, K.
-      ignore_class: Value of pixels that do not count, or None.
-      dtype: Of the maps.
+        mask: (B, H, W, 1) class ids or (B, H, W, K) maps in [0, 1], any dtype. With K = 1 the
+            ids may be soft, between 0 and 1.
+        num_classes: Channels of the prediction, K.
+        ignore_class: Value of pixels that do not count, or None.
+        dtype: Of the maps.
+
     Returns:
-      truth (B, H, W, K), zero where a pixel does not count, valid (B, H, W, 1) or None, and poison,
-      a scalar float32.
+        truth (B, H, W, K), zero where a pixel does not count, valid (B, H, W, 1) or None, and
+        poison,
+        a scalar float32.
 
     Example:
-      >>> maps, valid, _ = per_class_maps(tf.constant([[[[0], [255], [2]]]]), 3, ignore_class=255)
-      >>> maps.numpy()[0, 0].tolist(), valid.numpy().ravel().tolist()
-      ([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [1.0, 0.0, 1.0])
+        >>> maps, valid, _ = per_class_maps(tf.constant([[[[0], [255], [2]]]]), 3, ignore_class=255)
+        >>> maps.numpy()[0, 0].tolist(), valid.numpy().ravel().tolist()
+        ([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [1.0, 0.0, 1.0])
     """
     if mask.dtype == tf.bool:
         mask = tf.cast(mask, dtype)

@@ -14,16 +14,17 @@ def poison_unless(right, message: str, values):
     quietly wrong.
 
     Args:
-      right: scalar bool.
-      message: what is accepted.
-      values: those looked at, a few of which an eager error shows.
+        right: scalar bool.
+        message: what is accepted.
+        values: those looked at, a few of which an eager error shows.
+
     Raises:
-      ValueError: Eagerly, where `right` does not hold.
+        ValueError: Eagerly, where `right` does not hold.
 
     Example:
-      >>> weights = tf.constant([1.0, 2.0])
-      >>> float(poison_unless(tf.reduce_all(weights >= 0.0), "Weights are at least 0.", weights))
-      0.0
+        >>> weights = tf.constant([1.0, 2.0])
+        >>> float(poison_unless(tf.reduce_all(weights >= 0.0), "Weights are at least 0.", weights))
+        0.0
     """
     if not tf.executing_eagerly():
         tf.debugging.Assert(right, [message])

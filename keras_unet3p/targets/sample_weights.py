@@ -1,4 +1,4 @@
-"""What a sample weight may be: one for all, one an image, or one a pixel; at least 0."""
+"""What a sample weight may be: one for all, one per image, or one per pixel; at least 0."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ def weight_of_known_shape(sample_weight: Any, prediction: Any, *, margin: int = 
     """The weight as a scalar, (B,) or (B, H, W, 1).
 
     Args:
-      sample_weight: A scalar, (B,), (B, 1), (B, H, W) or (B, H, W, 1), of any dtype.
-      prediction: Tensor (B, H, W, K).
-      margin: Pixels that an unpadded network's prediction lacks on each side; a weight map may
-        have them still.
+        sample_weight: A scalar, (B,), (B, 1), (B, H, W) or (B, H, W, 1), of any dtype.
+        prediction: Tensor (B, H, W, K).
+        margin: Pixels that an unpadded network's prediction lacks on each side; a weight map may
+            have them still.
+
     Raises:
-      ValueError: For another static shape; it names both.
+        ValueError: For another static shape; it names both.
 
     Example:
-      >>> weight_of_known_shape(np.ones((2, 8, 8)), tf.zeros((2, 8, 8, 1))).shape.as_list()
-      [2, 8, 8, 1]
+        >>> weight_of_known_shape(np.ones((2, 8, 8)), tf.zeros((2, 8, 8, 1))).shape.as_list()
+        [2, 8, 8, 1]
     """
     weight = tf.convert_to_tensor(sample_weight)
     found = f"received {shape_of(weight)} for a prediction {shape_of(prediction)}"
@@ -46,7 +47,7 @@ def weight_of_known_shape(sample_weight: Any, prediction: Any, *, margin: int = 
         weight = tf.expand_dims(weight, -1)
     if rank > 4 or (rank == 4 and weight.shape[3] not in (None, 1)):
         raise InputError(
-            f"{accepted}, one weight a pixel; {found}. Weights of classes are the class_weights of "
+            f"{accepted}, one weight per pixel; {found}. Weights of classes are the class_weights of "
             "the loss."
         )
     if rank:

@@ -39,8 +39,8 @@ def predict_image(
     geometry: TileGeometry | None = None,
     kind: str = "probabilities",
     threshold: float = 0.5,
-    tiles_per_step: int = 1,
-    symmetries: int = 1,
+    batch_size: int = 1,
+    test_time_augmentation: int = 1,
 ) -> np.ndarray:
     """Return probabilities or class ids for an image of any size, computed tile by tile.
 
@@ -61,8 +61,8 @@ def predict_image(
             of tiles only.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
             For classes that may overlap, the same holds for each class.
-        tiles_per_step: number of tiles in one call of the model.
-        symmetries: test-time augmentation: the mean over 2, 4 or 8 flipped and transposed versions;
+        batch_size: number of tiles in one call of the model.
+        test_time_augmentation: averages over 2, 4 or 8 flipped and transposed versions;
             see `InGraphTiler`.
 
     Returns:
@@ -97,7 +97,7 @@ def predict_image(
         raise InputError(f"image must be float, uint8, uint16 or bool, found {image.dtype}")
     if geometry is None and getattr(model, "facts", None) is not None:
         geometry = _one_tile(facts, tile_size, halo, *image.shape[:2])
-    key = (tile_size, halo, blend, geometry, kind, threshold, tiles_per_step, symmetries)
+    key = (tile_size, halo, blend, geometry, kind, threshold, batch_size, test_time_augmentation)
     key = (*key, image.dtype.name)
     run = _kept(model, key)
     if run is None:
@@ -105,10 +105,10 @@ def predict_image(
             network_function(weakref.proxy(model)),
             geometry or model_geometry(model, tile_size, halo, blend=blend),
             facts.num_classes,
-            tiles_per_step=tiles_per_step,
+            batch_size=batch_size,
             threshold=threshold,
             multi_label=facts.is_multi_label(),
-            symmetries=symmetries,
+            test_time_augmentation=test_time_augmentation,
         )
         run = _compile(tiler, kind, channels, image.dtype)
         _keep(model, key, run)

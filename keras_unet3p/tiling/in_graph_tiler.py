@@ -25,15 +25,14 @@ class InGraphTiler:
             (n, output, output, K) float32.
         geometry: tile, halo, margin, stride, blend.
         num_classes: K.
-        tiles_per_step: number of tiles in one call of the network. On a CPU one is as fast as
+        batch_size: number of tiles in one call of the network. On a CPU one is as fast as
             several. On a GPU several are faster; memory grows in proportion.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
             With `multi_label` the same holds for each class.
         multi_label: whether classes may overlap; then each class is decided separately.
-        symmetries: test-time augmentation. 1 is none. Otherwise the result is the mean over this
-            number of flipped and transposed versions of each tile: 2 (left-right), 4 (also
-            up-down), 8 (also transposed; square tiles only). Time grows in proportion, memory does
-            not.
+        test_time_augmentation: 1 is none. Otherwise the result is the mean over this number of
+            flipped and transposed versions of each tile: 2 (left-right), 4 (also up-down), 8 (also
+            transposed; square tiles only). Time grows in proportion, memory does not.
 
     Attributes:
         ids_dtype: type of class ids: uint8 for up to 256 classes, int32 for more.
@@ -55,25 +54,27 @@ class InGraphTiler:
         geometry: TileGeometry,
         num_classes: int,
         *,
-        tiles_per_step: int = 1,
+        batch_size: int = 1,
         threshold: float = 0.5,
         multi_label: bool = False,
-        symmetries: int = 1,
+        test_time_augmentation: int = 1,
     ) -> None:
-        if tiles_per_step < 1:
-            raise InputError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, found {batch_size}")
         if not 1 <= num_classes <= 65536:  # the ids of a mask must fit into a PNG
             raise InputError(f"num_classes must be 1 to 65536, found {num_classes}")
-        if symmetries not in (1, 2, 4, 8):
-            raise InputError(f"symmetries must be 1, 2, 4 or 8, found {symmetries}")
-        if symmetries == 8 and geometry.tile[0] != geometry.tile[1]:
-            raise InputError(f"symmetries=8 needs square tiles, found {geometry.tile}")
-        self.symmetries = symmetries
+        if test_time_augmentation not in (1, 2, 4, 8):
+            raise InputError(
+                f"test_time_augmentation must be 1, 2, 4 or 8, found {test_time_augmentation}"
+            )
+        if test_time_augmentation == 8 and geometry.tile[0] != geometry.tile[1]:
+            raise InputError(f"test_time_augmentation=8 needs square tiles, found {geometry.tile}")
+        self.test_time_augmentation = test_time_augmentation
         self.network = network
         self.geometry = geometry
         self.num_classes = num_classes
         self.ids_dtype = ids_dtype(num_classes)
-        self.tiles_per_step = tiles_per_step
+        self.batch_size = batch_size
         self.threshold = threshold
         self.multi_label = multi_label and num_classes > 1
 
@@ -135,7 +136,7 @@ class InGraphTiler:
 
     def _run_row(self, image: tf.Tensor, row: _AxisTile) -> tf.Tensor:
         """The weighted probabilities of one row of tiles: (kept lines, width, classes)."""
-        width, step = tf.shape(image)[1], self.tiles_per_step
+        width, step = tf.shape(image)[1], self.batch_size
         columns = self._count(width, 1)
         ys = row.sources()
         down = tf.reshape(row.weights(), (-1, 1, 1)) if self.geometry.blend else None
@@ -204,7 +205,7 @@ class InGraphTiler:
         return 1 + (left + core - 1) // core
 
     def _predict(self, tiles: tf.Tensor) -> tf.Tensor:
-        if self.symmetries == 1:
+        if self.test_time_augmentation == 1:
             return self.network(tiles)
 
         def body(k: tf.Tensor, total: tf.Tensor):
@@ -213,9 +214,12 @@ class InGraphTiler:
 
         shape = (tf.shape(tiles)[0], *self.geometry.output, self.num_classes)
         _, total = tf.while_loop(
-            lambda k, _: k < self.symmetries, body, (0, tf.zeros(shape)), parallel_iterations=1
+            lambda k, _: k < self.test_time_augmentation,
+            body,
+            (0, tf.zeros(shape)),
+            parallel_iterations=1,
         )
-        return total / self.symmetries
+        return total / self.test_time_augmentation
 
     def _cut(self, image: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor) -> tf.Tensor:
         """Rows `ys` and columns `xs` of an image (H, W, C) as one tile, float32."""

@@ -41,7 +41,7 @@ class StreamingPredictor:
             one TensorFlow is not imported.
         tile_size, halo, blend: see `model_geometry`. A SavedModel has its own.
         geometry: replaces the three arguments above.
-        tiles_per_step: number of tiles in one call of the model.
+        batch_size: number of tiles in one call of the model.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
             For classes that may overlap, the same holds for each class. None takes the threshold
             of the exported model, and 0.5 for other models.
@@ -69,18 +69,18 @@ class StreamingPredictor:
         halo: int | str | None = None,
         blend: int | None = None,
         geometry: TileGeometry | None = None,
-        tiles_per_step: int = 1,
+        batch_size: int = 1,
         threshold: float | None = None,
         seconds_between_records: float = 2.0,
         pixels_between_releases: int = 2**24,
     ) -> None:
-        if tiles_per_step < 1:
-            raise InputError(f"tiles_per_step must be at least 1, found {tiles_per_step}")
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, found {batch_size}")
         self._run = tile_runner(
             model, tile_size=tile_size, halo=halo, blend=blend, geometry=geometry
         )
         self.geometry = self._run.geometry
-        self.tiles_per_step = tiles_per_step
+        self.batch_size = batch_size
         if threshold is None:
             threshold = self._run.threshold
         self.threshold = threshold
@@ -197,18 +197,17 @@ class StreamingPredictor:
             # The row above overlaps the first unfinished one. It is computed again for that, but
             # not written again.
             start = max(done // columns - 1, 0) * columns
-        steps = range(start, len(tiles), self.tiles_per_step)
+        steps = range(start, len(tiles), self.batch_size)
         bands = _Bands(columns)
         with ThreadPoolExecutor(1) as reader:
             read = [
-                reader.submit(self._read, image, tiles[i : i + self.tiles_per_step])
-                for i in steps[:1]
+                reader.submit(self._read, image, tiles[i : i + self.batch_size]) for i in steps[:1]
             ]
             for n, first in enumerate(steps):
                 batch = read.pop(0).result()
                 if n + 1 < len(steps):
                     following = steps[n + 1]
-                    group = tiles[following : following + self.tiles_per_step]
+                    group = tiles[following : following + self.batch_size]
                     read.append(reader.submit(self._read, image, group))
                 probabilities = self._run(batch)
                 for offset, values in enumerate(probabilities):
@@ -216,7 +215,7 @@ class StreamingPredictor:
                     window, values = bands.finish(tiles, index, values)
                     if index >= done:
                         sink.write(window, values)
-                yield min(max(first + self.tiles_per_step, done), len(tiles))
+                yield min(max(first + self.batch_size, done), len(tiles))
 
     def _read(self, image, tiles: list[Tile]) -> np.ndarray:
         return np.stack([_read_tile(image, tile, self._run.is_raw) for tile in tiles])

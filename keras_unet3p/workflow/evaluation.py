@@ -68,10 +68,9 @@ def evaluate(
         ValueError: a file or an argument is not acceptable.
 
     Example:
-
-    >>> report = evaluate("runs/cells", "images", "masks")  # doctest: +SKIP
-    >>> report.overall["dice"], report.images[0]["name"]  # doctest: +SKIP
-    (0.93, 'cell_7')
+        >>> report = evaluate("runs/cells", "images", "masks")  # doctest: +SKIP
+        >>> report.overall["dice"], report.images[0]["name"]  # doctest: +SKIP
+        (0.93, 'cell_7')
     """
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind must be one of {list(MASK_KINDS)}, found {mask_kind!r}")
@@ -83,7 +82,7 @@ def evaluate(
     several = (predictor.num_classes or 1) > 1
     if mask_kind == "auto":
         mask_kind = predictor.mask_kind or ("classes" if several else "auto")
-    folder = data.open_folder(
+    opened = data.open_images(
         images,
         masks,
         mask_kind=mask_kind,
@@ -93,67 +92,67 @@ def evaluate(
         max_pages=max_pages,
         accept_values=accept_values,
     )
-    if folder.mask_kind == "classes" and predictor.num_classes == 1:
+    if opened.mask_kind == "classes" and predictor.num_classes == 1:
         raise InputError(
             f"masks: {masks} looks like masks of classes, and the network tells background from "
             "foreground only; give mask_kind, 'instances' or 'binary'"
         )
-    return evaluate_folder(predictor, folder, out)
+    return evaluate_images(predictor, opened, out)
 
 
-def evaluate_folder(
+def evaluate_images(
     predictor,
-    folder: data.ImageFolder,
+    opened: data.LabeledImages,
     out: str | os.PathLike[str] | None,
 ) -> EvaluationReport:
-    """As `evaluate`, for a loaded predictor and an opened folder.
+    """As `evaluate`, for a loaded predictor and opened images.
 
     Example:
-
-    >>> import numpy as np
-    >>> from keras_unet3p.workflow.predictor import Predictor, unit_values
-    >>> image, mask = np.array([[[0.2], [0.9]]], "float32"), np.array([[0, 1]], "uint8")
-    >>> folder = data.open_folder([image], [mask], mask_kind="binary")
-    >>> bright = Predictor(lambda image: (image[..., 0] > 0.5).astype("uint8"), 1, unit_values(1))
-    >>> evaluate_folder(bright, folder, None).overall["dice"]
-    1.0
+        >>> import numpy as np
+        >>> from keras_unet3p.workflow.predictor import Predictor, unit_values
+        >>> image, mask = np.array([[[0.2], [0.9]]], "float32"), np.array([[0, 1]], "uint8")
+        >>> opened = data.open_images([image], [mask], mask_kind="binary")
+        >>> is_bright = lambda image: (image[..., 0] > 0.5).astype("uint8")
+        >>> bright = Predictor(is_bright, 1, unit_values(1))
+        >>> evaluate_images(bright, opened, None).overall["dice"]
+        1.0
     """
     rows, evaluations = [], []
-    folder_of_pictures = make_output_folder(Path(out) / _PICTURES) if out is not None else None
+    picture_folder = make_output_folder(Path(out) / _PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
-    for number, name in enumerate(folder.names):
-        image, truth = folder.stored(number)
+    for number, name in enumerate(opened.names):
+        image, truth = opened.stored(number)
         prediction = predictor.labels(image)
-        if folder.mask_kind == "instances":
+        if opened.mask_kind == "instances":
             prediction = postprocessing.label_instances(prediction, predictor.separation)
         measures = metrics.evaluate_labels(
             truth,
             prediction,
-            mask_kind=folder.mask_kind,
-            num_classes=folder.num_classes if folder.mask_kind == "classes" else None,
+            mask_kind=opened.mask_kind,
+            num_classes=opened.num_classes if opened.mask_kind == "classes" else None,
         )
         evaluations.append(measures)
         rows.append({"name": name, **_shown(measures)})
-        if folder_of_pictures is not None:
+        if picture_folder is not None:
             panel = pictures.result_panel(image, truth, prediction)
-            pictures.write_picture(_unranked(folder_of_pictures, number), panel)
+            pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
     report = EvaluationReport(
-        mask_kind=folder.mask_kind,
-        columns=[name for name in _MAIN[folder.mask_kind] if name in rows[0]],
+        mask_kind=opened.mask_kind,
+        columns=[name for name in _MAIN[opened.mask_kind] if name in rows[0]],
         images=rows,
         overall=_shown(metrics.summarize_evaluations(evaluations)),
     )
-    if folder_of_pictures is not None:
+    if picture_folder is not None:
         for picture in outdated:
             picture.unlink(missing_ok=True)
-        report.write(folder_of_pictures.parent / _REPORT)
-        _write_csv(folder_of_pictures.parent / "metrics.csv", report)
+        report.write(picture_folder.parent / _REPORT)
+        _write_csv(picture_folder.parent / "metrics.csv", report)
         for rank, (number, name) in enumerate(zip(order, report.names, strict=True)):
-            picture = _unranked(folder_of_pictures, number)
-            picture.replace(_ranked(folder_of_pictures, rank, name))
-        shutil.rmtree(folder_of_pictures / _UNRANKED)
+            picture = _unranked(picture_folder, number)
+            picture.replace(_ranked(picture_folder, rank, name))
+        shutil.rmtree(picture_folder / _UNRANKED)
     return report
 
 
@@ -173,9 +172,8 @@ def earlier_pictures(out: Path) -> list[Path]:
         ValueError: that evaluation's report, which tells them, is damaged or of a newer format.
 
     Example:
-
-    >>> earlier_pictures(Path("nowhere"))
-    []
+        >>> earlier_pictures(Path("nowhere"))
+        []
     """
     report = out / _REPORT
     if not report.is_file():

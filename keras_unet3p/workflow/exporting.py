@@ -24,9 +24,9 @@ def export(
     threshold: float = 0.5,
     max_pixels: int = MAX_PIXELS,
     max_batch_pixels: int | None = None,
-    tiles_per_step: int = 1,
+    batch_size: int = 1,
     skip_empty: bool = True,
-    symmetries: int = 1,
+    test_time_augmentation: int = 1,
 ) -> Path:
     """Export a run's best model, decoding, normalisation and tiling inside.
 
@@ -35,8 +35,8 @@ def export(
         out: folder of the served model, named as the model; the export becomes its next version.
         tile_size: side of the tiles, pixels.
         version: number of the version folder; None takes the next free one.
-        halo, blend, border, threshold, max_pixels, max_batch_pixels, tiles_per_step, skip_empty,
-            symmetries: as `keras_unet3p.export.export_savedmodel`.
+        halo, blend, border, threshold, max_pixels, max_batch_pixels, batch_size, skip_empty,
+            test_time_augmentation: as `keras_unet3p.export.export_savedmodel`.
 
     Returns:
         The version folder, `OUT/VERSION`.
@@ -46,9 +46,8 @@ def export(
             not fit the model.
 
     Example:
-
-    >>> export("runs/cells", "models/cells", tile_size=512)  # doctest: +SKIP
-    PosixPath('models/cells/1')
+        >>> export("runs/cells", "models/cells", tile_size=512)  # doctest: +SKIP
+        PosixPath('models/cells/1')
     """
     source = ModelSource.of(run)
     if source.kind != "run" or source.run is None:
@@ -69,15 +68,15 @@ def export(
         version=version,
         classes=found.classes,
         value_scale=found.normalization["value_scale"],
-        pixels="uint8" if found.stored_types == ["uint8"] else "float32",
-        training_figures={**(best or {}), **trained},
+        input_dtype="uint8" if found.stored_types == ["uint8"] else "float32",
+        training_metrics={**(best or {}), **trained},
         halo=halo,
         blend=blend,
         border=border,
         threshold=threshold,
         max_pixels=max_pixels,
         max_batch_pixels=max_batch_pixels,
-        tiles_per_step=tiles_per_step,
+        batch_size=batch_size,
         skip_empty=skip_empty,
-        symmetries=symmetries,
+        test_time_augmentation=test_time_augmentation,
     )

@@ -32,11 +32,10 @@ def build_model(
         ValueError: the patches do not fit the network, or the images its encoder's weights.
 
     Example:
-
-    >>> from keras_unet3p.config import TrainingConfig
-    >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
-    >>> build_model(config, 1, 3, None, steps_per_epoch=10).output_shape
-    (None, None, None, 3)
+        >>> from keras_unet3p.config import TrainingConfig
+        >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
+        >>> build_model(config, 1, 3, None, steps_per_epoch=10).output_shape
+        (None, None, None, 3)
     """
     if config.encoder_weights and normalization and normalization.value_scale == "raw":
         raise InputError(

@@ -35,18 +35,17 @@ def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predic
         ValueError: it is none of these, or damaged.
 
     Example:
-
-    >>> import pathlib, tempfile
-    >>> import numpy as np
-    >>> from keras_unet3p import models
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "cells.keras")
-    ...     models.unet((None, None, 1), num_classes=1, filters=2, depth=1).save(path)
-    ...     predictor = open_model(path, tile_size=32)
-    >>> predictor.num_channels, predictor.num_classes
-    (1, 1)
-    >>> predictor.labels(np.zeros((40, 50, 1), "float32")).shape
-    (40, 50)
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> from keras_unet3p import models
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "cells.keras")
+        ...     models.unet((None, None, 1), num_classes=1, filters=2, depth=1).save(path)
+        ...     predictor = open_model(path, tile_size=32)
+        >>> predictor.num_channels, predictor.num_classes
+        (1, 1)
+        >>> predictor.labels(np.zeros((40, 50, 1), "float32")).shape
+        (40, 50)
     """
     source = ModelSource.of(model)
     if source.kind == "endpoint":

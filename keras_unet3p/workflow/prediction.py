@@ -57,13 +57,14 @@ def predict(
             can be made in.
 
     Example:
-
-    >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
-    [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
+        >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
+        [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
     """
     files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
+    if overlays:
+        make_output_folder(out / "overlays")
     predictor = open_model(model, tile_size=tile_size)
     stacks = {
         stem: ImageFile(

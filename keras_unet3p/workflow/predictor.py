@@ -27,11 +27,11 @@ class Predictor:
             `data.separate_instances`.
 
     Example:
-
-    >>> import numpy as np
-    >>> bright = Predictor(lambda image: (image[..., 0] > 0.5).astype("uint8"), 1, unit_values(1))
-    >>> bright.labels(np.array([[[0.2], [0.9]]]))
-    array([[0, 1]], dtype=uint8)
+        >>> import numpy as np
+        >>> is_bright = lambda image: (image[..., 0] > 0.5).astype("uint8")
+        >>> bright = Predictor(is_bright, 1, unit_values(1))
+        >>> bright.labels(np.array([[[0.2], [0.9]]]))
+        array([[0, 1]], dtype=uint8)
     """
 
     labels: Callable[[np.ndarray], np.ndarray]
@@ -52,9 +52,8 @@ def unit_values(num_channels: int | None) -> Normalization:
         num_channels: of the images; None counts as 1.
 
     Example:
-
-    >>> unit_values(3).value_scale
-    'unit'
+        >>> unit_values(3).value_scale
+        'unit'
     """
     channels = num_channels or 1  # where the other side does not say, its images are grey
     return Normalization((0.0,) * channels, (1.0,) * channels, "unit")

@@ -46,7 +46,7 @@ def quickstart(
         out: folder for everything.
         images: training images; a quarter as many are held out beside them.
         epochs: of training.
-        steps_per_epoch: steps of four patches an epoch.
+        steps_per_epoch: steps per epoch, of four patches each.
         filters: channels of the network's first stage.
         patch_size: side of the training patches.
         large_size: height and width of the image that is sent to the endpoint.
@@ -56,9 +56,8 @@ def quickstart(
         What was made, and how good it is.
 
     Example:
-
-    >>> quickstart("quickstart", epochs=6).large_dice  # doctest: +SKIP
-    0.94
+        >>> quickstart("quickstart", epochs=6).large_dice  # doctest: +SKIP
+        0.94
     """
     from keras_unet3p.endpoint import LocalServer  # noqa: F401 - a missing extra is told at once
 

@@ -20,18 +20,17 @@ class QuickstartResult:
         overlay: its overlay, PNG.
 
     Example:
-
-    >>> result = QuickstartResult(
-    ...     run=Path("quickstart/run"),
-    ...     export=Path("quickstart/models/cells/1"),
-    ...     dice=0.95,
-    ...     iou=0.9,
-    ...     large_dice=0.94,
-    ...     mask=Path("quickstart/large_mask.png"),
-    ...     overlay=Path("quickstart/large_overlay.png"),
-    ... )
-    >>> result.export.name, result.dice
-    ('1', 0.95)
+        >>> result = QuickstartResult(
+        ...     run=Path("quickstart/run"),
+        ...     export=Path("quickstart/models/cells/1"),
+        ...     dice=0.95,
+        ...     iou=0.9,
+        ...     large_dice=0.94,
+        ...     mask=Path("quickstart/large_mask.png"),
+        ...     overlay=Path("quickstart/large_overlay.png"),
+        ... )
+        >>> result.export.name, result.dice
+        ('1', 0.95)
     """
 
     run: Path

@@ -46,8 +46,7 @@ def serve(
         ValueError: the folder holds no version that may be served, or a port cannot be had.
 
     Example:
-
-    >>> serve("models/cells", port=0)  # doctest: +SKIP
+        >>> serve("models/cells", port=0)  # doctest: +SKIP
     """
     from keras_unet3p import endpoint
 

@@ -21,7 +21,7 @@ from keras_unet3p.config import TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
-from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_folder
+from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.training_job import TrainingJob
 
@@ -74,10 +74,9 @@ def train(
         OSError: the disk is full; the message names the file and the space that is left.
 
     Example:
-
-    >>> config = TrainingConfig(architecture="unet", epochs=10)
-    >>> train("images", "masks", config, out="runs/cells")  # doctest: +SKIP
-    PosixPath('runs/cells/best.keras')
+        >>> config = TrainingConfig(architecture="unet", epochs=10)
+        >>> train("images", "masks", config, out="runs/cells")  # doctest: +SKIP
+        PosixPath('runs/cells/best.keras')
     """
     config = config or TrainingConfig()
     if (validation_images is None) != (validation_masks is None):
@@ -89,8 +88,8 @@ def train(
     with naming_full_disk(run.path), training.run_lock(run.path):
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
-        folders = _open_folders(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
-        record = _record(given, config, *folders)
+        opened = _open_images(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
+        record = _record(given, config, *opened)
         _keep_record(run, record)
         values = record.data.class_values
         if values:
@@ -99,7 +98,7 @@ def train(
                 "what the network predicts",
                 highlight=False,
             )
-        return _train(TrainingJob(config, *folders), run, console)
+        return _train(TrainingJob(config, *opened), run, console)
 
 
 class _Given(NamedTuple):
@@ -121,48 +120,48 @@ def _check_encoder_weights(config: TrainingConfig) -> None:
         )
 
 
-def _check_number_of_classes(folder: data.ImageFolder) -> None:
-    if folder.num_classes > _MOST_CLASSES:
+def _check_number_of_classes(opened: data.LabeledImages) -> None:
+    if opened.num_classes > _MOST_CLASSES:
         raise InputError(
-            f"masks: {folder.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
+            f"masks: {opened.num_classes} classes; expected at most {_MOST_CLASSES}, as masks "
             "are written with 8 bits (where every value is an object of its own, mask_kind is "
             "'instances')"
         )
 
 
-def _open_folders(
+def _open_images(
     given: _Given, config: TrainingConfig, limits: Any
-) -> tuple[data.ImageFolder, data.ImageFolder]:
+) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
-    folder = data.open_folder(
+    opened = data.open_images(
         given.images, given.masks, mask_kind=given.mask_kind, classes=given.classes, **limits
     )
-    _check_number_of_classes(folder)
+    _check_number_of_classes(opened)
     if given.validation_images is None or given.validation_masks is None:
-        return _split(folder, config)
-    several = folder.num_classes if folder.mask_kind == "classes" else None
-    held_out = data.open_folder(
+        return _split(opened, config)
+    several = opened.num_classes if opened.mask_kind == "classes" else None
+    held_out = data.open_images(
         given.validation_images,
         given.validation_masks,
-        mask_kind=folder.mask_kind,
+        mask_kind=opened.mask_kind,
         classes=given.classes or several,
-        normalization=folder.normalization(),
+        normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
         **limits,
     )
-    return folder, held_out
+    return opened, held_out
 
 
 def _split(
-    folder: data.ImageFolder, config: TrainingConfig
-) -> tuple[data.ImageFolder, data.ImageFolder]:
-    if len(folder) < 2:
+    opened: data.LabeledImages, config: TrainingConfig
+) -> tuple[data.LabeledImages, data.LabeledImages]:
+    if len(opened) < 2:
         raise InputError(
             "images: a single image leaves none to be held out for validation; give others as "
             "validation_images and validation_masks (--validation-images and --validation-masks), "
             "or, for a trial, the same one"
         )
-    return folder.split(config.validation, config.seed, contiguous=config.contiguous_validation)
+    return opened.split(config.validation, config.seed, contiguous=config.contiguous_validation)
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> str | None:
@@ -186,8 +185,8 @@ def _values(classes: int | Sequence[str] | Sequence[int] | None) -> list[int] | 
 def _record(
     given: _Given,
     config: TrainingConfig,
-    training_folder: data.ImageFolder,
-    validation_folder: data.ImageFolder,
+    training_images: data.LabeledImages,
+    validation_images: data.LabeledImages,
 ) -> RunRecord:
     """What `config.json` keeps of the run: what was chosen, and what was found in the data."""
     return RunRecord(
@@ -197,15 +196,15 @@ def _record(
             masks=_absolute(given.masks),
             validation_images=_absolute(given.validation_images),
             validation_masks=_absolute(given.validation_masks),
-            mask_kind=training_folder.mask_kind,
+            mask_kind=training_images.mask_kind,
             classes=_names(given.classes),
             class_values=_values(given.classes),
-            num_channels=training_folder.num_channels,
-            num_classes=training_folder.num_classes,
-            stored_types=training_folder.stored_types,
-            normalization=training_folder.normalization().to_dict(),
-            training_names=training_folder.names,
-            validation_names=validation_folder.names,
+            num_channels=training_images.num_channels,
+            num_classes=training_images.num_classes,
+            stored_types=training_images.stored_types,
+            normalization=training_images.normalization().to_dict(),
+            training_names=training_images.names,
+            validation_names=validation_images.names,
         ),
         versions={
             "keras_unet3p": __version__,
@@ -256,7 +255,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    evaluate_folder(open_model(run.path), job.validation, run.validation)
+    evaluate_images(open_model(run.path), job.validation, run.validation)
     return best
 
 

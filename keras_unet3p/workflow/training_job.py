@@ -29,21 +29,20 @@ class TrainingJob:
         validation: the held-out images.
 
     Example:
-
-    >>> import numpy as np
-    >>> image, mask = np.zeros((64, 64), "uint8"), np.eye(64, dtype="uint8")
-    >>> folder = data.open_folder([image, image + 9], [mask, mask], mask_kind="binary")
-    >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
-    >>> job = TrainingJob(config, folder, folder)
-    >>> job.steps_per_epoch, job.border_weights
-    (16, None)
-    >>> next(iter(job.training_data(0)))[0].shape
-    TensorShape([4, 32, 32, 1])
+        >>> import numpy as np
+        >>> image, mask = np.zeros((64, 64), "uint8"), np.eye(64, dtype="uint8")
+        >>> opened = data.open_images([image, image + 9], [mask, mask], mask_kind="binary")
+        >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
+        >>> job = TrainingJob(config, opened, opened)
+        >>> job.steps_per_epoch, job.border_weights
+        (16, None)
+        >>> next(iter(job.training_data(0)))[0].shape
+        TensorShape([4, 32, 32, 1])
     """
 
     config: TrainingConfig
-    training: data.ImageFolder
-    validation: data.ImageFolder
+    training: data.LabeledImages
+    validation: data.LabeledImages
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:

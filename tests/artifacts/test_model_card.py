@@ -22,10 +22,10 @@ CARD = {
     "core": [48, 48],
     "threshold": None,
     "multi_label": False,
-    "normalization": {"value_scale": "raw", "pixels": "float32", "mean": [0.5], "std": [0.25]},
+    "normalization": {"value_scale": "raw", "input_dtype": "float32", "mean": [0.5], "std": [0.25]},
     "max_pixels": 100,
     "max_batch_pixels": 200,
-    "symmetries": 1,
+    "test_time_augmentation": 1,
     "parameters": 12,
     "training": {"mask_kind": "classes", "class_values": [0, 255], "separation": 2, "dice": 0.9},
     "versions": {"keras_unet3p": "0.1.0"},
@@ -60,7 +60,16 @@ def test_entries_are_typed(version):
 
 
 @pytest.mark.parametrize(
-    "name", ["format", "name", "classes", "multi_label", "max_pixels", "symmetries", "versions"]
+    "name",
+    [
+        "format",
+        "name",
+        "classes",
+        "multi_label",
+        "max_pixels",
+        "test_time_augmentation",
+        "versions",
+    ],
 )
 def test_a_card_may_lack_what_nothing_is_read_for(version, name):
     earlier = {key: value for key, value in CARD.items() if key != name}

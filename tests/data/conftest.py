@@ -22,8 +22,8 @@ class FolderMaker:
         if mask is not None:
             np.save(self.masks / f"{name}.npy", mask)
 
-    def open(self, **options) -> data.ImageFolder:
-        return data.open_folder(self.images, self.masks, **options)
+    def open(self, **options) -> data.LabeledImages:
+        return data.open_images(self.images, self.masks, **options)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def folder(tmp_path) -> FolderMaker:
 
 
 @pytest.fixture(scope="session")
-def cells() -> data.ImageFolder:
+def cells() -> data.LabeledImages:
     """Eight small drawn images of several sizes with instances."""
     sizes = [(64, 80), (96, 64), (72, 72), (80, 100), (64, 64), (100, 90), (33, 47), (64, 96)]
     pairs = [data.generate_cells(size, seed=seed) for seed, size in enumerate(sizes)]
-    return data.open_folder(
+    return data.open_images(
         [image for image, _ in pairs], [labels for _, labels in pairs], mask_kind="instances"
     )

@@ -49,7 +49,7 @@ def test_images_and_masks_pair_by_stem(tmp_path):
                 Image.fromarray(array).save(path)
     (tmp_path / "i" / ".DS_Store").write_bytes(b"x")
     (tmp_path / "i" / "notes.txt").write_text("x")
-    opened = data.open_folder(tmp_path / "i", str(tmp_path / "m"))
+    opened = data.open_images(tmp_path / "i", str(tmp_path / "m"))
     assert opened.names == ["a", "b", "c", "d.v2", "e", "f"]
     assert opened.mask_kind == "binary"
     for sample in opened:
@@ -107,7 +107,7 @@ def test_stacks_pair_page_by_page(tmp_path):
     masks = np.stack([mask_of(0, 255), mask_of(255, 0), mask_of(0, 255, 0)])
     tifffile.imwrite(tmp_path / "volume.tif", images, photometric="minisblack")
     tifffile.imwrite(tmp_path / "truth.tif", masks, photometric="minisblack")
-    opened = data.open_folder(tmp_path / "volume.tif", tmp_path / "truth.tif")
+    opened = data.open_images(tmp_path / "volume.tif", tmp_path / "truth.tif")
     assert opened.names == ["volume_000", "volume_001", "volume_002"]
     for index, sample in enumerate(opened):
         np.testing.assert_allclose(sample.image[..., 0], images[index] / 65535, atol=1e-6)
@@ -127,15 +127,15 @@ def test_arrays_and_lists_of_files(tmp_path):
         paths.append(tmp_path / f"{name}.png")
         Image.fromarray(IMAGE).save(paths[-1])
     for opened in (
-        data.open_folder([IMAGE, IMAGE], masks),
-        data.open_folder(np.stack([IMAGE, IMAGE]), np.stack(masks)),
-        data.open_folder(paths, masks),
+        data.open_images([IMAGE, IMAGE], masks),
+        data.open_images(np.stack([IMAGE, IMAGE]), np.stack(masks)),
+        data.open_images(paths, masks),
     ):
         assert len(opened) == 2
         np.testing.assert_allclose(opened[1].image[..., 0], IMAGE / 255, atol=1e-6)
         np.testing.assert_array_equal(opened[1].labels, masks[1])
     with pytest.raises(ValueError, match="images: 2 and masks: 1; expected one mask an image"):
-        data.open_folder([IMAGE, IMAGE], masks[:1])
+        data.open_images([IMAGE, IMAGE], masks[:1])
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_arrays_and_lists_of_files(tmp_path):
 )
 def test_other_sources_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
-        data.open_folder(images, [IMAGE])
+        data.open_images(images, [IMAGE])
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(ValueError, match=r"holds no image \(\.gif\); accepted are \.png"):
-        data.open_folder(tmp_path, tmp_path)
+        data.open_images(tmp_path, tmp_path)
 
 
 # --- files that are not right --------------------------------------------------------------------
@@ -530,7 +530,7 @@ def test_the_user_says_which(folder):
 )
 def test_arguments_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
-        data.open_folder([IMAGE], [mask_of(0, 1)], **options)
+        data.open_images([IMAGE], [mask_of(0, 1)], **options)
 
 
 def test_an_image_of_a_stack_and_a_file_of_one_name_are_refused(tmp_path):
@@ -541,7 +541,7 @@ def test_an_image_of_a_stack_and_a_file_of_one_name_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"a\.npy \(image 1\), \S*a_001\.npy: share the name 'a_001'"
     ):
-        data.open_folder(tmp_path / "images", tmp_path / "masks")
+        data.open_images(tmp_path / "images", tmp_path / "masks")
 
 
 def test_a_folder_keeps_the_limits(folder):

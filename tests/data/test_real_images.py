@@ -27,7 +27,7 @@ def test_a_published_set_opens_as_what_it_is(name):
     if not (ROOT / name).is_dir():
         pytest.skip(f"there is no {name} beside the project, nor where UNET3P_DATA says")
     kind, shape = SETS[name]
-    folder = data.open_folder(ROOT / name / "images", ROOT / name / "labels")
+    folder = data.open_images(ROOT / name / "images", ROOT / name / "labels")
     assert (folder.mask_kind, folder.num_classes, folder.num_channels) == (kind, 1, 1)
     assert shape is None or set(folder.shapes) == {shape}
     normalization = folder.normalization()

@@ -31,7 +31,7 @@ def assert_same(left, right) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def binary_folder(*shapes: tuple[int, int], fill=None) -> data.ImageFolder:
+def binary_folder(*shapes: tuple[int, int], fill=None) -> data.LabeledImages:
     """Images whose first channel is the mask and whose second tells the images apart."""
     rng = np.random.default_rng(0)
     masks = [rng.random(shape) < 0.3 if fill is None else np.full(shape, fill) for shape in shapes]
@@ -39,7 +39,7 @@ def binary_folder(*shapes: tuple[int, int], fill=None) -> data.ImageFolder:
         np.dstack([mask * 255, np.full(mask.shape, 10 * number)]).astype(np.uint8)
         for number, mask in enumerate(masks)
     ]
-    return data.open_folder(images, masks)
+    return data.open_images(images, masks)
 
 
 def test_shapes_types_and_values(cells):
@@ -100,7 +100,7 @@ def test_an_epoch_holds_each_image_once_in_an_order_of_its_own():
 def test_image_and_mask_move_together():
     rng = np.random.default_rng(0)
     masks = [np.kron(rng.random((8, 9)) < 0.4, np.ones((12, 12))) > 0 for _ in range(4)]
-    folder = data.open_folder([mask.astype(np.uint8) * 255 for mask in masks], masks)
+    folder = data.open_images([mask.astype(np.uint8) * 255 for mask in masks], masks)
     shape_only = data.Augmentation(gamma=0, brightness=0, contrast=0, noise=0)
     for image, mask in batches(folder, augmentation=shape_only, patch_size=64):
         assert np.mean((image[..., 0] > 0.5) != (mask > 0)) < 0.02
@@ -136,7 +136,7 @@ def test_patches_larger_than_the_image_are_filled_by_mirroring(augmentation):
 def test_crops_favour_the_foreground():
     mask = np.zeros((300, 300), bool)
     mask[200:206, 40:46] = True
-    folder = data.open_folder([mask.astype(np.uint8)], [mask])
+    folder = data.open_images([mask.astype(np.uint8)], [mask])
     share = {}
     for probability in (0.0, 0.5, 1.0):
         ((_, masks),) = batches(
@@ -152,7 +152,7 @@ def test_crops_favour_rare_classes():
     mask = np.zeros((200, 200), np.uint8)
     mask[:, :100] = 1
     mask[150:154, 150:154] = 2
-    folder = data.open_folder([mask], [mask], classes=3)
+    folder = data.open_images([mask], [mask], classes=3)
     ((_, masks),) = batches(
         folder, batch_size=200, steps=1, augmentation=NONE, foreground_probability=1.0
     )
@@ -196,7 +196,7 @@ def test_weights_without_augmentation_are_the_weight_map(cells):
 def test_weights_of_binary_masks_use_their_components():
     mask = np.zeros((32, 32), bool)
     mask[4:12, 4:12] = mask[4:12, 15:25] = True
-    folder = data.open_folder([mask.astype(np.uint8)], [mask])
+    folder = data.open_images([mask.astype(np.uint8)], [mask])
     ((_, _, weight),) = batches(
         folder, batch_size=1, steps=1, augmentation=NONE, border_weights={"class_balance": False}
     )
@@ -210,7 +210,7 @@ def test_pieces_of_one_instance_have_no_border_between_them():
     """A patch shows the two arms of a concave cell, not what joins them."""
     labels = np.zeros((64, 64), np.uint16)
     labels[:, 20:28] = labels[:, 32:40] = labels[60:, 20:40] = 5
-    folder = data.open_folder([labels], [labels], mask_kind="instances")
+    folder = data.open_images([labels], [labels], mask_kind="instances")
     for _, mask, weight in batches(
         folder,
         patch_size=32,
@@ -226,7 +226,7 @@ def test_pieces_of_one_instance_have_no_border_between_them():
 def test_weights_of_classes():
     mask = np.zeros((32, 32), np.uint8)
     mask[4:12, 4:12], mask[4:12, 12:20], mask[20:28, 4:12] = 1, 2, 2
-    folder = data.open_folder([mask], [mask], classes=4)
+    folder = data.open_images([mask], [mask], classes=4)
     ((_, masks, weight),) = batches(
         folder, batch_size=1, steps=1, augmentation=NONE, border_weights={}
     )
@@ -254,7 +254,7 @@ def test_two_replicas_see_what_one_device_sees():
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         pairs = [data.generate_cells(48, seed=seed) for seed in range(3)]
-        folder = data.open_folder([p[0] for p in pairs], [p[1] for p in pairs])
+        folder = data.open_images([p[0] for p in pairs], [p[1] for p in pairs])
         dataset = data.training_pipeline(folder, patch_size=16, batch_size=4, steps=3, seed=1)
         plain = [image.numpy() for image, _ in dataset]
         shared = strategy.experimental_distribute_dataset(dataset)

@@ -36,7 +36,7 @@ def test_a_tile_is_a_part_of_the_mirrored_image(patch_size, scored_size):
     height, width = 50, 77
     image = np.arange(height * width, dtype=np.float64).reshape(height, width)
     labels = (image % 3 == 0).astype(np.uint8)
-    folder = data.open_folder([image + 1e6], [labels])
+    folder = data.open_images([image + 1e6], [labels])
     assert folder.value_scale == "raw"
     plane = np.pad(image, 100, mode="reflect")
     halo = (patch_size - scored_size) // 2
@@ -64,7 +64,7 @@ def test_a_tile_is_a_part_of_the_mirrored_image(patch_size, scored_size):
 
 def test_images_smaller_than_a_tile_are_filled_by_mirroring():
     image = np.random.default_rng(0).integers(0, 256, (9, 5), np.uint8)
-    folder = data.open_folder([image], [image > 100])
+    folder = data.open_images([image], [image > 100])
     ((tile, mask, weight),) = data.validation_pipeline(folder, patch_size=32, batch_size=4)
     np.testing.assert_allclose(
         tile[0, ..., 0], np.pad(image, ((0, 23), (0, 27)), mode="reflect") / 255, atol=1e-6
@@ -129,7 +129,7 @@ def test_with_a_mean_of_one_the_mean_over_tiles_is_that_over_the_images(
 def test_border_weights_are_those_of_the_training():
     """Where a tile is a patch: an image of the patch's size, not augmented."""
     samples = [data.generate_cells((40, 40), seed=seed) for seed in range(4)]
-    folder = data.open_folder(*zip(*samples, strict=True), mask_kind="instances")
+    folder = data.open_images(*zip(*samples, strict=True), mask_kind="instances")
     weights = {"class_balance": data.class_balance(folder), "w0": 7.0}
     options = {"patch_size": 40, "batch_size": 4, "separation": 1}
     plain = data.Augmentation.none()

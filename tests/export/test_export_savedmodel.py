@@ -36,7 +36,7 @@ def exported(colour_model, tmp_path_factory):
         tile_size=TILE,
         halo=HALO,
         classes=["background", "a", "b", "c"],
-        training_figures={"dice": 0.9},
+        training_metrics={"dice": 0.9},
     )
 
 
@@ -204,7 +204,7 @@ def test_one_class_gives_zero_and_one_by_the_threshold(tmp_path, padding):
 def test_raw_values_reach_the_model_as_they_are_in_the_file(tmp_path):
     model = small_network("same", 1, 2, depth=1)
     folder = export_savedmodel(
-        model, tmp_path / "m", tile_size=32, halo=8, value_scale="raw", pixels="float32"
+        model, tmp_path / "m", tile_size=32, halo=8, value_scale="raw", input_dtype="float32"
     )
     with SessionModel(folder) as served:
         for dtype in (np.uint8, np.uint16):
@@ -295,7 +295,7 @@ def test_model_card_tells_the_normalisation_inside_the_network(tmp_path):
     card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
     assert card["normalization"] == {
         "value_scale": "unit",
-        "pixels": "uint8",
+        "input_dtype": "uint8",
         "mean": [0.25],
         "std": [0.5],
     }
@@ -464,7 +464,7 @@ def test_pixels_are_capped_before_anything_is_computed(tmp_path, colour_model, l
 @pytest.mark.parametrize("num_classes", [256, 257])
 def test_class_ids_beyond_255_keep_their_number(tmp_path, num_classes):
     model = wide_model(num_classes)
-    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8, pixels="float32")
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8, input_dtype="float32")
     image = np.linspace(0, 65535, num_classes).round().astype(np.uint16).reshape(1, -1, 1)
     with SessionModel(folder) as served:
         ids = served("classes", image=image[None] / np.float32(65535))["class_ids"][0]
@@ -490,7 +490,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, bad):
 def test_a_failed_export_leaves_nothing_behind(tmp_path, colour_model):
     with pytest.raises(TypeError):
         export_savedmodel(
-            colour_model, tmp_path / "m", tile_size=64, training_figures={"x": object()}
+            colour_model, tmp_path / "m", tile_size=64, training_metrics={"x": object()}
         )
     assert list((tmp_path / "m").iterdir()) == []
 
@@ -499,7 +499,7 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, colour_model):
     ("arguments", "message"),
     [
         ({"value_scale": "percent"}, "value_scale"),
-        ({"pixels": "int32"}, "pixels"),
+        ({"input_dtype": "int32"}, "input_dtype"),
         ({"value_scale": "raw"}, "raw"),
         ({"threshold": 0.0}, "threshold"),
         ({"classes": ["one"]}, "classes"),

@@ -92,14 +92,12 @@ def convolutions_run(served, tile):
     return sum(count for op, count in counts.items() if "Conv2D" in op)
 
 
-@pytest.mark.parametrize("tiles_per_step", [1, 3])
-def test_in_the_tiling_loop_every_tile_is_decided_by_itself(tmp_path, tiles_per_step):
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_in_the_tiling_loop_every_tile_is_decided_by_itself(tmp_path, batch_size):
     model = guided_model()
     image = np.zeros((70, 100, 1), np.uint8)
     image[:30, 40:] = 255
-    folder = export_savedmodel(
-        model, tmp_path / "m", tile_size=32, halo=8, tiles_per_step=tiles_per_step
-    )
+    folder = export_savedmodel(model, tmp_path / "m", tile_size=32, halo=8, batch_size=batch_size)
     expected = predict_image(model, image, tile_size=32, halo=8)
     assert 0.1 < (expected == 0).mean() < 0.9
     with SessionModel(folder) as served:

@@ -103,7 +103,7 @@ def test_every_tile_comes_to_lie_where_the_geometry_says(geometry, height, width
         ]
         expected[window] += kept * np.outer(tile.y.weights, tile.x.weights)[..., np.newaxis]
     tiler = InGraphTiler(
-        lambda tiles: tiles[:, inner, inner] + pattern, geometry, 2, tiles_per_step=step
+        lambda tiles: tiles[:, inner, inner] + pattern, geometry, 2, batch_size=step
     )
     run = tf.function(tiler.probabilities, autograph=False)
     np.testing.assert_allclose(run(tf.constant(image[None]))[0], expected, atol=1e-5)
@@ -124,14 +124,14 @@ def test_integers_are_divided_by_their_largest_value(networks, dtype):
 
 @pytest.mark.parametrize("blend", [0, 8])
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("tiles_per_step", [1, 4])
-def test_class_ids_are_the_decision_on_the_probabilities(networks, classes, blend, tiles_per_step):
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_class_ids_are_the_decision_on_the_probabilities(networks, classes, blend, batch_size):
     model = networks("same", 1, classes)
     tiler = InGraphTiler(
         lambda tiles: model(tiles, training=False),
         TileGeometry((64, 48), 16, 0, 4, blend if blend else 0),
         classes,
-        tiles_per_step=tiles_per_step,
+        batch_size=batch_size,
     )
     images = np.random.default_rng(3).random((2, 90, 70, 1), np.float32)
     probabilities = tf.function(tiler.probabilities)(images).numpy()
@@ -152,7 +152,7 @@ def test_images_of_a_batch_do_not_mix(networks):
         lambda tiles: model(tiles, training=False),
         TileGeometry((64, 64), 16, 0, 4),
         1,
-        tiles_per_step=4,
+        batch_size=4,
     )
     together = tiler.probabilities(tf.constant(images)).numpy()
     for image, result in zip(images, together, strict=True):
@@ -167,7 +167,7 @@ def test_the_network_sees_one_static_tile_size(networks):
         seen.append(tuple(tiles.shape[1:]))
         return tiles
 
-    tiler = InGraphTiler(network, TileGeometry((32, 48), 8), 1, tiles_per_step=3)
+    tiler = InGraphTiler(network, TileGeometry((32, 48), 8), 1, batch_size=3)
     graph = tf.function(tiler.probabilities).get_concrete_function(
         tf.TensorSpec((None, None, None, 1))
     )
@@ -203,8 +203,12 @@ def versions(tile):
                 )
 
 
-@pytest.mark.parametrize(("padding", "symmetries"), [("same", 2), ("same", 4), ("valid", 8)])
-def test_symmetries_average_over_mirrored_and_turned_tiles(networks, padding, symmetries):
+@pytest.mark.parametrize(
+    ("padding", "test_time_augmentation"), [("same", 2), ("same", 4), ("valid", 8)]
+)
+def test_symmetries_average_over_mirrored_and_turned_tiles(
+    networks, padding, test_time_augmentation
+):
     model = networks(padding)
     tile = np.random.default_rng(0).random((64, 64, 1), np.float32)
     margin = model_geometry(model, 64).margin
@@ -213,9 +217,12 @@ def test_symmetries_average_over_mirrored_and_turned_tiles(networks, padding, sy
         undo(model(np.ascontiguousarray(image)[None], training=False).numpy()[0])
         for image, undo in versions(tile)
     ]
-    chosen = {2: results[:2], 4: results[:4], 8: results}[symmetries]
+    chosen = {2: results[:2], 4: results[:4], 8: results}[test_time_augmentation]
     tiler = InGraphTiler(
-        lambda tiles: model(tiles, training=False), geometry, 1, symmetries=symmetries
+        lambda tiles: model(tiles, training=False),
+        geometry,
+        1,
+        test_time_augmentation=test_time_augmentation,
     )
     # Mirrored by the margin, an image of the output's size is not the tile: look at one tile alone.
     found = tf.function(tiler._predict)(tf.constant(tile[None])).numpy()[0]
@@ -226,16 +233,18 @@ def test_symmetries_average_over_mirrored_and_turned_tiles(networks, padding, sy
 def test_symmetries_make_the_result_turn_with_the_image(networks):
     model = networks()
     image = np.random.default_rng(1).random((64, 64, 1), np.float32)
-    options = {"tile_size": 64, "halo": 0, "symmetries": 8}
+    options = {"tile_size": 64, "halo": 0, "test_time_augmentation": 8}
     found = predict_image(model, image, **options)
     turned = predict_image(model, np.rot90(image), **options)
     np.testing.assert_allclose(turned, np.rot90(found), atol=1e-5)
 
 
-@pytest.mark.parametrize(("tile", "symmetries"), [((64, 64), 3), ((64, 32), 8)])
-def test_other_symmetries_are_refused(tile, symmetries):
-    with pytest.raises(ValueError, match="symmetries"):
-        InGraphTiler(tf.identity, TileGeometry(tile, 8), 1, symmetries=symmetries)
+@pytest.mark.parametrize(("tile", "test_time_augmentation"), [((64, 64), 3), ((64, 32), 8)])
+def test_other_symmetries_are_refused(tile, test_time_augmentation):
+    with pytest.raises(ValueError, match="test_time_augmentation"):
+        InGraphTiler(
+            tf.identity, TileGeometry(tile, 8), 1, test_time_augmentation=test_time_augmentation
+        )
 
 
 def seam(error, core, first):

@@ -47,10 +47,10 @@ def random_image(*shape, seed=0):
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 100), (24, 32), (25, 33), (101, 77), (73, 97)])
-@pytest.mark.parametrize("tiles_per_step", [1, 3])
-def test_every_pixel_ends_where_it_came_from(geometry, size, tiles_per_step):
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_every_pixel_ends_where_it_came_from(geometry, size, batch_size):
     image = random_image(*size, 2)
-    predictor = StreamingPredictor(Echo(), geometry=geometry, tiles_per_step=tiles_per_step)
+    predictor = StreamingPredictor(Echo(), geometry=geometry, batch_size=batch_size)
     found = predictor.predict(image, kind="probabilities", progress=False)
     np.testing.assert_allclose(found, image, atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_agrees_with_the_tiler_in_the_graph(networks, blend):
     image = (random_image(90, 130, 3) * 255).astype(np.uint8)
     options = {"tile_size": 64, "halo": 16, "blend": blend}
     expected = predict_image(model, image, **options)
-    predictor = StreamingPredictor(model, tiles_per_step=2, **options)
+    predictor = StreamingPredictor(model, batch_size=2, **options)
     found = predictor.predict(image, kind="probabilities", progress=False)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     ids = predictor.predict(image, progress=False)
@@ -247,7 +247,7 @@ def test_an_exported_model_brings_its_threshold_and_value_scale(networks, tmp_pa
         tile_size=64,
         threshold=threshold,
         value_scale="raw",
-        pixels="float32",
+        input_dtype="float32",
     )
     for dtype in (np.uint8, np.int32, np.float32):
         ids = StreamingPredictor(tmp_path / "m").predict(raw.astype(dtype), progress=False)

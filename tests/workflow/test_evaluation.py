@@ -10,12 +10,12 @@ import pytest
 from keras_unet3p import data, models, workflow
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.images import pictures
-from keras_unet3p.workflow.evaluation import evaluate_folder
+from keras_unet3p.workflow.evaluation import evaluate_images
 from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
 class _Folder:
-    """What `evaluate_folder` uses of an opened folder."""
+    """What `evaluate_images` uses of an opened folder."""
 
     def __init__(self, kind, num_classes, samples):
         self.mask_kind, self.num_classes, self.samples = kind, num_classes, samples
@@ -43,7 +43,7 @@ def test_dice_and_iou_are_those_of_the_counts(tmp_path):
         "binary", 1, [_sample("a", truth), _sample("b", truth), _sample("c", 0 * truth)]
     )
     predictions = [np.array([[1, 0, 1, 0]]), np.array([[1, 1, 0, 0]]), np.zeros((1, 4), int)]
-    report = evaluate_folder(_predictor(predictions), folder, None)
+    report = evaluate_images(_predictor(predictions), folder, None)
     assert [row["name"] for row in report.images] == ["a", "b", "c"]
     assert report.images[0]["dice"] == pytest.approx(0.5)
     assert report.images[0]["iou"] == pytest.approx(1 / 3)
@@ -57,7 +57,7 @@ def test_classes_are_averaged_without_the_background():
     truth = np.array([[0, 0, 1, 1, 2, 2]], np.int32)
     prediction = np.array([[0, 0, 1, 2, 2, 2]])
     folder = _Folder("classes", 3, [_sample("a", truth)])
-    report = evaluate_folder(_predictor([prediction]), folder, None)
+    report = evaluate_images(_predictor([prediction]), folder, None)
     assert report.columns[:2] == ["dice", "iou"]
     assert report.overall["iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert report.overall["dice"] == pytest.approx((2 / 3 + 4 / 5) / 2)
@@ -81,7 +81,7 @@ def test_names_that_look_ranked_keep_their_pictures(tmp_path):
     mask = np.array([[1, 0]], np.int32)
     folder = _Folder("binary", 1, [_sample(name, mask) for name in ("a", "0000_a", "0001_b")])
     for _ in range(2):
-        evaluate_folder(_predictor([1 - mask, mask, mask]), folder, tmp_path)
+        evaluate_images(_predictor([1 - mask, mask, mask]), folder, tmp_path)
         found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
         assert found == ["0000_a.png", "0001_0000_a.png", "0002_0001_b.png"]
 
@@ -91,7 +91,7 @@ def test_long_equal_and_foreign_names_keep_their_pictures(tmp_path):
     names = ["n" * 251, "same", "same", "line\nbreak \udcff"]
     folder = _Folder("binary", 1, [_sample(name, mask) for name in names])
     for _ in range(2):
-        evaluate_folder(_predictor([1 - mask, mask, mask, mask]), folder, tmp_path)
+        evaluate_images(_predictor([1 - mask, mask, mask, mask]), folder, tmp_path)
         found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
         assert found[0].startswith("0000_nnn")
         assert found[1:] == ["0001_same.png", "0002_same.png", "0003_line\nbreak \udcff.png"]
@@ -126,7 +126,7 @@ def test_masks_are_read_as_those_of_the_training(run, exported, tmp_path):
     labels[5:20, 5:20], labels[30:50, 30:50] = 1, 2
     pictures.write_picture(tmp_path / "images" / "a.png", image)
     pictures.write_picture(tmp_path / "masks" / "a.png", labels)
-    assert data.open_folder(tmp_path / "images", tmp_path / "masks").mask_kind == "classes"
+    assert data.open_images(tmp_path / "images", tmp_path / "masks").mask_kind == "classes"
     for model in (run, run / "best.keras", exported):
         report = workflow.evaluate(model, tmp_path / "images", tmp_path / "masks")
         assert report.mask_kind == "instances"

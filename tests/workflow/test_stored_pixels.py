@@ -50,7 +50,7 @@ def load_network(file):
 @pytest.mark.parametrize("stored", [EIGHT, SIXTEEN, FLOATS], ids=["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("pixels", ["uint8", "float32"])
 def test_an_export_is_given_what_its_signature_takes(network, tmp_path, stored, pixels):
-    version = export_savedmodel(network, tmp_path / "m", tile_size=32, pixels=pixels)
+    version = export_savedmodel(network, tmp_path / "m", tile_size=32, input_dtype=pixels)
     signature = tf.saved_model.load(str(version)).signatures["classes"]
     taken = as_type(stored, "unit", pixels)
     assert taken is stored or stored.dtype != np.uint8 or pixels != "uint8"

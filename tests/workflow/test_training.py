@@ -36,7 +36,7 @@ def test_a_run_folder_holds_all_that_the_readme_says(run, small):
 
 def test_the_networks_first_layer_normalises_as_the_training_images_need_it(run, cells):
     config = json.loads((run / "config.json").read_text())
-    folder = data.open_folder(cells / "images", cells / "masks")
+    folder = data.open_images(cells / "images", cells / "masks")
     names = config["data"]["training_names"]
     pixels = np.concatenate([s.image.ravel() for s in folder if s.name in names])
     saved = config["data"]["normalization"]

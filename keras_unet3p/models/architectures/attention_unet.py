@@ -95,10 +95,9 @@ def attention_unet(
         ValueError: an argument, or a height or width that the network cannot take.
 
     Example:
-
-    >>> model = attention_unet((64, 64, 1), filters=4, depth=2)
-    >>> tuple(model.features["attention2"].shape[1:])
-    (32, 32, 1)
+        >>> model = attention_unet((64, 64, 1), filters=4, depth=2)
+        >>> tuple(model.features["attention2"].shape[1:])
+        (32, 32, 1)
     """
     arguments = dict(locals())
     image = network_input(input_shape, input_tensor, prefix)

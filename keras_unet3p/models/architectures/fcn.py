@@ -94,10 +94,9 @@ def fcn(
         ValueError: an argument.
 
     Example:
-
-    >>> model = fcn((None, None, 1), 2, encoder="plain", filters=4, dense_filters=8)
-    >>> model(tf.zeros((1, 50, 70, 1))).shape
-    TensorShape([1, 50, 70, 2])
+        >>> model = fcn((None, None, 1), 2, encoder="plain", filters=4, dense_filters=8)
+        >>> model(tf.zeros((1, 50, 70, 1))).shape
+        TensorShape([1, 50, 70, 2])
     """
     arguments = dict(locals())
     image = network_input(input_shape, input_tensor, prefix)

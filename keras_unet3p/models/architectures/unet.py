@@ -99,9 +99,8 @@ def unet(
         ValueError: an argument, or a height or width that the network cannot take.
 
     Example:
-
-    >>> unet((572, 572, 1), 2, filters=2, padding="valid").output_shape
-    (None, 388, 388, 2)
+        >>> unet((572, 572, 1), 2, filters=2, padding="valid").output_shape
+        (None, 388, 388, 2)
     """
     arguments = dict(locals())
     image = network_input(input_shape, input_tensor, prefix)

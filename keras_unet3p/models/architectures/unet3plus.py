@@ -107,15 +107,14 @@ def unet3plus(
         ValueError: an argument, or a height or width that the network cannot take.
 
     Example:
-
-    >>> model = unet3plus((64, 64, 1), filters=4, depth=2, deep_supervision=True)
-    >>> tuple(model.output["mask"].shape)
-    (None, 64, 64, 1)
-    >>> list(model.features)[:3]
-    ['e1', 'e1_pool2', 'e2']
-    >>> image = keras.Input((64, 64, 3))
-    >>> mine = unet3plus(input_tensor=keras.layers.Rescaling(1 / 255)(image), filters=4)
-    >>> features = keras.Model(image, mine.features["d1"])
+        >>> model = unet3plus((64, 64, 1), filters=4, depth=2, deep_supervision=True)
+        >>> tuple(model.output["mask"].shape)
+        (None, 64, 64, 1)
+        >>> list(model.features)[:3]
+        ['e1', 'e1_pool2', 'e2']
+        >>> image = keras.Input((64, 64, 3))
+        >>> mine = unet3plus(input_tensor=keras.layers.Rescaling(1 / 255)(image), filters=4)
+        >>> features = keras.Model(image, mine.features["d1"])
     """
     arguments = dict(locals())
     image = network_input(input_shape, input_tensor, prefix)

@@ -100,10 +100,9 @@ def unetplusplus(
         ValueError: an argument, or a height or width that the network cannot take.
 
     Example:
-
-    >>> model = unetplusplus(filters=4, depth=3, deep_supervision=True)
-    >>> list(model.output)
-    ['mask', 'mask_1', 'mask_2']
+        >>> model = unetplusplus(filters=4, depth=3, deep_supervision=True)
+        >>> list(model.output)
+        ['mask', 'mask_1', 'mask_2']
     """
     arguments = dict(locals())
     image = network_input(input_shape, input_tensor, prefix)

@@ -9,11 +9,11 @@ from keras_unet3p.data import pairing
 RNG = np.random.default_rng(3)
 
 
-def opened(count: int = 10, channels: int = 2, **options) -> data.ImageFolder:
+def opened(count: int = 10, channels: int = 2, **options) -> data.LabeledImages:
     shapes = [(20 + n, 31, channels) for n in range(count)]
     images = [RNG.integers(0, 60000, shape, np.uint16) // (n + 1) for n, shape in enumerate(shapes)]
     masks = [RNG.integers(0, 2, shape[:2], np.uint8) for shape in shapes]
-    return data.open_folder(images, masks, **options)
+    return data.open_images(images, masks, **options)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -45,7 +45,7 @@ def test_a_slice_is_a_part():
 def test_a_constant_channel_gets_the_standard_deviation_one():
     image = np.full((16, 16, 2), 7, np.uint8)
     image[..., 1] = np.arange(16)
-    normalization = data.open_folder([image], [image[..., 1] > 3]).normalization()
+    normalization = data.open_images([image], [image[..., 1] > 3]).normalization()
     assert normalization.std[0] == 1.0
     assert normalization.std[1] == pytest.approx(image[..., 1].std() / 255)
 
@@ -112,7 +112,7 @@ def test_an_image_may_come_with_several_masks(folder):
     folder.add("q", np.zeros((32, 32), np.uint8), None)
     (file,) = (path for path in folder.images.iterdir())
     masks = [np.ones((32, 32), np.uint8), np.zeros((32, 32), np.uint8)]
-    twice = data.open_folder([file, file], masks)
+    twice = data.open_images([file, file], masks)
     for _ in range(2):  # decoded, then kept
         assert [sample.labels.mean() for sample in twice] == [1, 0]
 
@@ -121,7 +121,7 @@ def test_an_image_may_come_with_several_masks(folder):
 def test_arrays_stay_their_owners(kind):
     image = RNG.integers(0, 256, (32, 32, 3), np.uint8)
     mask = RNG.integers(0, 2, (32, 32, 1)).astype(kind)
-    stored = data.open_folder([image], [mask]).stored(0)
+    stored = data.open_images([image], [mask]).stored(0)
     assert not any(array.flags.writeable for array in stored)
     assert image.flags.writeable
     assert mask.flags.writeable
@@ -138,6 +138,6 @@ def test_a_file_that_changed_is_named(folder):
 def test_it_says_what_it_holds():
     text = repr(opened())
     assert text == (
-        "ImageFolder(10 images, 20x31 to 29x31, 2 channels, uint16, values dtype, "
+        "LabeledImages(10 images, 20x31 to 29x31, 2 channels, uint16, values dtype, "
         "masks binary, 1 class)"
     )

@@ -66,11 +66,11 @@ class Cache:
                 self._held -= image.nbytes + labels.nbytes
 
 
-class ImageFolder(Sequence):
-    """Checked images with their masks, decoded when they are asked for. `open_folder` makes one.
+class LabeledImages(Sequence):
+    """Checked images with their masks, decoded when they are asked for. `open_images` makes one.
 
-    Indexing gives a `Sample`, slicing a smaller folder. What was decoded last is kept, up to
-    `open_folder`'s `cache_bytes`.
+    Indexing gives a `Sample`, slicing fewer of them. What was decoded last is kept, up to
+    `open_images`'s `cache_bytes`.
 
     Attributes:
         mask_kind: `"binary"`, `"classes"` or `"instances"`.
@@ -78,14 +78,14 @@ class ImageFolder(Sequence):
             else the number of classes with the background.
         label_values: the mask values that stand for the classes, rising, where they are not 0 to
             K-1; else None.
-        class_names: one name a class, or None.
+        class_names: one name per class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
-        >>> folder = ku.data.open_folder(images, labels)
-        >>> folder[1].image.shape, len(folder[:1]), folder.num_channels
+        >>> opened = ku.data.open_images(images, labels)
+        >>> opened[1].image.shape, len(opened[:1]), opened.num_channels
         ((32, 32, 1), 1, 1)
     """
 
@@ -118,9 +118,9 @@ class ImageFolder(Sequence):
     def __getitem__(self, index: int) -> Sample: ...
 
     @overload
-    def __getitem__(self, index: slice) -> ImageFolder: ...
+    def __getitem__(self, index: slice) -> LabeledImages: ...
 
-    def __getitem__(self, index: int | slice) -> Sample | ImageFolder:
+    def __getitem__(self, index: int | slice) -> Sample | LabeledImages:
         if isinstance(index, slice):
             return self.subset(range(len(self))[index])
         image, labels = self.stored(index)
@@ -134,7 +134,7 @@ class ImageFolder(Sequence):
             sizes += " to " + "x".join(map(str, max(shapes, key=lambda shape: shape[0] * shape[1])))
         types = ", ".join(self.stored_types)
         return (
-            f"ImageFolder({len(self)} images, {sizes}, {self.num_channels} channel"
+            f"LabeledImages({len(self)} images, {sizes}, {self.num_channels} channel"
             f"{'s' * (self.num_channels > 1)}, {types}, values {self.value_scale}, "
             f"masks {self.mask_kind}, {self.num_classes} class{'es' * (self.num_classes > 1)})"
         )
@@ -220,10 +220,10 @@ class ImageFolder(Sequence):
         return mask > 0 if self.mask_kind == "binary" else mask
 
     def normalization(self) -> Normalization:
-        """Value rule, and mean and standard deviation a channel over all pixels of these images.
+        """Value rule, and mean and standard deviation per channel over all pixels of these images.
 
         A channel that is constant gets the standard deviation 1. Floats more than three ranges away
-        from nearly all of their image count as at that distance. Where the folder was opened with a
+        from nearly all of their image count as at that distance. If the images were opened with a
         saved normalisation, that one.
         """
         if self._saved_normalization is not None:
@@ -243,11 +243,11 @@ class ImageFolder(Sequence):
             tuple(mean.tolist()), tuple(std.tolist()), self.value_scale, self.stored_values
         )
 
-    def subset(self, indices: Sequence[int]) -> ImageFolder:
+    def subset(self, indices: Sequence[int]) -> LabeledImages:
         """The images at these places, in this order; decoded images are shared."""
         if len(indices) == 0:
             raise InputError("indices: none; expected at least one")
-        return ImageFolder(
+        return LabeledImages(
             [self._records[index] for index in indices],
             mask_kind=self.mask_kind,
             num_classes=self.num_classes,
@@ -260,7 +260,7 @@ class ImageFolder(Sequence):
 
     def split(
         self, fraction: float, seed: int, *, contiguous: bool = False
-    ) -> tuple[ImageFolder, ImageFolder]:
+    ) -> tuple[LabeledImages, LabeledImages]:
         """Split into (training, validation).
 
         Args:
