@@ -20,8 +20,8 @@ class TiffImage:
     """One image of a TIFF.
 
     Attributes:
-        directories: offsets of the pages that make it: one, or one per channel; () for an image that
-            shares its page with others.
+        directories: offsets of the pages that make it: one, or one per channel; () for an image
+            that shares its page with others.
         axes: of the pages together, one letter each as tifffile names them.
         series: number of the series, where the image shares its page.
         position: its place in the series, counted along all axes that are not within an image.

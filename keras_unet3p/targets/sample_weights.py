@@ -47,8 +47,8 @@ def weight_of_known_shape(sample_weight: Any, prediction: Any, *, margin: int = 
         weight = tf.expand_dims(weight, -1)
     if rank > 4 or (rank == 4 and weight.shape[3] not in (None, 1)):
         raise InputError(
-            f"{accepted}, one weight per pixel; {found}. Weights of classes are the class_weights of "
-            "the loss."
+            f"{accepted}, one weight per pixel; {found}. Weights of classes are the class_weights "
+            "of the loss."
         )
     if rank:
         sizes = [*weight.shape, None, None][:3]

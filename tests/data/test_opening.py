@@ -134,7 +134,7 @@ def test_arrays_and_lists_of_files(tmp_path):
         assert len(opened) == 2
         np.testing.assert_allclose(opened[1].image[..., 0], IMAGE / 255, atol=1e-6)
         np.testing.assert_array_equal(opened[1].labels, masks[1])
-    with pytest.raises(ValueError, match="images: 2 and masks: 1; expected one mask an image"):
+    with pytest.raises(ValueError, match="images: 2 and masks: 1; expected one mask per image"):
         data.open_images([IMAGE, IMAGE], masks[:1])
 
 

@@ -290,7 +290,7 @@ def test_a_weight_map_a_class_is_refused():
     model = network(3)
     model.compile("sgd", losses.WeightedCrossEntropy(), weighted_metrics=[metrics.Dice()])
     image, ids, _ = batch(3)
-    with pytest.raises(ValueError, match=r"sample_weight must be .* one weight a pixel.*16, 16, 3"):
+    with pytest.raises(ValueError, match=r"sample_weight must be .* weight per pixel.*16, 16, 3"):
         model.train_on_batch(image, ids, np.ones((2, SIZE, SIZE, 3), "float32"))
 
 
