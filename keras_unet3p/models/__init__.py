@@ -1,5 +1,9 @@
 """The networks, as functions that build Keras models."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from keras_unet3p import config
 from keras_unet3p.models.architectures.attention_unet import attention_unet
 from keras_unet3p.models.architectures.fcn import fcn
 from keras_unet3p.models.architectures.unet import unet
@@ -8,7 +12,6 @@ from keras_unet3p.models.architectures.unetplusplus import unetplusplus
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.pruning import prune_unetplusplus
 from keras_unet3p.models.pytorch_weights import load_pytorch_state_dict, pytorch_state_dict
-from keras_unet3p.models.registry import ARCHITECTURES
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
 __all__ = [
@@ -25,3 +28,8 @@ __all__ = [
     "unet3plus",
     "unetplusplus",
 ]
+
+ARCHITECTURES: Mapping[str, Callable[..., SegmentationModel]] = MappingProxyType(
+    {name: globals()[name] for name in config.ARCHITECTURES}
+)
+"""Name -> builder, for the names in `config.ARCHITECTURES`; `model.architecture` is such a name."""
