@@ -43,9 +43,9 @@ HOUSE = [
     ("files",),
     ("errors",),
     ("compat",),
-    ("_version", "_after_keras"),
+    ("_version", "_after_keras", "_lazy_names"),
 ]
-FLOOR = {"errors", "files", "compat", "_version", "_after_keras"}
+FLOOR = {"errors", "files", "compat", "_version", "_after_keras", "_lazy_names"}
 LEVEL = {room: level for level, line in enumerate(HOUSE) for room in line}
 
 # What is allowed less than the rooms below.

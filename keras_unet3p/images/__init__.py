@@ -5,8 +5,9 @@ What is in it is imported when it is first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.image_file import ImageFile
@@ -29,35 +30,6 @@ if TYPE_CHECKING:
     from keras_unet3p.images.stored_values import StoredValues
     from keras_unet3p.images.unit_values import VALUE_SCALES, to_unit
     from keras_unet3p.images.value_check import check_files, check_values
-
-_LAZY = {
-    "MAX_PAGES": "limits",
-    "MAX_PIXELS": "limits",
-    "VALUE_SCALES": "unit_values",
-    "ImageFile": "image_file",
-    "ImageValues": "image_values",
-    "Limits": "limits",
-    "Normalization": "normalization",
-    "StoredValues": "stored_values",
-    "ValuesWarning": "image_values",
-    "check_files": "value_check",
-    "check_values": "value_check",
-    "color_labels": "pictures",
-    "label_borders": "pictures",
-    "list_images": "listing",
-    "mask_picture": "pictures",
-    "measure_values": "image_values",
-    "name_images": "listing",
-    "overlay": "pictures",
-    "panel": "pictures",
-    "read_image": "reading",
-    "read_labels": "reading",
-    "result_panel": "pictures",
-    "to_rgb": "pictures",
-    "to_unit": "unit_values",
-    "weight_map_picture": "pictures",
-    "write_picture": "pictures",
-}
 
 __all__ = [
     "MAX_PAGES",
@@ -88,12 +60,34 @@ __all__ = [
     "write_picture",
 ]
 
-
-def __getattr__(name: str):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "MAX_PAGES": "limits",
+        "MAX_PIXELS": "limits",
+        "VALUE_SCALES": "unit_values",
+        "ImageFile": "image_file",
+        "ImageValues": "image_values",
+        "Limits": "limits",
+        "Normalization": "normalization",
+        "StoredValues": "stored_values",
+        "ValuesWarning": "image_values",
+        "check_files": "value_check",
+        "check_values": "value_check",
+        "color_labels": "pictures",
+        "label_borders": "pictures",
+        "list_images": "listing",
+        "mask_picture": "pictures",
+        "measure_values": "image_values",
+        "name_images": "listing",
+        "overlay": "pictures",
+        "panel": "pictures",
+        "read_image": "reading",
+        "read_labels": "reading",
+        "result_panel": "pictures",
+        "to_rgb": "pictures",
+        "to_unit": "unit_values",
+        "weight_map_picture": "pictures",
+        "write_picture": "pictures",
+    },
+)

@@ -5,23 +5,15 @@ What is in it is imported when it is first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
     from keras_unet3p.postprocessing.instances import instances_from_probability, label_instances
     from keras_unet3p.postprocessing.regions import connected_regions
-
-_LAZY = {
-    "connected_regions": "regions",
-    "instances_from_probability": "instances",
-    "is_foreground": "class_ids",
-    "label_instances": "instances",
-    "to_class_ids": "class_ids",
-    "to_class_ids_in_graph": "in_graph_class_ids",
-}
 
 __all__ = [
     "connected_regions",
@@ -32,12 +24,14 @@ __all__ = [
     "to_class_ids_in_graph",
 ]
 
-
-def __getattr__(name: str):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "connected_regions": "regions",
+        "instances_from_probability": "instances",
+        "is_foreground": "class_ids",
+        "label_instances": "instances",
+        "to_class_ids": "class_ids",
+        "to_class_ids_in_graph": "in_graph_class_ids",
+    },
+)

@@ -6,9 +6,9 @@ imported when they are first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from keras_unet3p._lazy_names import lazy_names
 from keras_unet3p.geometry import AxisTile, Tile, TileGeometry, mirror_index
 
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
     from keras_unet3p.tiling.streaming_predictor import StreamingPredictor
     from keras_unet3p.tiling.tile_choice import model_geometry
-
-_LAZY = {
-    "InGraphTiler": "in_graph_tiler",
-    "StreamingPredictor": "streaming_predictor",
-    "model_geometry": "tile_choice",
-    "predict_image": "image_prediction",
-}
 
 __all__ = [
     "AxisTile",
@@ -35,12 +28,12 @@ __all__ = [
     "predict_image",
 ]
 
-
-def __getattr__(name: str):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "InGraphTiler": "in_graph_tiler",
+        "StreamingPredictor": "streaming_predictor",
+        "model_geometry": "tile_choice",
+        "predict_image": "image_prediction",
+    },
+)

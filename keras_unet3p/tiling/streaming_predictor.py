@@ -22,7 +22,8 @@ from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.tiling.run_journal import RunJournal
-from keras_unet3p.tiling.tile_runner import TileRunner, tile_runner
+from keras_unet3p.tiling.runners import runner_of
+from keras_unet3p.tiling.tile_runner import TileRunner
 
 
 class StreamingPredictor:
@@ -51,7 +52,7 @@ class StreamingPredictor:
             to the system.
 
     Raises:
-        ValueError: see `tile_runner`.
+        ValueError: see `runners.runner_of`.
 
     Example:
         >>> import numpy as np
@@ -76,9 +77,7 @@ class StreamingPredictor:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, found {batch_size}")
-        self._run = tile_runner(
-            model, tile_size=tile_size, halo=halo, blend=blend, geometry=geometry
-        )
+        self._run = runner_of(model, tile_size=tile_size, halo=halo, blend=blend, geometry=geometry)
         self.geometry = self._run.geometry
         self.batch_size = batch_size
         if threshold is None:

@@ -1,0 +1,38 @@
+"""Tiles through a Keras model."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.graphs.network_geometry import network_facts, network_function
+from keras_unet3p.tiling.tile_choice import model_geometry
+
+
+class KerasRunner:
+    """Tiles through a Keras model, compiled once; see `model_geometry` for the arguments."""
+
+    channels: int | None
+    threshold = 0.5
+    is_raw = False
+
+    def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
+        facts = network_facts(model)
+        self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
+        self.channels = facts.channels
+        self.multi_label = facts.is_multi_label()
+        spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
+        self._run = tf.function(
+            network_function(model), input_signature=[spec], jit_compile=False, autograph=False
+        )
+        digest = hashlib.sha256()
+        for weight in model.get_weights():
+            digest.update(np.ascontiguousarray(weight).data)
+        self.identity = f"weights {digest.hexdigest()}"
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        return self._run(tiles).numpy()

@@ -1,0 +1,45 @@
+"""Tiles through an exported SavedModel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet3p.artifacts import ModelCard
+from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
+from keras_unet3p.errors import InputError
+from keras_unet3p.files import printable
+from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.tiling.exported_model import load_exported_model
+
+
+class SavedModelRunner:
+    """Tiles through the signature "tile" of a version folder, with the geometry of its card."""
+
+    channels: int | None
+
+    def __init__(self, folder: Path, geometry: TileGeometry | None) -> None:
+        card = ModelCard.of_version(folder)
+        if card is None:
+            raise InputError(
+                f"{printable(folder)} has no {CARD_FILE}; expected a model that export_savedmodel "
+                "wrote"
+            )
+        own = card.geometry
+        if geometry is not None and geometry.tile != own.tile:
+            raise InputError(
+                f"geometry must have the model's tile {own.tile}, found {geometry.tile}"
+            )
+        self.geometry = geometry or own
+        self.channels = card.input_channels
+        self.threshold = 0.5 if card.threshold is None else card.threshold
+        self.multi_label = card.multi_label
+        self.is_raw = card.normalization.is_raw
+        self.identity = f"saved_model {card.sha256[GRAPH_FILE]}"
+        self._loaded = load_exported_model(folder, "tile")  # must outlive its signatures
+        self._run = self._loaded.signatures["tile"]
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        return self._run(tile=tf.constant(tiles))["probabilities"].numpy()
