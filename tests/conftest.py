@@ -17,6 +17,14 @@ pytest_plugins = ["served_models"]
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 
 
+# Files of few and long tests. With several workers they come first, so that none is left at the end.
+_LONGEST = ("test_training.py", "test_quick_start.py", "test_examples.py", "test_readme.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """The same initial weights in every run, in whatever order the tests run.

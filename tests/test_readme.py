@@ -65,7 +65,7 @@ def test_what_the_readme_installs_exists():
 
 def test_the_two_commands_are_there():
     assert 'pip install ".[serving]" && unet3p quickstart' in SHELL
-    assert 'pip install ".[test]" && pytest' in SHELL
+    assert 'pip install ".[test]" && pytest -n auto' in SHELL
     assert "quickstart" in {command.callback.__name__ for command in cli.app.registered_commands}
 
 

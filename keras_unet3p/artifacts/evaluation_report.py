@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
+from keras_unet3p.errors import InputError
 
 
 class EvaluationReport(JsonArtifact):
@@ -43,7 +44,7 @@ class EvaluationReport(JsonArtifact):
     @classmethod
     def _check_names(cls, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not all(isinstance(row.get("name"), str) for row in images):
-            raise ValueError("an image lacks its 'name'")
+            raise InputError("an image lacks its 'name'")
         return images
 
     @property

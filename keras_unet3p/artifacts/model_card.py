@@ -11,6 +11,7 @@ from keras_unet3p.artifacts.card_normalization import CardNormalization
 from keras_unet3p.artifacts.card_training import CardTraining
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.artifacts.section import Text
+from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
 
 CARD_FILE = "assets.extra/model_card.json"
@@ -29,7 +30,7 @@ def _geometry(value: Any) -> TileGeometry:
     try:
         return TileGeometry.from_dict(value)
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+        raise InputError(f"{type(error).__name__}: {error}") from None
 
 
 class ModelCard(JsonArtifact):

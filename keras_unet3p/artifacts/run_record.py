@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from keras_unet3p.artifacts.data_record import DataRecord
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.config import RUN_FORMAT, TrainingConfig
+from keras_unet3p.errors import InputError
 
 
 class Difference(NamedTuple):
@@ -56,7 +57,7 @@ class RunRecord(JsonArtifact):
     @classmethod
     def _check_separation(cls, training: dict[str, Any]) -> dict[str, Any]:
         if type(training.get("separation")) is not int:
-            raise ValueError("it lacks 'separation', a whole number")
+            raise InputError("it lacks 'separation', a whole number")
         return training
 
     @property

@@ -257,7 +257,11 @@ def test_a_training_that_diverges_ends_with_an_error_and_no_model(cells, tmp_pat
                 learning_rate=1e30,
             ),
         )
-    for tried in ("lower learning rate", "another run folder", "look at the batch"):
+    for tried in (
+        "lower learning rate",
+        "another run folder",
+        "wrong images and masks in the batch",
+    ):
         assert tried in str(raised.value)
     (batch,) = tmp_path.glob("not-finite-step-*.npz")
     with np.load(batch) as parts:
