@@ -17,7 +17,7 @@ pytest_plugins = ["served_models"]
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 
 
-# Files of few and long tests. With several workers they come first, so that none is left at the end.
+# Files of few and long tests: first, so that no worker is left with one of them at the end.
 _LONGEST = ("test_training.py", "test_quick_start.py", "test_examples.py", "test_readme.py")
 
 
