@@ -17,6 +17,9 @@ class CardNormalization(Section):
     """The rule for stored values; see `Normalization`."""
     input_dtype: str | None = None
     """Type of the pixels that the signatures for images take: uint8 or float32."""
+    percentiles: tuple[float, float] | None = None
+    """Those of each whole image by which its unit values are stretched to 0 and 1, in the image
+    signatures. The signature for tiles takes stretched values. None: they are not stretched."""
     mean: list[float] | None = None
     """What the network subtracts from unit values, one number for each channel."""
     std: list[float] | None = None

@@ -33,6 +33,10 @@ _AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+_STRETCHED_TILE = "stretched_tile"
+"""How exports name the tiles of images that are stretched; see `export.saved_model`."""
+
+
 class Client:
     """Segments images through an endpoint: TensorFlow Serving or the local server.
 
@@ -189,6 +193,7 @@ class Client:
         stride: int = 32,
         kind: str = "classes",
         threshold: float = 0.5,
+        percentiles: tuple[float, float] | None = None,
         concurrency: int = 8,
         tiles_per_request: int = 1,
         journal: str | os.PathLike | None = None,
@@ -218,6 +223,8 @@ class Client:
                 (H, W, K) where classes may overlap. "probabilities" gives float32 (H, W, K).
             threshold: for one class, a pixel belongs to class 1 if its probability is at least
                 this. The exported model's own threshold is in its card; endpoints do not report it.
+            percentiles: for a model that has each whole image stretched, those that its card has
+                under "normalization"; the image is read once for them before.
             concurrency: number of requests sent at the same time.
             tiles_per_request: number of tiles in one request; more than one if the server batches.
             journal: file that records the finished tiles, so that the same call continues where a
@@ -230,8 +237,8 @@ class Client:
             The output; for a path, a read-only memory map of it.
 
         Raises:
-            ValueError: if image, output, geometry or journal does not fit, or another process
-                writes to output or journal.
+            ValueError: if image, output, geometry, percentiles or journal does not fit, or another
+                process writes to output or journal.
             OSError: if the disk is full.
             EndpointError: as `predict`. The finished tiles stay in `output` and `journal`.
         """
@@ -245,10 +252,12 @@ class Client:
         try:
             if geometry is None:
                 geometry = _geometry(client._signature("tile"), halo, stride)
+            _check_percentiles(client._only("tile", "inputs"), percentiles)
             with ConcurrentTiles(
                 client.predict_tiles,
                 f"{metadata['model']} version {metadata['version']}",
                 multi_label=_gives_one_map_per_class(metadata["signatures"]),
+                percentiles=percentiles,
                 concurrency=concurrency,
                 tiles_per_request=tiles_per_request,
             ) as tiles:
@@ -377,6 +386,16 @@ def _geometry(signature: dict[str, Any], halo: int | None, stride: int) -> TileG
     margin = margins.pop()
     wanted = (margin or min(tile) // 8) if halo is None else halo
     return TileGeometry.fit(tile, wanted, margin=margin, stride=stride)
+
+
+def _check_percentiles(name: str, percentiles: tuple[float, float] | None) -> None:
+    if name == _STRETCHED_TILE and percentiles is None:
+        raise InputError(
+            "percentiles: this model has each whole image stretched before it is cut into tiles; "
+            "expected the percentiles that its model card has under 'normalization'"
+        )
+    if name != _STRETCHED_TILE and percentiles is not None:
+        raise InputError("percentiles: this model does not have images stretched; leave them out")
 
 
 def _gives_one_map_per_class(signatures: dict[str, Any]) -> bool:

@@ -19,12 +19,13 @@ class ConcurrentTiles:
         predict_tiles: function that sends the tiles of one request.
         model: name of the model that answers. A journal is continued with the same model only.
         multi_label: whether the classes of a pixel may overlap.
+        percentiles: those by which the image is stretched before; None for none.
         concurrency: number of requests sent at the same time.
         tiles_per_request: number of tiles in one request.
 
     Attributes:
         url: `model`, under the name that the streaming predictor expects.
-        multi_label: as given.
+        multi_label, percentiles: as given.
 
     Raises:
         ValueError: if a number is less than 1.
@@ -36,6 +37,7 @@ class ConcurrentTiles:
         model: str,
         *,
         multi_label: bool,
+        percentiles: tuple[float, float] | None = None,
         concurrency: int,
         tiles_per_request: int,
     ):
@@ -47,6 +49,7 @@ class ConcurrentTiles:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="predict-large")
         self.url = model
         self.multi_label = multi_label
+        self.percentiles = percentiles
 
     def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
         """Returns the results for all tiles, in their order."""

@@ -11,6 +11,7 @@ from keras_unet3p.config.choices import (
     MASK_KINDS,
     MAX_PAGES,
     MAX_PIXELS,
+    PERCENTILES,
     Architecture,
 )
 from keras_unet3p.config.run_file import (
@@ -30,6 +31,7 @@ __all__ = [
     "MASK_KINDS",
     "MAX_PAGES",
     "MAX_PIXELS",
+    "PERCENTILES",
     "RUN_FORMAT",
     "Architecture",
     "DataChoices",

@@ -74,6 +74,9 @@ ENCODERS = (
 """`models.ENCODERS`, whose import takes seconds."""
 
 PADDINGS = ("same", "valid")
+NORMALIZATIONS = ("auto", "set", "image")
+PERCENTILES = (1.0, 99.8)
+"""Those of each image that become 0 and 1 with the normalization "image"."""
 STRATEGIES = ("auto", "mirrored", "default")
 POLICIES = ("mixed_float16", "mixed_bfloat16")
 MASK_KINDS = ("auto", "binary", "classes", "instances")

@@ -11,6 +11,7 @@ from keras_unet3p.config.choices import (
     ARCHITECTURES,
     ENCODERS,
     LOSSES,
+    NORMALIZATIONS,
     PADDINGS,
     POLICIES,
     STRATEGIES,
@@ -71,6 +72,9 @@ class TrainingConfig(Checked):
     """A network of keras.applications as encoder, or the papers' plain one."""
     encoder_weights: Annotated[str | None, Field(min_length=1)] = None
     """imagenet, or the path of a weight file of the encoder."""
+    normalization: Annotated[str, BeforeValidator(OneOf(NORMALIZATIONS))] = "auto"
+    """Of intensities: by the whole set, or of each image by its own percentiles; auto where the
+    images differ much in contrast."""
     loss: Annotated[str, BeforeValidator(OneOf(tuple(LOSSES)))] = "hybrid"
     """What is minimised."""
     border_weights: Annotated[str | bool, BeforeValidator(OneOf(("auto", True, False)))] = "auto"
@@ -112,6 +116,16 @@ class TrainingConfig(Checked):
                     f"{name}: architecture {self.architecture!r} has no such option; "
                     f"{', '.join(having)} {'has' if len(having) == 1 else 'have'}"
                 )
+        if self.normalization == "image" and self.architecture == "fcn":
+            raise InputError(
+                "normalization: FCN pads images with zeros, which would be stretched with them; "
+                "expected 'set', or another architecture"
+            )
+        if self.normalization == "image" and self.encoder_weights is not None:
+            raise InputError(
+                "normalization: an encoder with given weights normalises as it did when they were "
+                "learnt; expected 'set', or no encoder_weights"
+            )
         encoder = self.encoder or architecture.encoder
         if encoder == "plain":
             if self.encoder_weights is not None:

@@ -13,6 +13,7 @@ from keras_unet3p.data.pairing import Source
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.image_values import ImageValues
+from keras_unet3p.images.intensity_range import intensity_range, stretch
 from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
 from keras_unet3p.images.stored_values import StoredValues
@@ -81,6 +82,8 @@ class LabeledImages(Sequence):
         class_names: one name per class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
+        percentiles: those by which each image is stretched for the network; None for none. See
+            `stretched_by`.
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
@@ -100,6 +103,7 @@ class LabeledImages(Sequence):
         value_scale: str,
         saved_normalization: Normalization | None,
         cache: Cache,
+        percentiles: tuple[float, float] | None = None,
     ) -> None:
         self._records = tuple(records)
         self.mask_kind = mask_kind
@@ -110,6 +114,10 @@ class LabeledImages(Sequence):
         self.label_values = label_values
         self._saved_normalization = saved_normalization
         self._cache = cache
+        if saved_normalization is not None:
+            percentiles = saved_normalization.percentiles
+        self.percentiles = percentiles
+        self._ranges: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -189,6 +197,8 @@ class LabeledImages(Sequence):
         ends = [
             (values.black / scale, values.white / scale) for values, scale in self._scaled_values()
         ]
+        if self.percentiles is not None:
+            return 0.0, 1.0
         low, high = np.mean(ends, axis=0).tolist()
         return (low, high) if high > low else (0.0, 1.0)
 
@@ -228,6 +238,14 @@ class LabeledImages(Sequence):
         """
         if self._saved_normalization is not None:
             return self._saved_normalization
+        if self.percentiles is not None:
+            return Normalization(
+                (0.0,) * self.num_channels,
+                (1.0,) * self.num_channels,
+                self.value_scale,
+                self.stored_values,
+                self.percentiles,
+            )
         pixels = np.array([math.prod(record.shape[:2]) for record in self._records], np.float64)
         scaled = self._scaled_values()
         pairs = [(record, scale) for record, (_, scale) in zip(self._records, scaled, strict=True)]
@@ -243,12 +261,48 @@ class LabeledImages(Sequence):
             tuple(mean.tolist()), tuple(std.tolist()), self.value_scale, self.stored_values
         )
 
+    def stretched_by(self, percentiles: tuple[float, float] | None) -> LabeledImages:
+        """The same images, each stretched by its own percentiles before the network sees it."""
+        return self._with(self._records, percentiles)
+
+    def for_network(self, index: int, values: np.ndarray) -> np.ndarray:
+        """Unit values of a part of an image as the network takes them, in place: stretched or not.
+
+        Args:
+            index: of the image.
+            values: (h, w, C) float32.
+        """
+        if self.percentiles is None:
+            return values
+        if index not in self._ranges:
+            self._ranges[index] = intensity_range(
+                self.stored(index)[0], self.percentiles, self.value_scale
+            )
+        return stretch(values, *self._ranges[index], out=values)
+
+    @property
+    def contrast_spread(self) -> float:
+        """How much the images differ in contrast: 90 over 10 percentile, 1 where all are alike.
+
+        An image's contrast is the distance of its 0.5 and 99.5 percentiles.
+        """
+        contrasts = [
+            (values.white - values.black) / scale for values, scale in self._scaled_values()
+        ]
+        low, high = np.percentile(contrasts, (10, 90)).tolist()
+        return high / low if low > 0 else math.inf if high > 0 else 1.0
+
     def subset(self, indices: Sequence[int]) -> LabeledImages:
         """The images at these places, in this order; decoded images are shared."""
         if len(indices) == 0:
             raise InputError("indices: none; expected at least one")
+        return self._with([self._records[index] for index in indices], self.percentiles)
+
+    def _with(
+        self, records: Sequence[Record], percentiles: tuple[float, float] | None
+    ) -> LabeledImages:
         return LabeledImages(
-            [self._records[index] for index in indices],
+            records,
             mask_kind=self.mask_kind,
             num_classes=self.num_classes,
             label_values=self.label_values,
@@ -256,6 +310,7 @@ class LabeledImages(Sequence):
             value_scale=self.value_scale,
             saved_normalization=self._saved_normalization,
             cache=self._cache,
+            percentiles=percentiles,
         )
 
     def split(

@@ -142,9 +142,11 @@ class _Sampler:
         self._separation = separation
         self._value_range = images.typical_range
         low, high = images.value_range
-        self._limits = (
-            (low, high) if images.value_scale == "raw" else (min(low, 0.0), max(high, 1.0))
-        )
+        if images.percentiles is not None:
+            self._limits = (-np.inf, np.inf)  # a few stretched values lie far above 1
+        else:
+            is_raw = images.value_scale == "raw"
+            self._limits = (low, high) if is_raw else (min(low, 0.0), max(high, 1.0))
         self._weights = None if border_weights is None else PatchWeights(images, border_weights)
         self._order = functools.lru_cache(maxsize=4)(self._order_of)
 
@@ -160,6 +162,7 @@ class _Sampler:
         augmentation, size = self._augmentation, self._patch
         patch, patch_labels = augmentation.crop(image, labels, top, left, size, size, rng)
         patch = scale_in_place(patch, image.dtype, self._images.value_scale)
+        patch = self._images.for_network(index, patch)
         patch = augmentation.change_grey(patch, rng, self._value_range, self._limits)
         if self._images.mask_kind == "instances":
             mask = separate_instances(patch_labels, self._separation).astype(np.int32)

@@ -129,4 +129,5 @@ def _tile(
     top, left = corners
     patch = mirrored_crop(image, top, left, size, size).astype(np.float32)
     patch = scale_in_place(patch, image.dtype, images.value_scale)
+    patch = images.for_network(index, patch)
     return patch, mirrored_crop(labels, top, left, size, size), weight

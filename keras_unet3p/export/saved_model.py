@@ -31,6 +31,8 @@ from keras_unet3p.tiling.tile_choice import model_geometry
 _LARGEST_SET = 16
 """Number of classes that a 16-bit pixel of a PNG can hold as a set, one bit per class."""
 _PREDICT = "tensorflow/serving/predict"
+STRETCHED_TILE = "stretched_tile"
+"""Name of the tiles' input if a model has each whole image stretched before."""
 
 Specs: TypeAlias = dict[str, tuple[tuple[int | None, ...], tf.DType]]
 SignatureFunctions: TypeAlias = dict[str, tuple[Callable[..., dict], Specs]]
@@ -148,6 +150,8 @@ def export_savedmodel(
         threshold=threshold,
         multi_label=multi_label,
         test_time_augmentation=test_time_augmentation,
+        percentiles=facts.percentiles,
+        is_raw=value_scale == "raw",
     )
     decoder = ImageDecoder(channels, max_pixels, "raw" if value_scale == "raw" else "unit")
 
@@ -213,7 +217,10 @@ def _constants(model: Network) -> dict:
     """Mean and standard deviation with which the network normalises its input."""
     for layer in getattr(model, "layers", []):
         if isinstance(layer, IntensityNormalization):
-            return {"mean": list(layer.mean), "std": list(layer.std)}
+            found: dict = {"mean": list(layer.mean), "std": list(layer.std)}
+            if layer.percentiles is not None:
+                found["percentiles"] = list(layer.percentiles)
+            return found
     return {}
 
 
@@ -245,19 +252,25 @@ def _signature_functions(
     def probabilities(image: tf.Tensor) -> dict:
         return {"probabilities": tiler.probabilities(checked_pixels(image, *limits))}
 
-    def tile(tile: tf.Tensor) -> dict:
-        return {"probabilities": tiler.network(checked_pixels(tile, *tile_limits))}
+    def tile(**tiles: tf.Tensor) -> dict:
+        (given,) = tiles.values()
+        return {"probabilities": tiler.network(checked_pixels(given, *tile_limits))}
 
     # One tile is always accepted, however small the limits for images are.
     tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
     image_spec = {"image": ((None, None, None, channels), input_dtype)}
-    tile_spec = {"tile": ((None, *tiler.geometry.tile, channels), tf.float32)}
+    tile_spec = {_tile_input(tiler): ((None, *tiler.geometry.tile, channels), tf.float32)}
     return {
         "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
         "classes": (classes, image_spec),
         "probabilities": (probabilities, image_spec),
         "tile": (tile, tile_spec),
     }
+
+
+def _tile_input(tiler: InGraphTiler) -> str:
+    """The name of the tiles: one that tells whoever cuts images up what has to be done before."""
+    return "tile" if tiler.percentiles is None else STRETCHED_TILE
 
 
 def _write_graph(folder: Path, functions: SignatureFunctions) -> None:
@@ -321,7 +334,7 @@ def _write_warmup(
     records = [
         ("classes", {"image": image}),
         ("probabilities", {"image": image}),
-        ("tile", {"tile": np.zeros((1, *tiler.geometry.tile, channels), np.float32)}),
+        ("tile", {_tile_input(tiler): np.zeros((1, *tiler.geometry.tile, channels), np.float32)}),
     ]
     answers = not tiler.multi_label or tiler.num_classes <= _LARGEST_SET
     if channels in (1, 2, 3, 4) and answers:

@@ -52,6 +52,9 @@ class NetworkFacts:
         padding: how images of other sizes are filled on the right and below: "mirror" is up to the
             tiler, "zeros" does the network itself, up to the next multiple of `grid`.
         fixed_size: height and width where the network takes one size only.
+        percentiles: those of each whole image by which its values are stretched before tiles of it
+            go into the network; None for a network that takes unit values.
+        is_raw: whether it takes values as they are stored, of any scale, instead of unit values.
 
     Raises:
         ValueError: an argument.
@@ -71,6 +74,8 @@ class NetworkFacts:
     grid: int = 1
     padding: str = "mirror"
     fixed_size: tuple[int, int] | None = None
+    percentiles: tuple[float, float] | None = None
+    is_raw: bool = False
 
     def __post_init__(self) -> None:
         for name in ("channels", "num_classes", "divisor", "minimum", "grid"):

@@ -21,6 +21,7 @@ from keras_unet3p.graphs.network_geometry import (
 )
 from keras_unet3p.graphs.skipping_network import SkippingNetwork
 from keras_unet3p.layers import PresenceGate
+from keras_unet3p.layers.intensity_normalization import images_are_stretched
 from keras_unet3p.layers.weight_values import non_finite_weights
 
 GRAPH_LIMIT = 2**31 - 1
@@ -109,7 +110,8 @@ def _with_presence(model, gate, activation) -> Callable[[tf.Tensor], tuple[tf.Te
     to_probabilities = network_function(lambda tensor: tensor, activation)
 
     def run(tiles: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        mask, presence = both(tiles, training=False)
+        with images_are_stretched(model):
+            mask, presence = both(tiles, training=False)
         return to_probabilities(mask), presence
 
     return run

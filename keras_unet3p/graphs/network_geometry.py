@@ -15,6 +15,11 @@ from keras_unet3p.geometry.network import ACTIVATIONS, activation_to_apply
 from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.nodes import in_running_order, node_name
 from keras_unet3p.layers import PadToMultiple
+from keras_unet3p.layers.intensity_normalization import (
+    image_percentiles,
+    images_are_stretched,
+    takes_raw_values,
+)
 
 _STRIDED = {
     "Conv2D": "strides",
@@ -34,6 +39,9 @@ def network_function(
     model: Network | Callable[[tf.Tensor], Any], activation: str | None = "auto"
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a function from tiles (B, h, w, C) to probabilities (B, h', w', K).
+
+    Of a model that has each image stretched (`NetworkFacts.percentiles`), the tiles are those of
+    images that are stretched already.
 
     Args:
         model: a Keras model or any callable on a tensor. If it has several outputs, the one named
@@ -55,7 +63,11 @@ def network_function(
     call: Any = model
 
     def run(tiles: tf.Tensor) -> tf.Tensor:
-        result: Any = call(tiles, training=False) if is_keras else call(tiles)
+        if is_keras:
+            with images_are_stretched(model):
+                result: Any = call(tiles, training=False)
+        else:
+            result = call(tiles)
         if isinstance(result, dict):
             result = result.get("mask", next(iter(result.values())))
         elif isinstance(result, (list, tuple)):
@@ -169,6 +181,8 @@ def _inspected(model: Network) -> NetworkFacts:
         grid=math.lcm(grid, *padded),
         padding="zeros" if padded else "mirror",
         fixed_size=fixed,
+        percentiles=image_percentiles(model),
+        is_raw=takes_raw_values(model),
     )
 
 

@@ -34,6 +34,9 @@ class Normalization:
     `stored_values` tells what the training images were like, where that is known, so that images
     of another depth or range are noticed.
 
+    With `percentiles`, each image is stretched before: these percentiles of its own unit values
+    become 0 and 1 (`images.intensity_range`), and `mean` and `std` are of the stretched values.
+
     Example:
         >>> rule = Normalization(mean=(0.4,), std=(0.2,), value_scale="255")
         >>> round(float(rule.to_unit(np.full((2, 2, 1), 51.0)).max()), 6)
@@ -44,11 +47,20 @@ class Normalization:
     std: tuple[float, ...]
     value_scale: str = "dtype"
     stored_values: tuple[StoredValues, ...] = ()
+    percentiles: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
         object.__setattr__(self, "stored_values", tuple(self.stored_values))
+        if self.percentiles is not None:
+            low, high = (float(value) for value in self.percentiles)
+            if not 0 <= low < high <= 100:
+                raise InputError(
+                    f"percentiles are {self.percentiles}; expected two numbers from 0 to 100, the "
+                    "second above the first"
+                )
+            object.__setattr__(self, "percentiles", (low, high))
         if self.value_scale not in VALUE_SCALES:
             raise InputError(
                 f"value_scale is {self.value_scale!r}; accepted are {', '.join(VALUE_SCALES)}"
@@ -74,18 +86,27 @@ class Normalization:
         return to_unit(image, self.value_scale, name)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        entries: dict[str, Any] = {
             "mean": list(self.mean),
             "std": list(self.std),
             "value_scale": self.value_scale,
             "stored_values": [values.to_dict() for values in self.stored_values],
         }
+        if self.percentiles is not None:
+            entries["percentiles"] = list(self.percentiles)
+        return entries
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Normalization:
         # Files of earlier versions do not tell the stored values.
         stored = map(StoredValues.from_dict, config.get("stored_values", ()))
-        return cls(config["mean"], config["std"], config["value_scale"], tuple(stored))
+        return cls(
+            config["mean"],
+            config["std"],
+            config["value_scale"],
+            tuple(stored),
+            config.get("percentiles"),
+        )
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())

@@ -98,7 +98,7 @@ def resolve_normalization(normalization: NormalizationLike | None) -> dict[str, 
     if hasattr(given, "to_dict"):
         given = given.to_dict()
     if isinstance(given, Mapping):
-        names = ("mean", "std", "value_scale", "stored_values")
+        names = ("mean", "std", "value_scale", "stored_values", "percentiles")
         found = {name: given[name] for name in names if name in given}
     elif hasattr(given, "__len__") and len(given) == 2:
         found = dict(zip(("mean", "std"), given, strict=True))

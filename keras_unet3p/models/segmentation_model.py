@@ -16,6 +16,7 @@ from keras_unet3p import compat
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import NetworkFacts
 from keras_unet3p.layers import InputSize, PadToMultiple, SegmentationOutput
+from keras_unet3p.layers.intensity_normalization import image_percentiles, takes_raw_values
 from keras_unet3p.models import weight_files
 from keras_unet3p.models.blueprint import Blueprint
 from keras_unet3p.models.compile_checks import check_compiled, loss_named
@@ -172,6 +173,8 @@ class SegmentationModel(keras.Model):
             grid=math.lcm(self.size_divisor, padded.multiple if padded else 1),
             padding="zeros" if padded else "mirror",
             fixed_size=None if None in (height, width) else (height, width),
+            percentiles=image_percentiles(self),
+            is_raw=takes_raw_values(self),
         )
 
     def nearest_sizes(self, size: int) -> tuple[int, int]:

@@ -15,10 +15,12 @@ class ClientRunner:
     channels: int | None = None
     threshold = 0.5
     is_raw = False
+    percentiles: tuple[float, float] | None = None
 
     def __init__(self, client: Any, geometry: TileGeometry) -> None:
         self._client, self.geometry = client, geometry
         self.multi_label = bool(getattr(client, "multi_label", False))
+        self.percentiles = getattr(client, "percentiles", None)
         self.identity = f"endpoint {getattr(client, 'url', '')}"
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:

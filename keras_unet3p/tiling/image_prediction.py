@@ -109,6 +109,8 @@ def predict_image(
             threshold=threshold,
             multi_label=facts.is_multi_label(),
             test_time_augmentation=test_time_augmentation,
+            percentiles=facts.percentiles,
+            is_raw=facts.is_raw,
         )
         run = _compile(tiler, kind, channels, image.dtype)
         _keep(model, key, run)

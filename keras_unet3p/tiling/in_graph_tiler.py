@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.images.unit_values import divisor, reciprocal
+from keras_unet3p.layers.intensity_range import intensity_range, stretch
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
 
 
@@ -33,6 +34,9 @@ class InGraphTiler:
         test_time_augmentation: 1 is none. Otherwise the result is the mean over this number of
             flipped and transposed versions of each tile: 2 (left-right), 4 (also up-down), 8 (also
             transposed; square tiles only). Time grows in proportion, memory does not.
+        percentiles: those of each whole image by which its values are stretched before they are cut
+            into tiles; see `images.intensity_range`. None leaves them.
+        is_raw: whether values may have any scale, for these percentiles.
 
     Attributes:
         ids_dtype: type of class ids: uint8 for up to 256 classes, int32 for more.
@@ -58,6 +62,8 @@ class InGraphTiler:
         threshold: float = 0.5,
         multi_label: bool = False,
         test_time_augmentation: int = 1,
+        percentiles: tuple[float, float] | None = None,
+        is_raw: bool = False,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, found {batch_size}")
@@ -70,6 +76,8 @@ class InGraphTiler:
         if test_time_augmentation == 8 and geometry.tile[0] != geometry.tile[1]:
             raise InputError(f"test_time_augmentation=8 needs square tiles, found {geometry.tile}")
         self.test_time_augmentation = test_time_augmentation
+        self.percentiles = percentiles
+        self.is_raw = is_raw
         self.network = network
         self.geometry = geometry
         self.num_classes = num_classes
@@ -113,6 +121,7 @@ class InGraphTiler:
         """
         shape = tf.shape(images)
         batch, height, width = shape[0], shape[1], shape[2]
+        ranges = self._ranges(images)
         rows = self._count(height, 0)
         lines = tf.TensorArray(
             dtype, size=batch * rows, element_shape=(None, None, depth), infer_shape=False
@@ -120,7 +129,8 @@ class InGraphTiler:
 
         def body(i: tf.Tensor, waiting: tf.Tensor, lines: tf.TensorArray):
             row = _AxisTile(self.geometry, 0, tf.math.floormod(i, rows), rows, height)
-            found = self._run_row(images[i // rows], row)
+            ends = None if ranges is None else ranges[i // rows]
+            found = self._run_row(images[i // rows], row, ends)
             found, waiting = self._finished(found, waiting, row)
             return i + 1, waiting, lines.write(i, decide(found[: height - row.kept_start]))
 
@@ -134,7 +144,19 @@ class InGraphTiler:
         )
         return tf.reshape(lines.concat(), (batch, height, width, depth))
 
-    def _run_row(self, image: tf.Tensor, row: _AxisTile) -> tf.Tensor:
+    def _ranges(self, images: tf.Tensor) -> tf.Tensor | None:
+        """What becomes 0 and 1 in each image, (B, 2, C); None if images are not stretched."""
+        percentiles = self.percentiles
+        if percentiles is None:
+            return None
+
+        def of_one(image: tf.Tensor) -> tf.Tensor:
+            return tf.stack(intensity_range(image, percentiles, to_unit_values, self.is_raw))
+
+        spec = tf.TensorSpec((2, images.shape[-1]), tf.float32)
+        return tf.map_fn(of_one, images, fn_output_signature=spec, parallel_iterations=1)
+
+    def _run_row(self, image: tf.Tensor, row: _AxisTile, ends: tf.Tensor | None) -> tf.Tensor:
         """The weighted probabilities of one row of tiles: (kept lines, width, classes)."""
         width, step = tf.shape(image)[1], self.batch_size
         columns = self._count(width, 1)
@@ -162,7 +184,7 @@ class InGraphTiler:
             present = tf.minimum(columns - column, step)
             numbers = [tf.minimum(column + offset, columns - 1) for offset in range(step)]
             across = [_AxisTile(self.geometry, 1, number, columns, width) for number in numbers]
-            tiles = tf.stack([self._cut(image, ys, tile.sources()) for tile in across])
+            tiles = tf.stack([self._cut(image, ys, tile.sources(), ends) for tile in across])
             if step == 1:
                 return add(self._predict(tiles)[0], column, waiting, pieces)
             outputs = self._predict(tiles[:present])
@@ -221,17 +243,22 @@ class InGraphTiler:
         )
         return total / self.test_time_augmentation
 
-    def _cut(self, image: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor) -> tf.Tensor:
+    def _cut(
+        self, image: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor, ends: tf.Tensor | None
+    ) -> tf.Tensor:
         """Rows `ys` and columns `xs` of an image (H, W, C) as one tile, float32."""
         top, left = tf.reduce_min(ys), tf.reduce_min(xs)
         window = image[top : tf.reduce_max(ys) + 1, left : tf.reduce_max(xs) + 1]
         tile = tf.gather(tf.gather(window, ys - top, axis=0), xs - left, axis=1)
+        tile = to_unit_values(tile)
+        if ends is not None:
+            tile = stretch(tile, ends[0], ends[1])
         if self.geometry.fill == "zeros":
             height, width = self.geometry.tile
             bottom, right = height - tf.size(ys), width - tf.size(xs)
             tile = tf.pad(tile, [[0, bottom], [0, right], [0, 0]])
         tile.set_shape((*self.geometry.tile, image.shape[-1]))
-        return to_unit_values(tile)
+        return tile
 
 
 class _AxisTile:

@@ -18,13 +18,17 @@ class KerasRunner:
 
     channels: int | None
     threshold = 0.5
-    is_raw = False
+    is_raw: bool
+    percentiles: tuple[float, float] | None
 
     def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
         facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = facts.channels
         self.multi_label = facts.is_multi_label()
+        self.percentiles = facts.percentiles
+        # A model that has images stretched says what its values are; others take unit values.
+        self.is_raw = facts.is_raw and facts.percentiles is not None
         spec = tf.TensorSpec((None, *self.geometry.tile, self.channels), tf.float32)
         self._run = tf.function(
             network_function(model), input_signature=[spec], jit_compile=False, autograph=False

@@ -37,9 +37,11 @@ class SavedModelRunner:
         self.threshold = 0.5 if card.threshold is None else card.threshold
         self.multi_label = card.multi_label
         self.is_raw = card.normalization.is_raw
+        self.percentiles = card.normalization.percentiles
         self.identity = f"saved_model {card.sha256[GRAPH_FILE]}"
         self._loaded = load_exported_model(folder, "tile")  # must outlive its signatures
         self._run = self._loaded.signatures["tile"]
+        (self._input,) = self._run.structured_input_signature[1]
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
-        return self._run(tile=tf.constant(tiles))["probabilities"].numpy()
+        return self._run(**{self._input: tf.constant(tiles)})["probabilities"].numpy()

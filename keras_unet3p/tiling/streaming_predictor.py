@@ -12,18 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
+from keras_unet3p.images.intensity_range import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.runners import runner_of
 from keras_unet3p.tiling.tile_runner import TileRunner
+
+Ends: TypeAlias = tuple[np.ndarray, np.ndarray] | None
+"""What becomes 0 and 1 in the image, for each channel; None if it is not stretched."""
 
 
 class StreamingPredictor:
@@ -140,6 +144,7 @@ class StreamingPredictor:
         if target is not None and journal is None:
             journal = _journal_of(target)
         tiles = self.geometry.tiles(height, width)
+        ends = self._range_of(image)
         with contextlib.ExitStack() as held:
             for path in _written(target, journal):
                 lock = path.with_name(f"{path.name}.lock")
@@ -160,9 +165,11 @@ class StreamingPredictor:
                 )
                 held.callback(log.close)
             sink = _Sink(self, output, target, kind, (height, width))
-            return self._predict(image, tiles, sink, log, progress)
+            return self._predict(image, ends, tiles, sink, log, progress)
 
-    def _predict(self, image, tiles: TileGrid, sink: _Sink, log: RunJournal | None, progress):
+    def _predict(
+        self, image, ends: Ends, tiles: TileGrid, sink: _Sink, log: RunJournal | None, progress
+    ):
         done = log.finished if log else 0
         if log and sink.target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
@@ -173,7 +180,7 @@ class StreamingPredictor:
             last_record = time.monotonic()
             release_every = max(self._pixels_between_releases // math.prod(self.geometry.core), 1)
             last_release = done
-            for finished in self._segment(image, tiles, done, sink):
+            for finished in self._segment(image, ends, tiles, done, sink):
                 report(finished)
                 if finished - last_release >= release_every:
                     _release(image)
@@ -188,7 +195,7 @@ class StreamingPredictor:
             log.remove()
         return result
 
-    def _segment(self, image, tiles: TileGrid, done: int, sink: _Sink) -> Iterator[int]:
+    def _segment(self, image, ends: Ends, tiles: TileGrid, done: int, sink: _Sink) -> Iterator[int]:
         """Runs the tiles from number `done` on; yields the number of finished ones per step."""
         columns = tiles.columns
         start = done
@@ -200,14 +207,15 @@ class StreamingPredictor:
         bands = _Bands(columns)
         with ThreadPoolExecutor(1) as reader:
             read = [
-                reader.submit(self._read, image, tiles[i : i + self.batch_size]) for i in steps[:1]
+                reader.submit(self._read, image, ends, tiles[i : i + self.batch_size])
+                for i in steps[:1]
             ]
             for n, first in enumerate(steps):
                 batch = read.pop(0).result()
                 if n + 1 < len(steps):
                     following = steps[n + 1]
                     group = tiles[following : following + self.batch_size]
-                    read.append(reader.submit(self._read, image, group))
+                    read.append(reader.submit(self._read, image, ends, group))
                 probabilities = self._run(batch)
                 for offset, values in enumerate(probabilities):
                     index = first + offset
@@ -216,8 +224,15 @@ class StreamingPredictor:
                         sink.write(window, values)
                 yield min(max(first + self.batch_size, done), len(tiles))
 
-    def _read(self, image, tiles: list[Tile]) -> np.ndarray:
-        return np.stack([_read_tile(image, tile, self._run.is_raw) for tile in tiles])
+    def _read(self, image, ends: Ends, tiles: list[Tile]) -> np.ndarray:
+        return np.stack([_read_tile(image, ends, tile, self._run.is_raw) for tile in tiles])
+
+    def _range_of(self, image) -> Ends:
+        """What becomes 0 and 1 in the image if it is to be stretched; this reads all of it."""
+        if self._run.percentiles is None:
+            return None
+        value_scale = "raw" if self._run.is_raw else "unit"
+        return intensity_range(image, self._run.percentiles, value_scale)
 
 
 class _Bands:
@@ -400,7 +415,7 @@ def _fingerprint(image) -> str:
     return digest.hexdigest()
 
 
-def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
+def _read_tile(image, ends: Ends, tile: Tile, is_raw: bool) -> np.ndarray:
     window = np.asarray(
         image[tile.y.source_start : tile.y.source_stop, tile.x.source_start : tile.x.source_stop]
     )
@@ -408,9 +423,12 @@ def _read_tile(image, tile: Tile, is_raw: bool) -> np.ndarray:
     window = window[rows][:, columns]
     if window.ndim == 2:
         window = window[..., np.newaxis]
+    window = scaled(window, "raw" if is_raw else "unit")
+    if ends is not None:
+        window = stretch(window, *ends, out=window)
     if tile.y.zeros_after or tile.x.zeros_after:
         window = np.pad(window, ((0, tile.y.zeros_after), (0, tile.x.zeros_after), (0, 0)))
-    return scaled(window, "raw" if is_raw else "unit")
+    return window
 
 
 def _sources(axis, length: int):

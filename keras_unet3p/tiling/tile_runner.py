@@ -19,6 +19,8 @@ class TileRunner(Protocol):
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
         multi_label: whether the classes may overlap; then the threshold holds for each class.
         is_raw: whether the model takes values as they are stored, instead of unit values.
+        percentiles: those of the whole image by which its values are stretched before they are cut
+            into tiles; None if they are not.
     """
 
     geometry: TileGeometry
@@ -27,6 +29,7 @@ class TileRunner(Protocol):
     threshold: float
     multi_label: bool
     is_raw: bool
+    percentiles: tuple[float, float] | None
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         """(n, T, T, C) float32 in unit values -> probabilities (n, T', T', K) float32."""

@@ -49,6 +49,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     report: Callable[[str], object] = warnings.warn,
     lock: bool = True,
+    prepare: Callable[[Any], object] | None = None,
 ) -> Path:
     """Train a model in a run folder. The same call continues a run that was stopped or killed.
 
@@ -70,6 +71,7 @@ def fit(
         callbacks: further Keras callbacks.
         report: function that is called with one sentence for each damaged file that the run did
             not need.
+        prepare: takes the model, new or continued, before it is trained.
         lock: whether to hold the folder's `run_lock` meanwhile; False if the caller holds it.
 
     Returns:
@@ -102,6 +104,8 @@ def fit(
         chosen: Any = strategy or tf.distribute.get_strategy()
         with chosen.scope():
             model: Any = _load(last[1]) if last else build()
+        if prepare is not None:
+            prepare(model)
         validation = validation_data(model)
         tensorboard = checkpoints.run.tensorboard
         with naming_full_disk(tensorboard):

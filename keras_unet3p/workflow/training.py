@@ -17,7 +17,7 @@ from rich.console import Console
 from keras_unet3p import data, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
-from keras_unet3p.config import TrainingConfig
+from keras_unet3p.config import PERCENTILES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
@@ -25,6 +25,8 @@ from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.training_job import TrainingJob
 
+# From this on (90 over 10 percentile of the images' contrasts) each image is normalised by itself.
+_MOST_SPREAD = 2.0
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 
 
@@ -137,6 +139,8 @@ def _open_images(
         given.images, given.masks, mask_kind=given.mask_kind, classes=given.classes, **limits
     )
     _check_number_of_classes(opened)
+    if _normalizes_each_image(opened, config):
+        opened = opened.stretched_by(PERCENTILES)
     if given.validation_images is None or given.validation_masks is None:
         return _split(opened, config)
     several = opened.num_classes if opened.mask_kind == "classes" else None
@@ -150,6 +154,13 @@ def _open_images(
         **limits,
     )
     return opened, held_out
+
+
+def _normalizes_each_image(opened: data.LabeledImages, config: TrainingConfig) -> bool:
+    if config.normalization != "auto":
+        return config.normalization == "image"
+    can_be = config.architecture != "fcn" and config.encoder_weights is None
+    return can_be and opened.contrast_spread > _MOST_SPREAD
 
 
 def _split(
@@ -230,6 +241,13 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
 
 def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
     config = job.config
+    if job.training.percentiles is not None:
+        low, high = job.training.percentiles
+        console.print(
+            f"each image is normalised by its own {low:g} and {high:g} percentiles; contrasts "
+            f"differ by a factor of {job.training.contrast_spread:.1f} (90 over 10 percentile)",
+            highlight=False,
+        )
     console.print(
         f"{len(job.training)} training and {len(job.validation)} validation images, "
         f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}",
@@ -252,6 +270,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
             callbacks=[progress, training.OverlayLog(run.tensorboard, job.overlay_samples())],
             report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
             lock=False,
+            prepare=job.prepare,
         )
     finally:
         progress.stop()

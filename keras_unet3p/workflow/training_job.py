@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_unet3p import data, models
 from keras_unet3p.config import TrainingConfig
+from keras_unet3p.layers.intensity_normalization import expect_stretched
 from keras_unet3p.workflow.networks import build_model
 
 _SMALLEST_EPOCH = 16
@@ -88,6 +89,10 @@ class TrainingJob:
             border_weights=self.border_weights,
             unit_mean=True,
         )
+
+    def prepare(self, model: Any) -> None:
+        """Tell a network that the pipelines have stretched its images, if it has them stretched."""
+        expect_stretched(model)
 
     def build(self) -> models.SegmentationModel:
         """The compiled network."""
