@@ -13,10 +13,10 @@ from keras_unet3p.data.pairing import Source
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.image_values import ImageValues
-from keras_unet3p.images.intensity_range import intensity_range, stretch
 from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
 from keras_unet3p.images.stored_values import StoredValues
+from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import divisor, to_unit
 
 _SMALLEST_STD = 1e-6  # of the largest value; below it a channel counts as constant

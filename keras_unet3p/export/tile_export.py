@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_unet3p.artifacts import CardNormalization
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.cards import model_card
 from keras_unet3p.files import locked, naming_full_disk, printable
@@ -74,10 +75,25 @@ class TileExport:
         for working, path in zip(files, final, strict=True):
             os.replace(working, path)
         card = model_card(
-            self._model, self.geometry, self.network.num_classes, self.channels, final
+            self._model,
+            self.geometry,
+            self.network.num_classes,
+            self.channels,
+            final,
+            whole_images=self._normalization(),
         )
         card.write(self.path.with_suffix(".model_card.json"))
         return self.path
+
+    def _normalization(self) -> dict[str, CardNormalization] | None:
+        """What has to be done to a whole image before its tiles go into the network."""
+        facts = network_facts(self._model)
+        if facts.percentiles is None:
+            return None
+        rule = CardNormalization(
+            value_scale="raw" if facts.is_raw else "unit", percentiles=facts.percentiles
+        )
+        return {"normalization": rule}
 
 
 def needs(package: str, purpose: str) -> ImportError:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from keras_unet3p.images.reading import read_image, read_labels
     from keras_unet3p.images.stored_values import StoredValues
+    from keras_unet3p.images.stretching import IntensityHistogram, intensity_range, stretch
     from keras_unet3p.images.unit_values import VALUE_SCALES, to_unit
     from keras_unet3p.images.value_check import check_files, check_values
 
@@ -37,6 +38,7 @@ __all__ = [
     "VALUE_SCALES",
     "ImageFile",
     "ImageValues",
+    "IntensityHistogram",
     "Limits",
     "Normalization",
     "StoredValues",
@@ -44,6 +46,7 @@ __all__ = [
     "check_files",
     "check_values",
     "color_labels",
+    "intensity_range",
     "label_borders",
     "list_images",
     "mask_picture",
@@ -54,6 +57,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "result_panel",
+    "stretch",
     "to_rgb",
     "to_unit",
     "weight_map_picture",
@@ -68,6 +72,7 @@ __getattr__, __dir__ = lazy_names(
         "VALUE_SCALES": "unit_values",
         "ImageFile": "image_file",
         "ImageValues": "image_values",
+        "IntensityHistogram": "stretching",
         "Limits": "limits",
         "Normalization": "normalization",
         "StoredValues": "stored_values",
@@ -75,6 +80,7 @@ __getattr__, __dir__ = lazy_names(
         "check_files": "value_check",
         "check_values": "value_check",
         "color_labels": "pictures",
+        "intensity_range": "stretching",
         "label_borders": "pictures",
         "list_images": "listing",
         "mask_picture": "pictures",
@@ -85,6 +91,7 @@ __getattr__, __dir__ = lazy_names(
         "read_image": "reading",
         "read_labels": "reading",
         "result_panel": "pictures",
+        "stretch": "stretching",
         "to_rgb": "pictures",
         "to_unit": "unit_values",
         "weight_map_picture": "pictures",

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_unet3p.compat import register
 from keras_unet3p.errors import InputError
-from keras_unet3p.layers.intensity_range import intensity_range, stretch
+from keras_unet3p.layers.stretching import intensity_range, stretch
 
 
 @register
@@ -25,7 +25,7 @@ class IntensityNormalization(keras.layers.Layer):
     With `percentiles` each image is stretched before: these percentiles of its own values become 0
     and 1, for each channel. It is the whole image that counts, not a part of it. So whoever cuts
     images up, a pipeline of patches or a tiler, stretches them before (`images.intensity_range`,
-    `layers.intensity_range`) and tells the layer by `images_are_stretched`.
+    `layers.stretching`) and tells the layer by `images_are_stretched`.
 
     Args:
         mean: a number, or one for each channel.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.images.unit_values import divisor, reciprocal
-from keras_unet3p.layers.intensity_range import intensity_range, stretch
+from keras_unet3p.layers.stretching import intensity_range, stretch
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
-from keras_unet3p.images.intensity_range import intensity_range, stretch
+from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.tiling.run_journal import RunJournal

@@ -9,7 +9,7 @@ from keras_unet3p import data, export, graphs, images, models, tiling, training
 from keras_unet3p.artifacts import ModelCard
 from keras_unet3p.client.client import _check_percentiles
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.images.intensity_range import intensity_range, stretch
+from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.layers.intensity_normalization import expect_stretched, image_percentiles
 
 PERCENTILES = (1.0, 99.8)
@@ -168,3 +168,25 @@ def test_a_continued_training_is_prepared_too(tmp_path, image):
             prepare=lambda model: (seen.append(model), expect_stretched(model)),
         )
     assert len(seen) == 2
+
+
+def test_a_network_that_pads_by_itself_refuses():
+    with pytest.raises(ValueError, match="normalization: percentiles"):
+        models.fcn(filters=2, encoder="plain", dense_filters=2, normalization=RULE)
+
+
+@pytest.mark.parametrize("percentiles", [(5.0, 5.0), (-1.0, 99.0), (1.0, 101.0), (1.0,)])
+def test_percentiles_that_are_none_are_refused(percentiles):
+    with pytest.raises(ValueError, match="percentiles"):
+        models.unet(
+            filters=2,
+            depth=1,
+            normalization={"mean": 0.0, "std": 1.0, "percentiles": percentiles},
+        )
+
+
+def test_the_card_of_other_formats_tells(network, tmp_path):
+    pytest.importorskip("tensorflow.lite")
+    path = export.export_litert(network, tmp_path / "m.tflite", tile_size=32)
+    card = ModelCard.read(path.with_suffix(".model_card.json"))
+    assert card.normalization.percentiles == PERCENTILES

@@ -20,6 +20,7 @@ from keras_unet3p.models.arguments import (
     check_choice,
     level_filters,
     resolve_activation,
+    resolve_normalization,
 )
 from keras_unet3p.models.blocks import Blocks
 from keras_unet3p.models.build import network_input, network_model
@@ -116,6 +117,11 @@ def fcn(
         kernel_regularizer=kernel_regularizer,
     )
 
+    if (resolve_normalization(normalization) or {}).get("percentiles") is not None:
+        raise InputError(
+            "normalization: percentiles would be taken of an image that FCN has filled up with "
+            "zeros; expected mean and std only"
+        )
     x = PadToMultiple(32, name=f"{prefix}pad")(image)
     tensors = encoder_tensors(
         x,

@@ -80,7 +80,8 @@ def unet(
         encoder_weights: "imagenet", or the path of a file of weights; not for "plain".
         encoder_trainable: whether training changes the encoder; not for "plain".
         normalization: (mean, std), numbers or one for each channel, or an object with both:
-            `layers.IntensityNormalization` first.
+            `layers.IntensityNormalization` first. With `percentiles` (`images.Normalization`)
+            each image is stretched by its own.
         kernel_initializer: None is the paper's Gaussian of deviation sqrt(2 / N), untruncated.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.

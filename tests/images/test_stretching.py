@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 
-from keras_unet3p.images.intensity_range import IntensityHistogram, intensity_range, stretch
+from keras_unet3p.images.stretching import IntensityHistogram, intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
-from keras_unet3p.layers import intensity_range as in_graph
+from keras_unet3p.layers import stretching as in_graph
 from keras_unet3p.tiling.in_graph_tiler import to_unit_values
 
 PERCENTILES = (1.0, 99.8)

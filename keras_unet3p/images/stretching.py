@@ -2,7 +2,7 @@
 
 The percentiles come from a histogram of 65,536 bins, which is exact for integers of 8 and 16 bits,
 takes one pass, and can be summed up window by window. A served graph finds the same values
-(`layers.intensity_range`).
+(`layers.stretching`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class IntensityHistogram:
         >>> histogram = IntensityHistogram(channels=1)
         >>> histogram.add(np.linspace(0, 1, 1001, dtype=np.float32)[:, np.newaxis])
         >>> low, high = histogram.range_of((10.0, 90.0))
-        >>> low.round(3).tolist(), high.round(3).tolist()
-        ([0.1], [0.9])
+        >>> round(float(low[0]), 3), round(float(high[0]), 3)
+        (0.1, 0.9)
     """
 
     def __init__(self, channels: int, low: float = 0.0, high: float = 1.0) -> None:
