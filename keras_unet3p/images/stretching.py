@@ -40,7 +40,13 @@ class IntensityHistogram:
         self._counts = np.zeros((channels, BINS), np.int64)
 
     def add(self, values: np.ndarray) -> None:
-        """Count values (..., channels), float32."""
+        """Count values (..., channels): float32, or of a histogram from 0 to 1 uint8 or uint16."""
+        if values.dtype.kind == "u":
+            largest = np.iinfo(values.dtype).max
+            for channel, counts in enumerate(self._counts):
+                found = np.bincount(values[..., channel].ravel(), minlength=largest + 1)
+                counts[:: (BINS - 1) // largest] += found
+            return
         per_unit = np.float32(BINS - 1) / self._width if self._width > 0 else np.float32(0)
         bins = np.floor((values - self._low) * per_unit + np.float32(0.5))
         bins = np.clip(bins, 0, BINS - 1).astype(np.int64)
@@ -87,7 +93,9 @@ def intensity_range(
 
     def windows() -> Iterator[np.ndarray]:
         for y in range(0, height, rows):
-            window = scaled(np.asarray(image[y : y + rows]), value_scale)
+            window = np.asarray(image[y : y + rows])
+            if value_scale == "raw" or window.dtype not in (np.uint8, np.uint16):
+                window = scaled(window, value_scale)
             yield window if window.ndim == 3 else window[..., np.newaxis]
 
     low, high = 0.0, 1.0

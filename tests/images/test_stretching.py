@@ -59,8 +59,10 @@ def test_the_graph_finds_the_same(seed, dtype, shape, is_raw):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1.1 * width / 65535, rtol=1e-6)
 
 
-def test_windows_add_up_to_the_whole(monkeypatch):
-    image = image_of(2, np.uint16, (300, 20, 1))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_windows_add_up_to_the_whole(dtype):
+    """And integers are counted as their unit values are."""
+    image = image_of(2, dtype, (300, 20, 1))
     whole = intensity_range(image, PERCENTILES)
     histogram = IntensityHistogram(1)
     for rows in np.array_split(image, 7):
