@@ -63,7 +63,7 @@ def predict(
     files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
-    if overlays:
+    if (out / "overlays").is_dir():
         make_output_folder(out / "overlays")
     predictor = open_model(model, tile_size=tile_size)
     stacks = {
