@@ -63,7 +63,7 @@ import keras
 keras.backend.backend = lambda: "torch"
 import keras_unet3p as ku
 from keras_unet3p.client import Client
-for room in ("layers", "losses", "metrics", "models"):
+for room in ("layers", "losses", "metrics", "models", "optimizers"):
     try:
         getattr(ku, room)
     except ImportError as error:

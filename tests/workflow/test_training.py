@@ -119,7 +119,7 @@ def test_every_architecture_and_an_encoder_build(architecture, encoder):
     config = TrainingConfig(
         architecture=architecture, encoder=encoder, filters=filters, patch_size=64
     )
-    model = build_model(config, 2, 3, Normalization((0.5, 0.5), (0.2, 0.2)), 10)
+    model = build_model(config, 2, 3, Normalization((0.5, 0.5), (0.2, 0.2)))
     assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
 
 
@@ -127,7 +127,7 @@ def test_an_architecture_stays_what_it_is_where_nothing_is_chosen():
     """The U-Net paper's network has no batch normalisation."""
     options = {"architecture": "unet", "filters": 2, "patch_size": 64}
     for chosen, expected in ((None, False), (False, False), (True, True)):
-        model = build_model(TrainingConfig(**options, batch_norm=chosen), 1, 1, None, 10)
+        model = build_model(TrainingConfig(**options, batch_norm=chosen), 1, 1, None)
         kinds = {type(layer).__name__ for layer in model.layers}
         assert ("BatchNormalization" in kinds) == expected
 
@@ -135,7 +135,7 @@ def test_an_architecture_stays_what_it_is_where_nothing_is_chosen():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_compiles(loss):
     config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32, loss=loss)
-    model = build_model(config, 1, 1, None, 10)
+    model = build_model(config, 1, 1, None)
     assert type(model.loss).__name__ == LOSSES[loss]
 
 
@@ -150,10 +150,10 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
         filters=4,
         patch_size=64,
     )
-    model = build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3), 10)
+    model = build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3))
     assert model(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 64, 64, 1)
     with pytest.raises(ValueError, match="unit values"):
-        build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"), 10)
+        build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"))
 
 
 def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
