@@ -21,7 +21,7 @@ class AdamW(keras.optimizers.AdamW):
 
     Args:
         learning_rate: number or schedule. The decay of a step is `weight_decay` times it.
-        weight_decay: share of a kernel that is taken away per step and unit of learning rate; None
+        weight_decay: share of a kernel that is taken away per step and unit of learning rate; 0
             takes nothing away, which is Adam.
         **options: those of `keras.optimizers.AdamW`, such as `beta_1` and `clipnorm`.
 
@@ -37,7 +37,7 @@ class AdamW(keras.optimizers.AdamW):
     def __init__(
         self,
         learning_rate: Any = 1e-3,
-        weight_decay: float | None = 1e-4,
+        weight_decay: float = 1e-4,
         *,
         name: str = "AdamW",
         **options: Any,

@@ -50,7 +50,7 @@ def build_model(
         )
     model.compile(
         # A plain number: the training sets it for every step.
-        optimizer=optimizers.AdamW(config.learning_rate, config.weight_decay or None),
+        optimizer=optimizers.AdamW(config.learning_rate, config.weight_decay),
         loss=getattr(losses, LOSSES[config.loss])(),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.
