@@ -11,7 +11,6 @@ from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 from keras_unet3p.errors import InputError
 
-
 _LENGTHS = ("epochs", "hours")
 
 
@@ -87,8 +86,8 @@ class RunRecord(JsonArtifact):
         Example:
             >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
             >>> two, three = (
-            ...     RunRecord(training={"separation": 1, "epochs": epochs, "hours": None}, data=data)
-            ...     for epochs in (2, 3)
+            ...     RunRecord(training={"separation": 1, "epochs": number}, data=data)
+            ...     for number in (2, 3)
             ... )
             >>> two.prolonged(three).training["epochs"], three.prolonged(two).training["epochs"]
             (3, 3)

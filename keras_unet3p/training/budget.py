@@ -46,9 +46,9 @@ class Budget:
         """The rest of a run; None if it is finished.
 
         Args:
-            rows: the epochs that are done, as in `history.csv`. Their column `progress` is the share
-                of the annealing that was done after the epoch, `hours` the time that the run had.
-                After an epoch with a progress of 1 another plan begins at 0.
+            rows: the epochs that are done, as in `history.csv`. Their column `progress` is the
+                share of the annealing that was done after the epoch, `hours` the time that the run
+                had. After an epoch with a progress of 1 another plan begins at 0.
         """
         done = int(rows[-1]["epoch"]) if rows else 0
         began = max((int(row["epoch"]) for row in rows if _progress(row) >= 1), default=0)

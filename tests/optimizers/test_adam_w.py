@@ -19,9 +19,11 @@ def _model(optimizer):
 def _stepped(model):
     """The trainable weights after one step whose gradients are all zero."""
     gradients = [np.zeros(weight.shape, np.float32) for weight in model.trainable_variables]
-    gradients = [keras.ops.convert_to_tensor(g) for g in gradients] if hasattr(keras, "ops") else [
-        keras.backend.constant(g) for g in gradients
-    ]
+    gradients = (
+        [keras.ops.convert_to_tensor(g) for g in gradients]
+        if hasattr(keras, "ops")
+        else [keras.backend.constant(g) for g in gradients]
+    )
     model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
     return [np.asarray(value) for value in model.get_weights()[:4]]
 

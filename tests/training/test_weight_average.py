@@ -87,7 +87,12 @@ def test_validation_and_epoch_end_see_the_average_that_numpy_computes(momentum):
     alone = _model()
     plain = _Record()
     alone.fit(
-        _data(20).repeat(), epochs=2, steps_per_epoch=10, verbose=0, shuffle=False, callbacks=[plain]
+        _data(20).repeat(),
+        epochs=2,
+        steps_per_epoch=10,
+        verbose=0,
+        shuffle=False,
+        callbacks=[plain],
     )
     for value, other in zip(record.steps[-1], plain.steps[-1], strict=True):
         np.testing.assert_array_equal(value, other)

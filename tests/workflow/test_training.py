@@ -16,6 +16,7 @@ from keras_unet3p import data, training, workflow
 from keras_unet3p.artifacts import History
 from keras_unet3p.config import ARCHITECTURES, LOSSES, TrainingConfig
 from keras_unet3p.images import Normalization, pictures
+from keras_unet3p.training import saved_averages
 from keras_unet3p.workflow import open_model
 from keras_unet3p.workflow.networks import build_model
 
@@ -59,6 +60,41 @@ def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
             config=TrainingConfig(**{**small, "filters": 6}),
             console=quiet,
         )
+
+
+def test_a_finished_run_goes_on_with_more_epochs_and_then_with_hours(copied, cells, quiet, small):
+    def train(**options):
+        config = TrainingConfig(**{**small, **options})
+        workflow.train(cells / "images", cells / "masks", out=copied, config=config, console=quiet)
+        return History(copied / "history.csv", "val_dice").rows
+
+    first = History(copied / "history.csv", "val_dice").rows
+    assert first[-1]["progress"] == 1
+    with pytest.raises(ValueError, match="learning_rate = 0.001, asked for 0.1"):
+        train(epochs=3, learning_rate=0.1)
+    assert json.loads((copied / "config.json").read_text())["training"]["epochs"] == 2
+    rows = train(epochs=3)
+    assert (rows[:2], len(rows), rows[-1]["progress"]) == (first, 3, 1)
+    assert json.loads((copied / "config.json").read_text())["training"]["epochs"] == 3
+    with pytest.raises(ValueError, match="epochs = 3, asked for 2"):
+        train(epochs=2)
+    # Time that is used up already.
+    assert train(epochs=3, hours=1e-6) == rows
+    hours = (sum(row["seconds"] for row in rows) + 0.5) / 3600
+    longer = train(epochs=3, hours=hours)
+    assert len(longer) > 3
+    assert longer[-1]["hours"] == hours
+    with pytest.raises(ValueError, match="hours = .*, asked for None"):
+        train(epochs=3)
+
+
+def test_the_network_that_is_used_has_the_averaged_weights(run):
+    best = History(run / "history.csv", "val_dice").best()
+    averages = saved_averages.read(run / f"last-epoch-{int(best['epoch']):04d}.keras")
+    weights = keras.models.load_model(run / "best.keras").get_weights()
+    weights = [value for value in weights if value.dtype.kind == "f"]
+    for value, expected in zip(weights, averages, strict=True):
+        np.testing.assert_array_equal(value, expected)
 
 
 def test_patches_that_do_not_fit_the_network_are_refused_before_training(
