@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 
 from keras_unet3p.training.stretch import Stretch
@@ -23,7 +24,7 @@ class Budget:
         steps_per_epoch: steps between two validations.
         epochs: number of epochs of the whole run; not used if `hours` is given.
         hours: time of all epochs of the whole run together, validation included. The number of
-            steps is planned from the seconds of the last epochs.
+            steps is planned from the median of the last epochs' seconds.
 
     Example:
         >>> Budget(steps_per_epoch=10, epochs=4).ahead([{"epoch": 1, "progress": 0.25}])
@@ -67,14 +68,13 @@ class Budget:
 
     def _steps_in(self, seconds: float, rows: Sequence[Row]) -> int | None:
         """Steps that fit a time, whole epochs if the last one would be short; None if unknown."""
-        # The first epoch is slower: it compiles.
-        measured = [row.get("seconds", 0.0) for row in rows][1:] or [
-            row.get("seconds", 0.0) for row in rows
-        ]
-        last = measured[-_MEASURED_EPOCHS:]
-        if not sum(last):
+        measured = [row.get("seconds", 0.0) for row in rows]
+        measured = measured[1:] or measured  # the first epoch is slower: it compiles
+        # The median: an epoch in which a continued run compiles again does not count.
+        epoch = statistics.median_low(measured[-_MEASURED_EPOCHS:]) if measured else 0.0
+        if not epoch:
             return None
-        steps = max(0, int(seconds / sum(last) * len(last) * self.steps_per_epoch))
+        steps = max(0, int(seconds / epoch * self.steps_per_epoch))
         whole, rest = divmod(steps, self.steps_per_epoch)
         if whole and 2 * rest < self.steps_per_epoch:
             return whole * self.steps_per_epoch

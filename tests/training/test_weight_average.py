@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ class _Record(keras.callbacks.Callback):
 
 
 def _expected(start, steps, momentum, done=0):
-    averages = [np.float64(value) for value in start]
+    averages = [value.astype(np.float64) for value in start]
     for number, weights in enumerate(steps, start=done + 1):
         m = min(momentum, number / (number + 9))
         averages = [m * a + (1 - m) * w for a, w in zip(averages, weights, strict=True)]
@@ -178,17 +179,17 @@ try:
 except KeyboardInterrupt:
     run("killed", 2)
 _assert_close(weights("killed/last-epoch-0002.keras"), weights("whole/last-epoch-0002.keras"))
-for one, other in zip(
-    *(training.saved_averages.read(f"{name}/last-epoch-0002.keras") for name in ("killed", "whole")),
-    strict=True,
-):
+averages = [
+    training.saved_averages.read(f"{name}/last-epoch-0002.keras") for name in ("killed", "whole")
+]
+for one, other in zip(*averages, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 print("equal")
 """
 
 
 def test_mirrored_replicas_have_one_average(tmp_path):
-    folder = str(__import__("pathlib").Path(__file__).parent)
+    folder = str(Path(__file__).parent)
     result = subprocess.run(
         [sys.executable, "-c", MIRRORED, folder],
         capture_output=True,
