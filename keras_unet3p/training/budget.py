@@ -36,7 +36,7 @@ class Budget:
         >>> Budget(steps_per_epoch=10, hours=1.0).ahead(rows) is None
         True
         >>> Budget(steps_per_epoch=10, hours=2.0).ahead(rows)
-        Stretch(first_step=0, progress=0.0, steps=11, seconds=3600.0)
+        Stretch(first_step=0, progress=0.0, steps=10, seconds=3600.0)
     """
 
     steps_per_epoch: int
