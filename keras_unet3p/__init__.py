@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         losses,
         metrics,
         models,
+        optimizers,
         postprocessing,
         tiling,
         training,
@@ -44,6 +45,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "optimizers",
     "postprocessing",
     "tiling",
     "training",
@@ -63,4 +65,4 @@ def __dir__() -> list[str]:
 
 # Keras finds our classes in saved models only once they are registered:
 # `import keras, keras_unet3p; keras.models.load_model(...)`, in either order of the imports.
-after_keras(__name__, ("layers", "losses", "metrics", "models"))
+after_keras(__name__, ("layers", "losses", "metrics", "models", "optimizers"))

@@ -32,7 +32,7 @@ HOUSE = [
     ("tiling",),
     ("graphs",),
     ("data",),
-    ("losses", "metrics"),
+    ("losses", "metrics", "optimizers"),
     ("layers",),
     ("targets",),
     ("postprocessing",),
@@ -53,6 +53,7 @@ ONLY = {
     "__main__": {"cli"},
     "losses": {"layers", "targets"} | FLOOR,
     "metrics": {"layers", "targets", "postprocessing"} | FLOOR,
+    "optimizers": FLOOR,
     "layers": {"targets"} | FLOOR,
     "targets": FLOOR,
 }

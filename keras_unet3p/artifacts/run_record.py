@@ -11,6 +11,8 @@ from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 from keras_unet3p.errors import InputError
 
+_LENGTHS = ("epochs", "hours")
+
 
 class Difference(NamedTuple):
     """An entry that two runs do not agree in.
@@ -75,6 +77,27 @@ class RunRecord(JsonArtifact):
             ValueError: one of them is not accepted by this version.
         """
         return TrainingConfig(**self.training)
+
+    def prolonged(self, now: RunRecord) -> RunRecord:
+        """This record, with the epochs and hours of another one where that one has more.
+
+        Hours are more than no hours: the run then ends by time.
+
+        Example:
+            >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
+            >>> two, three = (
+            ...     RunRecord(training={"separation": 1, "epochs": number}, data=data)
+            ...     for number in (2, 3)
+            ... )
+            >>> two.prolonged(three).training["epochs"], three.prolonged(two).training["epochs"]
+            (3, 3)
+        """
+        more = {
+            name: now.training[name]
+            for name in _LENGTHS
+            if (now.training.get(name) or 0) > (self.training.get(name) or 0)
+        }
+        return self.model_copy(update={"training": {**self.training, **more}}) if more else self
 
     def difference(self, now: RunRecord) -> Difference | None:
         """The first entry in which a run that is asked for is not the one that this file describes.

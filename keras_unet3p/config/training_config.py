@@ -86,11 +86,19 @@ class TrainingConfig(Checked):
     batch_size: _Count = 4
     """Patches in a step, over all devices together."""
     epochs: _Count = 50
-    """Of the whole run."""
+    """Of the whole run; a finished run that is given more goes on."""
+    hours: Annotated[float | None, Field(gt=0)] = None
+    """Time of the whole training, in place of epochs; a finished run that is given more goes on."""
     steps_per_epoch: _OptionalCount = None
     """Steps between two validations; by default as many as cover the training images."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Adam's at the start; it falls to a hundredth along a cosine."""
+    """AdamW's after the warm-up; it falls to zero along a cosine."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps in which the learning rate rises; 5 % of the run if that is less."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Of the kernels, per step and unit of learning rate."""
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Momentum of the moving average of the weights that is validated and kept; 0 for none."""
     patience: _OptionalCount = None
     """Epochs without a better validation Dice before the run stops; by default it never does."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,9 @@ from keras_unet3p.artifacts import RunFolder
 from keras_unet3p.artifacts.run_folder import MONITOR
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import archive_damage, printable, remove_unfinished, replacing
+from keras_unet3p.training import saved_averages
+from keras_unet3p.training.budget import Budget
+from keras_unet3p.training.weight_average import WeightAverage
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -28,11 +30,17 @@ class Checkpoints(keras.callbacks.Callback):
     metrics is missing, `resume` goes back to the one before. `best.keras` may then be one epoch
     ahead until that epoch is trained again.
 
+    If the weights are averaged, `last-epoch-NNNN.keras` holds the weights of the training and,
+    beside them, the averages; `best.keras` holds the averages as its weights.
+
     Args:
         folder: the run folder. It holds `history.csv`, `last-epoch-NNNN.keras` (with the state of
             the optimizer) of the last two epochs, and `best.keras`.
         monitor: metric whose largest value marks the best epoch.
         patience: number of epochs without improvement after which training stops; None never stops.
+        budget: the length of the run; None leaves the end to `fit`.
+        clock: function that gives seconds, for the column `seconds`: the time from one row to the
+            next.
         report: function that is called with one sentence for each damaged file that `resume` did
             not need.
 
@@ -54,14 +62,19 @@ class Checkpoints(keras.callbacks.Callback):
         *,
         monitor: str = MONITOR,
         patience: int | None = None,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.perf_counter,
         report: Callable[[str], object] = warnings.warn,
     ):
         super().__init__()
         self.patience = patience
+        self.budget = budget
+        self.clock = clock
+        self.average: WeightAverage | None = None
         self.report = report
         self.run = RunFolder(folder)
         self.history = self.run.read_history(monitor)
-        self._epoch_began = 0.0
+        self._last_row = 0.0
 
     def resume(self) -> tuple[int, Path] | None:
         """Make metrics and best model consistent with the last undamaged checkpoint.
@@ -77,34 +90,59 @@ class Checkpoints(keras.callbacks.Callback):
         last = self._newest_sound(saved) if saved else None
         self.history.keep_until(last[0] if last else 0)
         if last:
-            self._keep_best(last[1])
+            if self._is_best_last():
+                self._copy_to_best(last[1])
             self._replace_damaged_best(last[1])
             self._remove_all_but_one_before(last[0])
         return last
 
     @property
     def finished(self) -> bool:
-        """Whether the number of epochs without improvement has reached `patience`."""
-        return self.patience is not None and (
-            self.history.epochs_without_improvement() >= self.patience
+        """Whether the budget is used up, or as many epochs without improvement as `patience`."""
+        if self.budget is not None and self.budget.ahead(self.history.rows) is None:
+            return True
+        return (
+            self.patience is not None
+            and bool(self.history.rows)
+            and self.history.epochs_without_improvement() >= self.patience
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_began = time.perf_counter()
+    def on_train_begin(self, logs=None):
+        self._last_row = self.clock()
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1}
         row.update({name: float(value) for name, value in (logs or {}).items()})
-        row["seconds"] = round(time.perf_counter() - self._epoch_began, 3)
+        # From row to row: the time of writing the files counts in the next epoch.
+        now = self.clock()
+        row["seconds"] = round(now - self._last_row, 3)
+        self._last_row = now
         self.history.append(row)
-        path = self.run.last(epoch + 1)
         model: Any = self.model
-        with replacing(path, durable=True) as temporary:
-            model.save(temporary)
-        self._keep_best(path)
+        path = self.run.last(epoch + 1)
+        self._save_last(model, path)
+        if self._is_best_last():
+            self._save_best(model, path)
         self._remove_all_but_one_before(epoch + 1)
         if self.finished:
             model.stop_training = True
+
+    def _save_last(self, model: Any, path: Path) -> None:
+        with replacing(path, durable=True) as temporary:
+            if self.average is None:
+                model.save(temporary)
+                return
+            self.average.show_weights()
+            model.save(temporary)
+            self.average.append_to(temporary)
+
+    def _save_best(self, model: Any, last: Path) -> None:
+        if self.average is None:
+            self._copy_to_best(last)
+            return
+        self.average.show_averages()
+        with replacing(self.run.best, durable=True) as temporary:
+            model.save(temporary)
 
     def _newest_sound(self, saved: list[tuple[int, Path]]) -> tuple[int, Path]:
         rows = {row["epoch"] for row in self.history.rows}
@@ -133,10 +171,9 @@ class Checkpoints(keras.callbacks.Callback):
         target = self.run.last(int(best["epoch"])).name
         return f"copy {self.run.best.name} to {target} to continue from there, "
 
-    def _keep_best(self, last: Path) -> None:
+    def _is_best_last(self) -> bool:
         best = self.history.best()
-        if best is None or best["epoch"] == self.history.rows[-1]["epoch"]:
-            self._copy_to_best(last)
+        return best is None or best["epoch"] == self.history.rows[-1]["epoch"]
 
     def _replace_damaged_best(self, last: Path) -> None:
         problem = archive_damage(self.run.best) if self.run.best.exists() else "it is missing"
@@ -149,7 +186,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _copy_to_best(self, last: Path) -> None:
         with replacing(self.run.best, durable=True) as temporary:
-            shutil.copyfile(last, temporary)
+            saved_averages.copy_averaged(last, temporary)
 
     def _remove_all_but_one_before(self, epoch: int) -> None:
         before = [path for other, path in self.run.saved() if other < epoch]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +19,12 @@ from keras_unet3p.artifacts.run_folder import MONITOR
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import locked, naming_full_disk, printable
 from keras_unet3p.layers.weight_values import non_finite_weights
+from keras_unet3p.training.budget import Budget
 from keras_unet3p.training.checkpoints import Checkpoints
 from keras_unet3p.training.finite_check import FiniteCheck
+from keras_unet3p.training.pace import Pace
+from keras_unet3p.training.warmup_cosine import WarmupCosine
+from keras_unet3p.training.weight_average import WeightAverage
 
 
 def run_lock(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
@@ -41,8 +47,11 @@ def fit(
     validation_data: Callable[[keras.Model], tf.data.Dataset],
     folder: str | os.PathLike[str],
     *,
-    epochs: int,
+    epochs: int | None = None,
+    hours: float | None = None,
     steps_per_epoch: int,
+    learning_rate: WarmupCosine | None = None,
+    weight_average: float | None = None,
     strategy: tf.distribute.Strategy | None = None,
     monitor: str = MONITOR,
     patience: int | None = None,
@@ -50,8 +59,15 @@ def fit(
     report: Callable[[str], object] = warnings.warn,
     lock: bool = True,
     prepare: Callable[[Any], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
     """Train a model in a run folder. The same call continues a run that was stopped or killed.
+
+    A finished run goes on if it is called with more `epochs` or `hours`. With `learning_rate` the
+    rate then rises and falls again over the steps that were added.
+
+    A run of `epochs` depends on its arguments only. In a run of `hours` the number of steps, and
+    with it the learning rate, depends on the measured time.
 
     Args:
         build: function that makes the compiled model. It is called under the strategy's scope, so
@@ -62,8 +78,16 @@ def fit(
             batches of a size that the model takes.
         folder: the run folder, with `history.csv`, `last-epoch-NNNN.keras` of the last two epochs,
             `best.keras` and TensorBoard logs in `tensorboard/`.
-        epochs: number of epochs of the whole run, finished ones included.
+        epochs: number of epochs of the whole run, finished ones included. Not used with `hours`.
+        hours: time of the whole run, above 0; the epochs that are in the history count with their
+            `seconds`. The last epoch may be shorter. The first epoch, whose length is not known
+            before, ends at the latest when the time is up.
         steps_per_epoch: training steps between two validations.
+        learning_rate: schedule of the optimizer's learning rate, which must be a number then; None
+            leaves the optimizer as it is built.
+        weight_average: momentum of an exponential moving average of the weights, see
+            `WeightAverage`. Validation, callbacks at the end of an epoch and `best.keras` use the
+            averages. None or 0 uses the weights as they are.
         strategy: `tf.distribute` strategy; None takes TensorFlow's current one.
         monitor: metric whose largest value marks the best epoch.
         patience: number of epochs without improvement after which training stops; None trains all
@@ -73,12 +97,14 @@ def fit(
             not need.
         prepare: takes the model, new or continued, before it is trained.
         lock: whether to hold the folder's `run_lock` meanwhile; False if the caller holds it.
+        clock: function that gives seconds, which rise.
 
     Returns:
         The path of the best model.
 
     Raises:
-        ValueError: if another process trains in the folder; if files are damaged and no checkpoint
+        ValueError: if neither epochs nor hours are given; if another process trains in the folder;
+            if files are damaged and no checkpoint
             is left to continue from; or if a loss, a validation loss or a weight is not finite. In
             the last case the last finite checkpoint stays and the batch is saved as `.npz`.
         OSError: if the disk is full. The message names the file and the free space.
@@ -93,13 +119,22 @@ def fit(
         ...     build, training_data, validation_data, "runs/cells", epochs=2, steps_per_epoch=10
         ... )
     """
-    folder = Path(folder)
+    if epochs is None and hours is None:
+        raise InputError("epochs: expected their number, or hours, found neither")
+    budget = Budget(steps_per_epoch, epochs, hours)
     with run_lock(folder) if lock else contextlib.nullcontext():
-        checkpoints = Checkpoints(folder, monitor=monitor, patience=patience, report=report)
+        checkpoints = Checkpoints(
+            Path(folder),
+            monitor=monitor,
+            patience=patience,
+            budget=budget,
+            clock=clock,
+            report=report,
+        )
         last = checkpoints.resume()
-        done = last[0] if last else 0
-        if done >= epochs or (done and checkpoints.finished):
+        if last and checkpoints.finished:
             return checkpoints.run.best
+        done = last[0] if last else 0
 
         chosen: Any = strategy or tf.distribute.get_strategy()
         with chosen.scope():
@@ -107,20 +142,32 @@ def fit(
         if prepare is not None:
             prepare(model)
         validation = validation_data(model)
+        averages = []
+        if weight_average:
+            average = WeightAverage(
+                model, weight_average, steps_done=done * steps_per_epoch, strategy=chosen
+            )
+            if last:
+                average.take_from(last[1])
+            checkpoints.average = average
+            averages.append(average)
         tensorboard = checkpoints.run.tensorboard
         with naming_full_disk(tensorboard):
             model.fit(
                 training_data(done * steps_per_epoch),
                 validation_data=validation,
-                epochs=epochs,
+                epochs=sys.maxsize if hours is not None else epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps_per_epoch,
                 verbose=0,
                 shuffle=False,
                 callbacks=[
+                    # The first, so that all others see the averages after an epoch.
+                    *averages,
                     FiniteCheck(
                         checkpoints, training_data, validation, steps_per_epoch=steps_per_epoch
                     ),
+                    Pace(budget, checkpoints.history, schedule=learning_rate, clock=clock),
                     *callbacks,
                     keras.callbacks.TensorBoard(str(tensorboard), write_graph=False),
                     # The last one, so that the row holds what the others add to the logs.

@@ -16,7 +16,8 @@ class EpochProgress(keras.callbacks.Callback):
 
     Args:
         console: where to write. If it is not a terminal (a log file) only the lines are written.
-        epochs: number of epochs of the whole run.
+        epochs: number of epochs of the whole run; None for one that ends by time. It then shows the
+            log `progress`.
         steps_per_epoch: number of training steps per epoch.
 
     Example:
@@ -28,7 +29,7 @@ class EpochProgress(keras.callbacks.Callback):
         epoch  1/10  loss 0.5000  val_dice 0.8000  ... s
     """
 
-    def __init__(self, console: Console, *, epochs: int, steps_per_epoch: int):
+    def __init__(self, console: Console, *, epochs: int | None, steps_per_epoch: int):
         super().__init__()
         self.console = console
         self.epochs = epochs
@@ -49,7 +50,7 @@ class EpochProgress(keras.callbacks.Callback):
             disable=not self.console.is_terminal,
         )
         self._task = self._progress.add_task(
-            "", total=self.steps_per_epoch, epoch=f"{epoch + 1}/{self.epochs}", loss=float("nan")
+            "", total=self.steps_per_epoch, epoch=self._name(epoch), loss=float("nan")
         )
         self._progress.start()
 
@@ -63,12 +64,18 @@ class EpochProgress(keras.callbacks.Callback):
         logs = logs or {}
         shown = "  ".join(f"{name} {float(logs[name]):.4f}" for name in _SHOWN if name in logs)
         seconds = time.perf_counter() - self._began
-        width = len(str(self.epochs))
+        if self.epochs is None and "progress" in logs:
+            shown = f"{float(logs['progress']):4.0%}  {shown}"
         self.console.print(
-            f"epoch {epoch + 1:>{width}}/{self.epochs}  {shown}  {seconds:.1f} s",
+            f"epoch {self._name(epoch)}  {shown}  {seconds:.1f} s",
             highlight=False,
             soft_wrap=True,
         )
+
+    def _name(self, epoch: int) -> str:
+        if self.epochs is None:
+            return str(epoch + 1)
+        return f"{epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
 
     def on_train_end(self, logs=None):
         self.stop()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
-
-from keras_unet3p import losses, metrics, models
+from keras_unet3p import losses, metrics, models, optimizers
 from keras_unet3p.config import LOSSES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import Normalization
@@ -17,7 +13,6 @@ def build_model(
     num_channels: int,
     num_classes: int,
     normalization: Normalization | None,
-    steps_per_epoch: int,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.
 
@@ -26,7 +21,6 @@ def build_model(
         num_channels: of the images.
         num_classes: of the masks, 1 for foreground against background.
         normalization: what the network's first layer does to unit values; None leaves it out.
-        steps_per_epoch: for the learning rate, which falls over the whole run.
 
     Raises:
         ValueError: the patches do not fit the network, or the images its encoder's weights.
@@ -34,7 +28,7 @@ def build_model(
     Example:
         >>> from keras_unet3p.config import TrainingConfig
         >>> config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32)
-        >>> build_model(config, 1, 3, None, steps_per_epoch=10).output_shape
+        >>> build_model(config, 1, 3, None).output_shape
         (None, None, None, 3)
     """
     if config.encoder_weights and normalization and normalization.value_scale == "raw":
@@ -54,11 +48,9 @@ def build_model(
             f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
             f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
         )
-    decay: Any = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate, decay_steps=config.epochs * steps_per_epoch, alpha=0.01
-    )
     model.compile(
-        optimizer=keras.optimizers.Adam(decay),
+        # A plain number: the training sets it for every step.
+        optimizer=optimizers.AdamW(config.learning_rate, config.weight_decay),
         loss=getattr(losses, LOSSES[config.loss])(),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.

@@ -46,6 +46,8 @@ def train(
 ) -> Path:
     """Train a network on a folder of images and masks; the same call continues a killed run.
 
+    A finished run goes on if `epochs` or `hours` of the configuration are larger than before.
+
     Every file is read and checked before training begins. The network's first layer normalises the
     intensities as the training images need it, so that nobody scales images by hand later.
 
@@ -227,16 +229,20 @@ def _record(
 
 
 def _keep_record(run: RunFolder, record: RunRecord) -> None:
-    """Write `config.json`, or see that the run that is in the folder has the same one."""
+    """Write `config.json`, or see that the run in the folder has the same one, or a shorter one."""
     if not run.is_run or not run.saved():
         record.write(run.config)
         return
-    other = run.read_record().difference(record)
+    before = run.read_record()
+    longer = before.prolonged(record)
+    other = longer.difference(record)
     if other is not None:
         raise InputError(
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
         )
+    if longer != before:
+        longer.write(run.config)
 
 
 def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
@@ -255,7 +261,9 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
     )
     keras.utils.set_random_seed(config.seed)
     progress = training.EpochProgress(
-        console, epochs=config.epochs, steps_per_epoch=job.steps_per_epoch
+        console,
+        epochs=None if config.hours else config.epochs,
+        steps_per_epoch=job.steps_per_epoch,
     )
     try:
         best = training.fit(
@@ -264,7 +272,10 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
             job.validation_data,
             run.path,
             epochs=config.epochs,
+            hours=config.hours,
             steps_per_epoch=job.steps_per_epoch,
+            learning_rate=training.WarmupCosine(config.learning_rate, config.warmup_steps),
+            weight_average=config.weight_average,
             strategy=training.choose_strategy(config.strategy),
             patience=config.patience,
             callbacks=[progress, training.OverlayLog(run.tensorboard, job.overlay_samples())],

@@ -105,7 +105,6 @@ class TrainingJob:
                 self.training.num_channels,
                 self.training.num_classes,
                 self.training.normalization(),
-                self.steps_per_epoch,
             )
         finally:
             keras.mixed_precision.set_global_policy(before)

@@ -16,6 +16,7 @@ from keras_unet3p import data, training, workflow
 from keras_unet3p.artifacts import History
 from keras_unet3p.config import ARCHITECTURES, LOSSES, TrainingConfig
 from keras_unet3p.images import Normalization, pictures
+from keras_unet3p.training import saved_averages
 from keras_unet3p.workflow import open_model
 from keras_unet3p.workflow.networks import build_model
 
@@ -59,6 +60,41 @@ def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
             config=TrainingConfig(**{**small, "filters": 6}),
             console=quiet,
         )
+
+
+def test_a_finished_run_goes_on_with_more_epochs_and_then_with_hours(copied, cells, quiet, small):
+    def train(**options):
+        config = TrainingConfig(**{**small, **options})
+        workflow.train(cells / "images", cells / "masks", out=copied, config=config, console=quiet)
+        return History(copied / "history.csv", "val_dice").rows
+
+    first = History(copied / "history.csv", "val_dice").rows
+    assert first[-1]["progress"] == 1
+    with pytest.raises(ValueError, match=r"learning_rate = 0\.001, asked for 0.1"):
+        train(epochs=3, learning_rate=0.1)
+    assert json.loads((copied / "config.json").read_text())["training"]["epochs"] == 2
+    rows = train(epochs=3)
+    assert (rows[:2], len(rows), rows[-1]["progress"]) == (first, 3, 1)
+    assert json.loads((copied / "config.json").read_text())["training"]["epochs"] == 3
+    with pytest.raises(ValueError, match="epochs = 3, asked for 2"):
+        train(epochs=2)
+    # Time that is used up already.
+    assert train(epochs=3, hours=1e-6) == rows
+    hours = (sum(row["seconds"] for row in rows) + rows[-1]["seconds"]) / 3600
+    longer = train(epochs=3, hours=hours)
+    assert len(longer) > 3
+    assert longer[-1]["hours"] == hours
+    with pytest.raises(ValueError, match=r"hours = .*, asked for None"):
+        train(epochs=3)
+
+
+def test_the_network_that_is_used_has_the_averaged_weights(run):
+    best = History(run / "history.csv", "val_dice").best()
+    averages = saved_averages.read(run / f"last-epoch-{int(best['epoch']):04d}.keras")
+    weights = keras.models.load_model(run / "best.keras").get_weights()
+    weights = [value for value in weights if value.dtype.kind == "f"]
+    for value, expected in zip(weights, averages, strict=True):
+        np.testing.assert_array_equal(value, expected)
 
 
 def test_patches_that_do_not_fit_the_network_are_refused_before_training(
@@ -119,7 +155,7 @@ def test_every_architecture_and_an_encoder_build(architecture, encoder):
     config = TrainingConfig(
         architecture=architecture, encoder=encoder, filters=filters, patch_size=64
     )
-    model = build_model(config, 2, 3, Normalization((0.5, 0.5), (0.2, 0.2)), 10)
+    model = build_model(config, 2, 3, Normalization((0.5, 0.5), (0.2, 0.2)))
     assert model(np.zeros((1, 64, 64, 2), np.float32)).shape == (1, 64, 64, 3)
 
 
@@ -127,7 +163,7 @@ def test_an_architecture_stays_what_it_is_where_nothing_is_chosen():
     """The U-Net paper's network has no batch normalisation."""
     options = {"architecture": "unet", "filters": 2, "patch_size": 64}
     for chosen, expected in ((None, False), (False, False), (True, True)):
-        model = build_model(TrainingConfig(**options, batch_norm=chosen), 1, 1, None, 10)
+        model = build_model(TrainingConfig(**options, batch_norm=chosen), 1, 1, None)
         kinds = {type(layer).__name__ for layer in model.layers}
         assert ("BatchNormalization" in kinds) == expected
 
@@ -135,7 +171,7 @@ def test_an_architecture_stays_what_it_is_where_nothing_is_chosen():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_compiles(loss):
     config = TrainingConfig(architecture="unet", filters=2, depth=1, patch_size=32, loss=loss)
-    model = build_model(config, 1, 1, None, 10)
+    model = build_model(config, 1, 1, None)
     assert type(model.loss).__name__ == LOSSES[loss]
 
 
@@ -150,10 +186,10 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
         filters=4,
         patch_size=64,
     )
-    model = build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3), 10)
+    model = build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3))
     assert model(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 64, 64, 1)
     with pytest.raises(ValueError, match="unit values"):
-        build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"), 10)
+        build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"))
 
 
 def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
