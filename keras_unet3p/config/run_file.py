@@ -55,6 +55,8 @@ class DataChoices(Checked):
     """Names of the classes, background first, or their number."""
     class_values: list[int] | None = None
     """The mask values that stand for the classes, rising."""
+    ignore: Annotated[int | None, Field(ge=0)] = None
+    """Mask value of unlabelled pixels, which are left out; 255 usually."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ def build_model(
     num_classes: int,
     normalization: Normalization | None,
     steps_per_epoch: int,
+    ignore_class: int | None = None,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.
 
@@ -27,6 +28,9 @@ def build_model(
         num_classes: of the masks, 1 for foreground against background.
         normalization: what the network's first layer does to unit values; None leaves it out.
         steps_per_epoch: for the learning rate, which falls over the whole run.
+        ignore_class: what unlabelled pixels are in the masks, for loss and metrics; None where all
+            are labelled. A loss with it is the mean over the labelled pixels; zeros as weights
+            would shrink it with their share, and the losses of regions take no weights.
 
     Raises:
         ValueError: the patches do not fit the network, or the images its encoder's weights.
@@ -59,12 +63,12 @@ def build_model(
     )
     model.compile(
         optimizer=keras.optimizers.Adam(decay),
-        loss=getattr(losses, LOSSES[config.loss])(),
+        loss=getattr(losses, LOSSES[config.loss])(ignore_class=ignore_class),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.
         weighted_metrics=[
-            metrics.Dice(name="dice", use_pixel_weights=False),
-            metrics.IoU(name="iou", use_pixel_weights=False),
+            metrics.Dice(name="dice", use_pixel_weights=False, ignore_class=ignore_class),
+            metrics.IoU(name="iou", use_pixel_weights=False, ignore_class=ignore_class),
         ],
     )
     return model

@@ -87,6 +87,7 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
         predictor,
         mask_kind=record.data.mask_kind,
         class_values=_as_values(record.data.class_values),
+        ignore=record.data.ignore,
         separation=record.separation,
     )
 
@@ -135,6 +136,7 @@ def _saved_model(version: Path) -> Predictor:
         normalization=rule,
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),
+        ignore=trained.ignore,
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 

@@ -38,6 +38,7 @@ def train(
     validation_masks: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     classes: int | Sequence[str] | Sequence[int] | None = None,
+    ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     console: Console | None = None,
@@ -61,6 +62,9 @@ def train(
         classes: names of the classes, background first; or their number; or the mask values that
             stand for them, rising, such as `[0, 128, 255]` or ids with a gap. The network's own ids
             are 0 to K-1 in any case. By default found in the masks. At most 256.
+        ignore: the mask value of unlabelled pixels, usually 255: they are left out of sampling,
+            loss and metrics, so that a share of the pixels is enough to train on. See
+            `data.open_images`. `evaluate` takes the same by default.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
@@ -84,7 +88,7 @@ def train(
     _check_encoder_weights(config)
     run = RunFolder(out)
     console = console or Console(stderr=True)
-    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes)
+    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
     with naming_full_disk(run.path), training.run_lock(run.path):
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
@@ -110,6 +114,7 @@ class _Given(NamedTuple):
     validation_masks: str | os.PathLike[str] | None
     mask_kind: str
     classes: int | Sequence[str] | Sequence[int] | None
+    ignore: int | None
 
 
 def _check_encoder_weights(config: TrainingConfig) -> None:
@@ -134,7 +139,12 @@ def _open_images(
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
     opened = data.open_images(
-        given.images, given.masks, mask_kind=given.mask_kind, classes=given.classes, **limits
+        given.images,
+        given.masks,
+        mask_kind=given.mask_kind,
+        classes=given.classes,
+        ignore=given.ignore,
+        **limits,
     )
     _check_number_of_classes(opened)
     if given.validation_images is None or given.validation_masks is None:
@@ -145,6 +155,7 @@ def _open_images(
         given.validation_masks,
         mask_kind=opened.mask_kind,
         classes=given.classes or several,
+        ignore=given.ignore,
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
         **limits,
@@ -199,6 +210,7 @@ def _record(
             mask_kind=training_images.mask_kind,
             classes=_names(given.classes),
             class_values=_values(given.classes),
+            ignore=given.ignore,
             num_channels=training_images.num_channels,
             num_classes=training_images.num_classes,
             stored_types=training_images.stored_types,
@@ -232,7 +244,8 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
     config = job.config
     console.print(
         f"{len(job.training)} training and {len(job.validation)} validation images, "
-        f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}",
+        f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}"
+        + _labeled_share(job.training),
         highlight=False,
     )
     keras.utils.set_random_seed(config.seed)
@@ -257,6 +270,12 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         progress.stop()
     evaluate_images(open_model(run.path), job.validation, run.validation)
     return best
+
+
+def _labeled_share(images: data.LabeledImages) -> str:
+    if images.ignore is None:
+        return ""
+    return f", {images.labeled_share:.1%} of the training pixels labelled"
 
 
 def _sweep(run: RunFolder) -> None:

@@ -101,6 +101,7 @@ class TrainingJob:
                 self.training.num_classes,
                 self.training.normalization(),
                 self.steps_per_epoch,
+                None if self.training.ignore is None else data.IGNORED,
             )
         finally:
             keras.mixed_precision.set_global_policy(before)
