@@ -29,7 +29,7 @@ FOUND_IN_DATA = (
     "validation_names",
 )
 """What a run finds in its data and notes beside the choices; it finds it anew."""
-_SECTIONS = ("format", "data", "training", "versions")
+_SECTIONS = ("format", "data", "training", "init", "versions")
 _Path = Annotated[str | None, Field(min_length=1)]
 
 

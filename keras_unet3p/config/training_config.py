@@ -71,6 +71,10 @@ class TrainingConfig(Checked):
     """A network of keras.applications as encoder, or the papers' plain one."""
     encoder_weights: Annotated[str | None, Field(min_length=1)] = None
     """imagenet, or the path of a weight file of the encoder."""
+    init: Annotated[str | None, Field(min_length=1)] = None
+    """Run folder or .keras file whose weights and architecture are taken over."""
+    freeze: Annotated[str | None, Field(pattern=r"^[^,\s]+(,[^,\s]+)*$")] = None
+    """What training does not change: encoder, none, or beginnings of layer names (e1_,e2_)."""
     loss: Annotated[str, BeforeValidator(OneOf(tuple(LOSSES)))] = "hybrid"
     """What is minimised."""
     border_weights: Annotated[str | bool, BeforeValidator(OneOf(("auto", True, False)))] = "auto"
@@ -104,6 +108,9 @@ class TrainingConfig(Checked):
 
     @pydantic.model_validator(mode="after")
     def _check_network(self) -> TrainingConfig:
+        self._check_beginning()
+        if self.init is not None and "architecture" not in self.model_fields_set:
+            return self  # that of the network of init, which knows what it has
         architecture = ARCHITECTURES[self.architecture]
         for name in NETWORK_OPTIONS:
             if getattr(self, name) is not None and name not in architecture.options:
@@ -128,6 +135,21 @@ class TrainingConfig(Checked):
                 "'plain', or leave them"
             )
         return self
+
+    def _check_beginning(self) -> None:
+        if self.init is not None and self.encoder_weights is not None:
+            raise InputError(
+                "encoder_weights: init gives the encoder its weights too; expected one of the two"
+            )
+        if self.frozen_parts() and self.init is None and self.encoder_weights is None:
+            raise InputError(
+                "freeze: new weights would stay as they were drawn; expected init too, or "
+                "encoder_weights"
+            )
+
+    def frozen_parts(self) -> list[str]:
+        """What `freeze` names."""
+        return [] if self.freeze in (None, "none") else self.freeze.split(",")
 
     def to_dict(self) -> dict[str, Any]:
         """As a dictionary that JSON takes."""

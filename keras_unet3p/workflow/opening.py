@@ -71,7 +71,7 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
     if record is None:
-        rule = _own_normalization(network)
+        rule = own_normalization(network)
     else:
         rule = Normalization.from_dict(record.data.normalization)
 
@@ -92,7 +92,7 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
     )
 
 
-def _own_normalization(network) -> Normalization:
+def own_normalization(network) -> Normalization:
     """What a network by itself knows of the images that it was trained on."""
     for layer in network.layers:
         if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:

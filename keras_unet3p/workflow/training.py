@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_unet3p import data, training
+from keras_unet3p import data, models, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
 from keras_unet3p.config import TrainingConfig
@@ -23,6 +24,7 @@ from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
 from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.starting_point import StartingPoint
 from keras_unet3p.workflow.training_job import TrainingJob
 
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
@@ -51,7 +53,12 @@ def train(
     Args:
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
-        config: the network, the loss and the training; None is `TrainingConfig()`.
+        config: the network, the loss and the training; None is `TrainingConfig()`. With `init` the
+            run begins with the weights of another network, where they fit (`models.take_weights`),
+            and has its architecture unless another is given, which is refused. The images are
+            normalised by their own rule; with `freeze` by the other network's, behind which the
+            frozen layers have learnt; and an encoder that normalises by itself goes on so. A
+            continued run does not load that network again.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
             `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
             `validation/` (metrics and pictures of the best network on the held-out images).
@@ -92,7 +99,9 @@ def train(
     with naming_full_disk(run.path), training.run_lock(run.path):
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
-        opened = _open_images(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
+        start = StartingPoint.of(config, run)
+        config = start.config
+        opened = _open_images(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
         record = _record(given, config, *opened)
         _keep_record(run, record)
         values = record.data.class_values
@@ -102,7 +111,8 @@ def train(
                 "what the network predicts",
                 highlight=False,
             )
-        return _train(TrainingJob(config, *opened), run, console)
+        start = dataclasses.replace(start, on_taken=_reporting(start, record, run, console))
+        return _train(TrainingJob(config, *opened, start), run, console)
 
 
 class _Given(NamedTuple):
@@ -135,15 +145,18 @@ def _check_number_of_classes(opened: data.LabeledImages) -> None:
 
 
 def _open_images(
-    given: _Given, config: TrainingConfig, limits: Any
+    given: _Given, start: StartingPoint, limits: Any
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
+    config = start.config
     opened = data.open_images(
         given.images,
         given.masks,
         mask_kind=given.mask_kind,
         classes=given.classes,
         ignore=given.ignore,
+        normalization=start.normalization,
+        accept_values=True,  # of another set than the frozen layers', which a warning tells
         **limits,
     )
     _check_number_of_classes(opened)
@@ -238,6 +251,23 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
         )
+
+
+def _reporting(
+    start: StartingPoint, record: RunRecord, run: RunFolder, console: Console
+) -> Callable[[models.TakenWeights], None]:
+    """What says what was taken over, and keeps it in `config.json`."""
+
+    def report(taken: models.TakenWeights) -> None:
+        rule = "the new images' own" if start.normalization is None else "that of the frozen layers"
+        console.print(
+            f"from {printable(str(start.config.init))}: {taken}; normalisation: {rule}",
+            highlight=False,
+            markup=False,
+        )
+        record.model_copy(update={"init": start.note(taken)}).write(run.config)
+
+    return report
 
 
 def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
