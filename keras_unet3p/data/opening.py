@@ -122,6 +122,8 @@ def open_images(
     if problems or not good:
         _raise(problems or ["no image was found"])
     good = _labelled(good)
+    if kind == "instances" and ignore is None:
+        _warn_of_odd_instance(good)
 
     found_values = [finding.image_values for finding in good]
     if normalization is None:
@@ -158,6 +160,19 @@ def _labelled(good: list[_Finding]) -> list[_Finding]:
         shown = ", ".join(names[:_MOST_PROBLEMS]) + (", ..." if len(names) > _MOST_PROBLEMS else "")
         warnings.warn(f"left out, as they have no labelled pixel: {shown}", stacklevel=3)
     return [finding for finding in good if finding.id_pixels.sum()]
+
+
+def _warn_of_odd_instance(good: list[_Finding]) -> None:
+    """Of an instance whose id is the usual value of unlabelled pixels, far from all others."""
+    seen = set().union(*(finding.cells.tolist() for finding in good))
+    others = seen - {_USUAL_IGNORED}
+    if _USUAL_IGNORED in seen and others and max(others) < _USUAL_IGNORED // 2:
+        warnings.warn(
+            f"masks: {_USUAL_IGNORED} counts as an instance, and the other ids end at "
+            f"{max(others)}; where its pixels are unlabelled, give ignore={_USUAL_IGNORED} "
+            f"(--ignore {_USUAL_IGNORED})",
+            stacklevel=3,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

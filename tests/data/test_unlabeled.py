@@ -102,6 +102,11 @@ def test_an_unexplained_255_suggests_the_option():
     assert "--ignore" not in str(error.value), "255 is the foreground there"
 
 
+def test_an_instance_255_far_from_the_others_is_told():
+    with pytest.warns(UserWarning, match="255 counts as an instance.*end at 2.*--ignore 255"):
+        opened(bands(0, 1, 2, 255), mask_kind="instances")
+
+
 def test_images_without_a_labelled_pixel_are_left_out():
     with pytest.warns(UserWarning, match="no labelled pixel"):
         images = opened(bands(0, 1, 255), bands(255, 255), ignore=255)
