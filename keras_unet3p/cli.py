@@ -162,6 +162,9 @@ def train(
             "values (0,128,255), or their number. By default read from the masks."
         ),
     ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(help=_help(DataChoices, "ignore"), show_default=False)
+    ] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     **training: Any,
@@ -181,6 +184,7 @@ def train(
                 ("validation_images", validation_images),
                 ("validation_masks", validation_masks),
                 ("mask_kind", mask_kind),
+                ("ignore", ignore),
             )
             if value is not None
         },
@@ -216,6 +220,14 @@ def evaluate(
     masks: Masks,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
     mask_kind: Kind = "auto",
+    ignore: Annotated[
+        str,
+        typer.Option(
+            help="Mask value of unlabelled pixels, which are left out; none; or auto, that of the "
+            "training.",
+            metavar="VALUE|none|auto",
+        ),
+    ] = "auto",
     tile_size: Tile = 512,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -229,6 +241,7 @@ def evaluate(
         masks,
         out=out,
         mask_kind=mask_kind,
+        ignore=_ignore(ignore),
         tile_size=tile_size,
         max_pixels=max_pixels,
         max_pages=max_pages,
@@ -363,6 +376,15 @@ def _classes(text: str | None) -> int | list[int] | list[str] | None:
         return parts
     values = [int(part) for part in parts]
     return values if len(values) > 1 else values[0]
+
+
+def _ignore(text: str) -> int | str | None:
+    """The option `--ignore` as `workflow.evaluate` takes it."""
+    if text in ("none", "auto"):
+        return None if text == "none" else text
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(f"--ignore {text!r}; expected a mask value, none or auto")
+    return int(text)
 
 
 def _print_report(report: EvaluationReport) -> None:

@@ -88,6 +88,30 @@ def test_an_empty_name_of_a_class_is_refused(monkeypatch):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [([], "auto"), (["--ignore", "none"], None), (["--ignore", "255"], 255)],
+)
+def test_evaluate_ignores_a_value_none_or_that_of_the_training(monkeypatch, given, meant):
+    asked = {}
+
+    def evaluate(model, images, masks, **options):
+        asked.update(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(evaluate=evaluate))
+    command = ["evaluate", "run", "--images", "a", "--masks", "b", *given]
+    assert isinstance(CliRunner().invoke(cli.app, command).exception, InputError)
+    assert asked["ignore"] == meant
+
+
+def test_an_ignored_value_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(evaluate=None))
+    command = ["evaluate", "run", "--images", "a", "--masks", "b", "--ignore", "x"]
+    with pytest.raises(ValueError, match="--ignore 'x'; expected a mask value, none or auto"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+
+
 def test_version():
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.exit_code == 0

@@ -20,6 +20,8 @@ class CardTraining(Section):
     """Of the masks: binary, classes or instances."""
     class_values: list[int] | None = None
     """The mask values that stood for the classes; None where they were the class ids."""
+    ignore: int | None = None
+    """The mask value of unlabelled pixels; None where all are labelled."""
     separation: int | None = None
     """Background drawn between touching instances, pixels of each."""
     stored_values: list[dict[str, Any]] | None = None

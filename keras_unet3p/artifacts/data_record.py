@@ -32,6 +32,8 @@ class DataRecord(Section):
     """Names of the classes, background first; None where none were given."""
     class_values: list[int] | None = None
     """The mask values that stand for the classes; None where they are the class ids."""
+    ignore: int | None = None
+    """The mask value of unlabelled pixels; None where all are labelled."""
     num_channels: int | None = None
     """Channels of the images."""
     num_classes: int | None = None

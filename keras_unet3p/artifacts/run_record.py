@@ -52,6 +52,8 @@ class RunRecord(JsonArtifact):
     """The choices of `TrainingConfig`, as they stand in the file."""
     data: DataRecord
     """The images and masks."""
+    init: dict[str, Any] | None = None
+    """The network that the run began with: its path, and which layers were taken over."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that the run was begun with."""
 

@@ -29,7 +29,7 @@ FOUND_IN_DATA = (
     "validation_names",
 )
 """What a run finds in its data and notes beside the choices; it finds it anew."""
-_SECTIONS = ("format", "data", "training", "versions")
+_SECTIONS = ("format", "data", "training", "init", "versions")
 _Path = Annotated[str | None, Field(min_length=1)]
 
 
@@ -55,6 +55,8 @@ class DataChoices(Checked):
     """Names of the classes, background first, or their number."""
     class_values: list[int] | None = None
     """The mask values that stand for the classes, rising."""
+    ignore: Annotated[int | None, Field(ge=0)] = None
+    """Mask value of unlabelled pixels, which are left out; 255 usually."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,6 +75,10 @@ class TrainingConfig(Checked):
     normalization: Annotated[str, BeforeValidator(OneOf(NORMALIZATIONS))] = "auto"
     """Of intensities: by the whole set, or of each image by its own percentiles; auto where the
     images differ much in contrast."""
+    init: Annotated[str | None, Field(min_length=1)] = None
+    """Run folder or .keras file whose weights and architecture are taken over."""
+    freeze: Annotated[str | None, Field(pattern=r"^[^,\s]+(,[^,\s]+)*$")] = None
+    """What training does not change: encoder, none, or beginnings of layer names (e1_,e2_)."""
     loss: Annotated[str, BeforeValidator(OneOf(tuple(LOSSES)))] = "hybrid"
     """What is minimised."""
     border_weights: Annotated[str | bool, BeforeValidator(OneOf(("auto", True, False)))] = "auto"
@@ -116,6 +120,9 @@ class TrainingConfig(Checked):
 
     @pydantic.model_validator(mode="after")
     def _check_network(self) -> TrainingConfig:
+        self._check_beginning()
+        if self.init is not None and "architecture" not in self.model_fields_set:
+            return self  # that of the network of init, which knows what it has
         architecture = ARCHITECTURES[self.architecture]
         for name in NETWORK_OPTIONS:
             if getattr(self, name) is not None and name not in architecture.options:
@@ -150,6 +157,21 @@ class TrainingConfig(Checked):
                 "'plain', or leave them"
             )
         return self
+
+    def _check_beginning(self) -> None:
+        if self.init is not None and self.encoder_weights is not None:
+            raise InputError(
+                "encoder_weights: init gives the encoder its weights too; expected one of the two"
+            )
+        if self.frozen_parts() and self.init is None and self.encoder_weights is None:
+            raise InputError(
+                "freeze: new weights would stay as they were drawn; expected init too, or "
+                "encoder_weights"
+            )
+
+    def frozen_parts(self) -> list[str]:
+        """What `freeze` names."""
+        return [] if self.freeze in (None, "none") else self.freeze.split(",")
 
     def to_dict(self) -> dict[str, Any]:
         """As a dictionary that JSON takes."""

@@ -9,9 +9,11 @@ from keras_unet3p.data.patch_weights import class_balance
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.separation import separate_instances
 from keras_unet3p.data.training_data import training_pipeline
+from keras_unet3p.data.unlabeled import IGNORED
 from keras_unet3p.data.validation_data import validation_pipeline
 
 __all__ = [
+    "IGNORED",
     "Augmentation",
     "LabeledImages",
     "Sample",

@@ -331,10 +331,11 @@ def _remap(
 def _remap_labels(labels: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     kind = labels.dtype
     source = np.ascontiguousarray(labels)
-    if kind not in (np.uint8, np.uint16):
+    direct = kind in (np.uint8, np.uint16, np.int16)
+    if not direct:
         # Nearest neighbour copies bits: any 32-bit pattern survives as a float32.
         source = source.astype(np.int32, copy=False).view(np.float32)
     moved = cv2.remap(source, columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
-    if kind not in (np.uint8, np.uint16):
+    if not direct:
         moved = moved.view(np.int32).astype(kind, copy=False)
     return moved

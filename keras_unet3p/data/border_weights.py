@@ -22,6 +22,7 @@ def border_weight_map(
     sigma: float = 5.0,
     class_balance: bool | Sequence[float] = True,
     instances: bool | None = None,
+    ignore_class: int | None = None,
 ) -> np.ndarray:
     """The pixel weights that make a network learn the gaps between touching cells.
 
@@ -46,9 +47,11 @@ def border_weight_map(
         instances: True where `labels` are instance ids whatever they look like: a patch that shows
             a single cell in two pieces is not binary. False splits whatever is not 0 into
             8-connected components. None decides as above.
+        ignore_class: the value of unlabelled pixels, or None. They weigh 0, do not count in the
+            class balance, and are no cell: no border is emphasised towards them.
 
     Returns:
-        (height, width) float32, positive.
+        (height, width) float32, positive but for the ignored pixels.
 
     Raises:
         ValueError: `labels` is not a two-dimensional array of non-negative integers, or `w0`,
@@ -61,10 +64,16 @@ def border_weight_map(
         >>> bool(weights[8, 8] > weights[8, 0])
         True
     """
+    labels = np.asarray(labels)
+    ignored = None if ignore_class is None else labels == ignore_class
+    if ignored is not None:
+        labels = np.where(ignored, labels.dtype.type(0), labels)
     labels = _checked(labels, w0, sigma, instances)
-    weights = _class_weights(labels, class_balance)
+    weights = _class_weights(labels, class_balance, ignored)
     if w0 > 0 and labels.size:
         _add_border_term(weights, labels, w0, sigma)
+    if ignored is not None:
+        weights[ignored] = 0.0
     return weights
 
 
@@ -99,15 +108,18 @@ def _is_binary(labels: np.ndarray) -> bool:
     return np.count_nonzero(labels) == np.count_nonzero(labels == (labels.max() or 1))
 
 
-def _class_weights(labels: np.ndarray, class_balance: bool | Sequence[float]) -> np.ndarray:
+def _class_weights(
+    labels: np.ndarray, class_balance: bool | Sequence[float], ignored: np.ndarray | None
+) -> np.ndarray:
     if class_balance is False:
         return np.ones(labels.shape, np.float32)
     cells = labels > 0
     if class_balance is True:
         count = int(np.count_nonzero(cells))
-        if count in (0, cells.size):
+        size = cells.size - (0 if ignored is None else int(np.count_nonzero(ignored)))
+        if count in (0, size):
             return np.ones(labels.shape, np.float32)
-        pair = [cells.size / (2.0 * (cells.size - count)), cells.size / (2.0 * count)]
+        pair = [size / (2.0 * (size - count)), size / (2.0 * count)]
     else:
         pair = [float(weight) for weight in class_balance]
         if len(pair) != 2 or not all(0 <= weight < math.inf for weight in pair):

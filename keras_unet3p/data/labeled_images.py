@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_unet3p.data.pairing import Source
 from keras_unet3p.data.sample import Sample
+from keras_unet3p.data.unlabeled import marked
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.image_values import ImageValues
 from keras_unet3p.images.normalization import Normalization
@@ -79,6 +80,7 @@ class LabeledImages(Sequence):
             else the number of classes with the background.
         label_values: the mask values that stand for the classes, rising, where they are not 0 to
             K-1; else None.
+        ignore: the mask value of unlabelled pixels, or None where all are labelled.
         class_names: one name per class, or None.
         num_channels: channels of every image.
         value_scale: the rule that makes stored values unit values (see `Normalization`).
@@ -99,6 +101,7 @@ class LabeledImages(Sequence):
         mask_kind: str,
         num_classes: int,
         label_values: tuple[int, ...] | None,
+        ignore: int | None,
         class_names: tuple[str, ...] | None,
         value_scale: str,
         saved_normalization: Normalization | None,
@@ -112,6 +115,7 @@ class LabeledImages(Sequence):
         self.num_channels = self._records[0].shape[2]
         self.value_scale = value_scale
         self.label_values = label_values
+        self.ignore = ignore
         self._saved_normalization = saved_normalization
         self._cache = cache
         if saved_normalization is not None:
@@ -168,9 +172,15 @@ class LabeledImages(Sequence):
 
     @property
     def class_frequencies(self) -> np.ndarray:
-        """Share of the pixels of each class; of background and foreground where there is one."""
+        """Share of each class among the labelled pixels; of background and foreground if binary."""
         pixels = np.sum([record.class_pixels for record in self._records], axis=0, dtype=np.float64)
         return pixels / pixels.sum()
+
+    @property
+    def labeled_share(self) -> float:
+        """Share of the pixels that are labelled; 1 unless `ignore` is used."""
+        labeled = sum(record.class_pixels.sum() for record in self._records)
+        return float(labeled / sum(height * width for height, width in self.shapes))
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -225,6 +235,13 @@ class LabeledImages(Sequence):
         return found
 
     def _to_labels(self, mask: np.ndarray) -> np.ndarray:
+        labels = self._to_known_labels(mask)
+        if self.ignore is None:
+            return labels
+        ignored = mask == self.ignore
+        return marked(labels, ignored) if ignored.any() else labels
+
+    def _to_known_labels(self, mask: np.ndarray) -> np.ndarray:
         if self.label_values is not None:
             return np.searchsorted(self.label_values, mask).astype(np.int32)
         return mask > 0 if self.mask_kind == "binary" else mask
@@ -306,6 +323,7 @@ class LabeledImages(Sequence):
             mask_kind=self.mask_kind,
             num_classes=self.num_classes,
             label_values=self.label_values,
+            ignore=self.ignore,
             class_names=self.class_names,
             value_scale=self.value_scale,
             saved_normalization=self._saved_normalization,
@@ -345,9 +363,11 @@ class LabeledImages(Sequence):
 
 
 def compact(labels: np.ndarray) -> np.ndarray:
-    """Labels in the smallest unsigned type that holds them, or int32."""
+    """Labels in the smallest unsigned type that holds them, or int32; marked ones as they are."""
     if labels.dtype.kind == "b":
         return labels.view(np.uint8)
+    if labels.min() < 0:
+        return labels
     largest = int(labels.max())
     kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.int32
     return labels.astype(kind)

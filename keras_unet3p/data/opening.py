@@ -3,6 +3,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +13,8 @@ import numpy as np
 from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.data.labeled_images import Cache, LabeledImages, Record
 from keras_unet3p.data.pairing import Pair, Source, pair_sources
-from keras_unet3p.errors import InputError, ProblemsError
+from keras_unet3p.data.unlabeled import check_ignore
+from keras_unet3p.errors import InputError, ProblemsError, printable
 from keras_unet3p.images.image_values import (
     ImageValues,
     clipped_to_most,
@@ -30,6 +32,7 @@ _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
 _NUMEROUS = 16
 _FEW = 12
+_USUAL_IGNORED = 255
 
 ImagesOrMasks = str | os.PathLike | np.ndarray | Sequence
 
@@ -40,6 +43,7 @@ def open_images(
     *,
     classes: int | Sequence[str] | Sequence[int] | None = None,
     mask_kind: str = "auto",
+    ignore: int | None = None,
     normalization: Normalization | None = None,
     cache_bytes: int = 400_000_000,
     max_pixels: int = MAX_PIXELS,
@@ -71,6 +75,10 @@ def open_images(
             stand for them (`[0, 128, 255]`). By default found in the masks. 2 takes 0/255 as well.
             With `mask_kind="binary"` the values of background and foreground.
         mask_kind: `"binary"` (0 and one other value), `"classes"`, `"instances"` or `"auto"`.
+        ignore: the mask value of unlabelled pixels, usually 255: sparse annotation. They have the
+            label `IGNORED` (-1), count in no check, guess or frequency of the masks, and are left
+            out of training and evaluation; the image's own values count everywhere. Images without
+            a labelled pixel are left out, with a warning.
         normalization: a saved one, for evaluation and prediction: its value rule is applied, and
             images that do not fit it are errors; so are images whose stored type or range clearly
             is not that of the images it was made of (see `check_values`).
@@ -85,22 +93,26 @@ def open_images(
         ValueError: an argument is wrong, or files are: no or more than one partner, sizes that
             differ, unreadable or truncated files, files beyond the limits, values that are not
             finite or a few defects (a million times farther out than the range of the others),
-            unexpected mask values, numbers of channels that differ, integer mixed with float
-            images. The message names the first ten with what was expected.
+            unexpected mask values, `ignore` a value that is a label, numbers of channels that
+            differ, integer mixed with float images. The message names the first ten with what was
+            expected.
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
         >>> opened = ku.data.open_images(images, labels)
         >>> len(opened), opened.shapes
         (2, [(32, 32), (32, 32)])
+        >>> image, mask = np.eye(4), np.array([[0, 1, 255, 255]] * 4)
+        >>> ku.data.open_images([image], [mask], ignore=255)[0].labels[0].tolist()
+        [0, 1, -1, -1]
     """
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
-    wanted = _WantedClasses.parse(classes, mask_kind)
+    wanted = _WantedClasses.parse(classes, mask_kind, ignore)
     pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages))
     need_pieces = wanted.kind == "auto"
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = list(pool.map(lambda pair: _inspect(pair, need_pieces), pairs))
+        found = list(pool.map(lambda pair: _inspect(pair, need_pieces, ignore), pairs))
     for finding in found:
         problems.extend(finding.problems)
     good = [finding for finding in found if not finding.problems]
@@ -109,6 +121,9 @@ def open_images(
         kind, num_classes, values = _decide_masks(good, wanted, problems)
     if problems or not good:
         _raise(problems or ["no image was found"])
+    good = _labelled(good)
+    if kind == "instances" and ignore is None:
+        _warn_of_odd_instance(good)
 
     found_values = [finding.image_values for finding in good]
     if normalization is None:
@@ -122,6 +137,7 @@ def open_images(
         mask_kind=kind,
         num_classes=num_classes,
         label_values=values,
+        ignore=ignore,
         class_names=wanted.names,
         value_scale=value_scale,
         saved_normalization=normalization,
@@ -136,17 +152,42 @@ def _raise(problems: list[str]) -> None:
     raise ProblemsError(f"{count} with the images and masks", [*problems[:_MOST_PROBLEMS], *rest])
 
 
+def _labelled(good: list[_Finding]) -> list[_Finding]:
+    """Without those that have no labelled pixel; there is at least one."""
+    blank = [finding for finding in good if not finding.id_pixels.sum()]
+    if blank:
+        names = [printable(finding.name) for finding in blank]
+        shown = ", ".join(names[:_MOST_PROBLEMS]) + (", ..." if len(names) > _MOST_PROBLEMS else "")
+        warnings.warn(f"left out, as they have no labelled pixel: {shown}", stacklevel=3)
+    return [finding for finding in good if finding.id_pixels.sum()]
+
+
+def _warn_of_odd_instance(good: list[_Finding]) -> None:
+    """Of an instance whose id is the usual value of unlabelled pixels, far from all others."""
+    seen = set().union(*(finding.cells.tolist() for finding in good))
+    others = seen - {_USUAL_IGNORED}
+    if _USUAL_IGNORED in seen and others and max(others) < _USUAL_IGNORED // 2:
+        warnings.warn(
+            f"masks: {_USUAL_IGNORED} counts as an instance, and the other ids end at "
+            f"{max(others)}; where its pixels are unlabelled, give ignore={_USUAL_IGNORED} "
+            f"(--ignore {_USUAL_IGNORED})",
+            stacklevel=3,
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class _WantedClasses:
     kind: str
     count: int | None
     values: tuple[int, ...] | None
     names: tuple[str, ...] | None
+    ignore: int | None
 
     @classmethod
-    def parse(cls, classes, mask_kind: str) -> _WantedClasses:
+    def parse(cls, classes, mask_kind: str, ignore: int | None) -> _WantedClasses:
         if classes is None:
-            return cls(mask_kind, None, None, None)
+            check_ignore(ignore, None)
+            return cls(mask_kind, None, None, None, ignore)
         count, values, names = 0, None, None
         if isinstance(classes, int | np.integer):
             count = int(classes)
@@ -177,7 +218,13 @@ class _WantedClasses:
                 f"classes is {classes!r}; expected no mask values with mask_kind 'instances', "
                 "where every value is one object"
             )
-        return cls(kind, count, values, names)
+        check_ignore(ignore, values)
+        if kind == "classes" and values is None and ignore is not None and ignore < count:
+            raise InputError(
+                f"ignore is {ignore}, a class id of {count} classes; expected the value of the "
+                "unlabelled pixels, or the values of the classes as classes"
+            )
+        return cls(kind, count, values, names, ignore)
 
 
 @dataclasses.dataclass
@@ -194,6 +241,7 @@ class _Finding:
     ids: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     id_pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     ids_in_one_piece: int = 0
+    ignored_pixels: int = 0
 
     @property
     def image_values(self) -> ImageValues:
@@ -203,6 +251,12 @@ class _Finding:
     @property
     def cells(self) -> np.ndarray:
         return self.ids[self.ids != 0]
+
+    def leave_out(self, ignore: int | None, ids: np.ndarray, pixels: np.ndarray) -> None:
+        """Take over the mask's ids and their pixels, but for those of unlabelled pixels."""
+        ignored = ids == ignore if ignore is not None else np.zeros(ids.shape, bool)
+        self.ids, self.id_pixels = ids[~ignored], pixels[~ignored]
+        self.ignored_pixels = int(pixels[ignored].sum())
 
     def record(self, kind: str, num_classes: int, values: tuple[int, ...] | None) -> Record:
         if kind == "classes":
@@ -223,7 +277,7 @@ class _Finding:
         )
 
 
-def _inspect(pair: Pair, need_pieces: bool) -> _Finding:
+def _inspect(pair: Pair, need_pieces: bool, ignore: int | None) -> _Finding:
     name, image_source, mask_source = pair
     finding = _Finding(name, image_source, mask_source)
     image = mask = None
@@ -236,7 +290,7 @@ def _inspect(pair: Pair, need_pieces: bool) -> _Finding:
         stored = mask_source.read(labels=True)
         finding.mask_dtype = stored.dtype
         mask = as_labels(stored, mask_source.label)
-        finding.ids, finding.id_pixels = _ids_of(mask)
+        finding.leave_out(ignore, *_ids_of(mask))
     except ValueError as error:
         finding.problems.append(str(error))
     if image is not None and mask is not None:
@@ -246,6 +300,8 @@ def _inspect(pair: Pair, need_pieces: bool) -> _Finding:
                 f"its image {image.shape[0]}x{image.shape[1]}; expected the same size"
             )
         elif need_pieces and len(finding.cells) > 1:
+            if finding.ignored_pixels:
+                mask = np.where(mask == ignore, 0, mask)
             finding.ids_in_one_piece = _count_ids_in_one_piece(mask)
     return finding
 
@@ -319,6 +375,8 @@ def _decide_masks(
 ) -> tuple[str, int, tuple[int, ...] | None]:
     """Kind of the masks, number of classes, and which mask values stand for them, if not 0..K-1."""
     kind = wanted.kind if wanted.kind != "auto" else _guess_kind(good)
+    if wanted.ignore is not None:
+        problems.extend(_ignore_problems(good, kind, wanted))
     if kind == "instances":
         return kind, 1, None
     if kind == "binary" and wanted.values is None:
@@ -354,6 +412,32 @@ def _decide_masks(
     return kind, 1 if kind == "binary" else count, values
 
 
+def _ignore_problems(good: list[_Finding], kind: str, wanted: _WantedClasses) -> list[str]:
+    """Where the value of unlabelled pixels is a label, as it seems."""
+    ignore = wanted.ignore
+    assert ignore is not None
+    seen = set().union(*(finding.ids.tolist() for finding in good))
+    if not any(finding.ignored_pixels for finding in good):
+        return []
+    if not seen:
+        return [f"masks: every pixel is {ignore}, unlabelled (ignore); expected labelled ones too"]
+    if seen == {0} and wanted.values is None:
+        return [
+            f"masks: they hold only 0 and {ignore}, so that {ignore} is the foreground, as it "
+            f"seems; ignore={ignore} (--ignore {ignore}) would leave nothing but background. Leave "
+            "it out where all pixels are labelled"
+        ]
+    between = f"masks: they hold {ignore - 1} and {ignore + 1} too, so that {ignore} is"
+    if kind == "instances" and any({ignore - 1, ignore + 1} <= {*f.cells.tolist()} for f in good):
+        return [f"{between} an instance id, as it seems; expected another value for ignore"]
+    if kind == "classes" and wanted.values is None and ignore < max(seen):
+        return [
+            f"masks: ignore is {ignore}, which lies among the class ids 0 to {max(seen)}; give the "
+            "values of the classes as classes, without it"
+        ]
+    return []
+
+
 def _hint(finding: _Finding, good: list[_Finding]) -> str:
     if finding.mask.label.lower().endswith((".jpg", ".jpeg")):
         return " (JPEG changes values: save masks as PNG or TIFF)"
@@ -363,7 +447,17 @@ def _hint(finding: _Finding, good: list[_Finding]) -> str:
     return (
         f" (classes=[{', '.join(listed)}], on the command line --classes {','.join(listed)}, says "
         "which values stand for the classes; mask_kind='instances', --mask-kind instances, that "
-        "every value is one object)"
+        f"every value is one object{_hint_of_ignore(everything, good)})"
+    )
+
+
+def _hint_of_ignore(values: list[int], good: list[_Finding]) -> str:
+    """For masks that hold the usual value of unlabelled pixels beside labels."""
+    if _USUAL_IGNORED not in values or _mostly_hold_only(good, _USUAL_IGNORED):
+        return ""
+    return (
+        f"; ignore={_USUAL_IGNORED}, --ignore {_USUAL_IGNORED}, that pixels of {_USUAL_IGNORED} "
+        "are unlabelled"
     )
 
 
@@ -372,9 +466,7 @@ def _guess_kind(good: list[_Finding]) -> str:
     seen = set().union(*(finding.cells.tolist() for finding in filled)) if filled else set()
     if not seen or seen == {1}:
         return "binary"
-    if any(
-        2 * sum(_holds_only(finding, value) for finding in filled) >= len(filled) for value in _FULL
-    ):
+    if any(_mostly_hold_only(filled, value) for value in _FULL):
         return "binary"
     many = [finding for finding in filled if len(finding.cells) > 1]
     total = sum(len(finding.cells) for finding in many)
@@ -388,8 +480,10 @@ def _guess_kind(good: list[_Finding]) -> str:
     return "instances" if numerous or wide or varied else "classes"
 
 
-def _holds_only(finding: _Finding, value: int) -> bool:
-    return finding.cells.tolist() == [value]
+def _mostly_hold_only(findings: list[_Finding], value: int) -> bool:
+    """Whether at least half of the masks that hold anything hold this value alone."""
+    filled = [finding.cells.tolist() for finding in findings if len(finding.cells)]
+    return 2 * sum(cells == [value] for cells in filled) >= len(filled)
 
 
 def _foreground_value(good: list[_Finding]) -> int:

@@ -10,11 +10,12 @@ import numpy as np
 
 from keras_unet3p.data.border_weights import border_weight_map
 from keras_unet3p.data.labeled_images import LabeledImages
+from keras_unet3p.data.unlabeled import without_ignored
 from keras_unet3p.errors import InputError
 
 
 def class_balance(images: LabeledImages) -> list[float]:
-    """One weight per class, from its share of all pixels; their mean over the pixels is 1.
+    """One weight per class, from its share of the labelled pixels; their mean over these is 1.
 
     What the `border_weights` of `training_pipeline` balance with. A validation that is to be
     compared with a training takes the training's.
@@ -34,6 +35,8 @@ def class_balance(images: LabeledImages) -> list[float]:
 
 class PatchWeights:
     """Labels (H, W) and mask (H, W) of a patch -> weights (H, W) float32.
+
+    Unlabelled pixels weigh 0, and the border weights take them for background.
 
     Args:
         images: the images.
@@ -56,9 +59,9 @@ class PatchWeights:
         border_weight_map(np.zeros((1, 1), np.int32), **self._options)  # are they accepted?
 
     def __call__(self, labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        cells = labels
+        cells = without_ignored(labels)
         if self._mask_kind == "classes":
-            cells = _components_of_classes(labels)
+            cells = _components_of_classes(cells)
         # Said, not guessed: a patch may hold pieces of a single instance.
         weights = border_weight_map(
             cells,
@@ -66,7 +69,8 @@ class PatchWeights:
             instances=self._mask_kind != "binary",
             **self._options,
         )
-        weights += self._class_weights[mask] - np.float32(1.0)
+        weights += self._class_weights[without_ignored(mask)] - np.float32(1.0)
+        weights[mask < 0] = 0.0
         return weights
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.patch_weights import PatchWeights
-from keras_unet3p.data.separation import separate_instances
+from keras_unet3p.data.unlabeled import target_mask, without_ignored
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.unit_values import scale_in_place
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 _TRIES = 32
+_LOOKS = 8  # for a patch with a labelled pixel
 
 
 def training_pipeline(
@@ -41,6 +42,8 @@ def training_pipeline(
 
     A patch lies anywhere in the image or, with `foreground_probability`, around a pixel that is not
     background (of a class drawn evenly among those of the image). Beyond the image is its mirror.
+    In an image with unlabelled pixels the other patches lie around a labelled pixel, drawn evenly;
+    a patch that shows none after its augmentation is drawn anew.
     Grey values are changed relative to `images.typical_range`.
 
     Args:
@@ -62,7 +65,8 @@ def training_pipeline(
 
     Returns:
         A dataset of (image (B, P, P, C) float32, mask (B, P, P) int32[, weight (B, P, P) float32]).
-        The mask of instances is 1 in every cell, but for `separation`.
+        The mask of instances is 1 in every cell, but for `separation`. Unlabelled pixels are
+        `IGNORED` (-1) in the mask and weigh 0: losses and metrics take `ignore_class=-1`.
 
     Raises:
         ValueError: a size, number or probability is out of range.
@@ -158,57 +162,75 @@ class _Sampler:
         index = int(self._order(epoch)[place])
         rng = _generator(self._seed, int(number), _SAMPLE_STREAM)
         image, labels = self._images.stored(index)
-        top, left = self._place(labels, rng)
-        augmentation, size = self._augmentation, self._patch
-        patch, patch_labels = augmentation.crop(image, labels, top, left, size, size, rng)
+        patch, patch_labels = self._crop(image, labels, rng)
         patch = scale_in_place(patch, image.dtype, self._images.value_scale)
         patch = self._images.for_network(index, patch)
-        patch = augmentation.change_grey(patch, rng, self._value_range, self._limits)
-        if self._images.mask_kind == "instances":
-            mask = separate_instances(patch_labels, self._separation).astype(np.int32)
-        else:
-            mask = patch_labels.astype(np.int32)
+        patch = self._augmentation.change_grey(patch, rng, self._value_range, self._limits)
+        mask = target_mask(patch_labels, self._images.mask_kind, self._separation)
         if self._weights is None:
             return [patch, mask]
         return [patch, mask, self._weights(patch_labels, mask)]
+
+    def _crop(
+        self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A patch of image and labels; with a labelled pixel, if that can be had."""
+        patch, patch_labels = image, labels
+        for _ in range(_LOOKS):
+            place = self._place(labels, rng)
+            patch, patch_labels = self._augmentation.crop(
+                image, labels, *place, self._patch, self._patch, rng
+            )
+            # Turned and shifted, a patch may have lost the pixel that it was to lie around.
+            if patch_labels.max() >= 0:
+                break
+        return patch, patch_labels
 
     def _place(self, labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         """The patch's upper left corner: within the image, or the image within the patch."""
         around_foreground = rng.random() < self._foreground_probability
         spare = [side - self._patch for side in labels.shape]
         corner = [int(rng.integers(min(s, 0), max(s, 0) + 1)) for s in spare]
-        if around_foreground:
-            pixel = self._foreground_pixel(labels, rng)
-            if pixel is not None:
-                inside = rng.integers(0, self._patch, 2)
-                corner = [
-                    int(min(max(p - offset, min(s, 0)), max(s, 0)))
-                    for p, offset, s in zip(pixel, inside, spare, strict=True)
-                ]
+        pixel = self._foreground_pixel(labels, rng) if around_foreground else None
+        if pixel is None and labels.dtype.kind == "i" and labels.min() < 0:
+            pixel = _pixel_from(labels, 0, rng)
+        if pixel is not None:
+            inside = rng.integers(0, self._patch, 2)
+            corner = [
+                int(min(max(p - offset, min(s, 0)), max(s, 0)))
+                for p, offset, s in zip(pixel, inside, spare, strict=True)
+            ]
         return corner[0], corner[1]
 
     def _foreground_pixel(
         self, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[int, int] | None:
-        height, width = labels.shape
-        if self._images.mask_kind == "classes":
-            present = np.flatnonzero(np.bincount(labels.ravel()))
-            present = present[present > 0]
-            if not len(present):
-                return None
-            candidates = labels == rng.choice(present)
-        else:
-            for row, column in zip(
-                rng.integers(0, height, _TRIES), rng.integers(0, width, _TRIES), strict=True
-            ):
-                if labels[row, column]:
-                    return int(row), int(column)
-            candidates = labels > 0
-        places = np.flatnonzero(candidates)
-        if not len(places):
+        if self._images.mask_kind != "classes":
+            return _pixel_from(labels, 1, rng)
+        present = np.flatnonzero(np.bincount(without_ignored(labels).ravel()))
+        present = present[present > 0]
+        if not len(present):
             return None
-        row, column = divmod(int(rng.choice(places)), width)
-        return row, column
+        return _pixel_of(labels == rng.choice(present), rng)
+
+
+def _pixel_from(labels: np.ndarray, least: int, rng: np.random.Generator) -> tuple[int, int] | None:
+    """A pixel whose label is at least so large, drawn evenly; None where there is none."""
+    height, width = labels.shape
+    for row, column in zip(
+        rng.integers(0, height, _TRIES), rng.integers(0, width, _TRIES), strict=True
+    ):
+        if labels[row, column] >= least:
+            return int(row), int(column)
+    return _pixel_of(labels >= least, rng)
+
+
+def _pixel_of(candidates: np.ndarray, rng: np.random.Generator) -> tuple[int, int] | None:
+    places = np.flatnonzero(candidates)
+    if not len(places):
+        return None
+    row, column = divmod(int(rng.choice(places)), candidates.shape[1])
+    return row, column
 
 
 def _generator(seed: int, number: int, stream: int) -> np.random.Generator:

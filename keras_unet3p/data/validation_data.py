@@ -9,8 +9,8 @@ import numpy as np
 from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.mirroring import mirrored_crop
 from keras_unet3p.data.patch_weights import PatchWeights
-from keras_unet3p.data.separation import separate_instances
 from keras_unet3p.data.training_data import pipeline_options
+from keras_unet3p.data.unlabeled import target_mask
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.unit_values import scale_in_place
 
@@ -31,10 +31,12 @@ def validation_pipeline(
     """Batches of tiles that together score each pixel of each image exactly once, in fixed order.
 
     A tile's weight is 1 on the pixels that it scores and 0 elsewhere: on the mirrored filling
-    beyond the image's border, and on what another tile scores already. With `sample_weight` (fit's
-    and evaluate's third tensor) metrics are therefore exact. A loss that is to be compared with the
-    training's wants the training's `border_weights`, and `unit_mean`; metrics then take
-    `use_pixel_weights=False`, which counts each pixel whose weight is above 0 once.
+    beyond the image's border, on what another tile scores already, and on unlabelled pixels, which
+    the mask marks with `IGNORED` (-1). Tiles that would score none are left out. With
+    `sample_weight` (fit's and evaluate's third tensor) metrics are therefore exact. A loss that is
+    to be compared with the training's wants the training's `border_weights`, and `unit_mean`;
+    metrics then take `use_pixel_weights=False`, which counts each pixel whose weight is above 0
+    once.
 
     Args:
         images: as `open_images` gives them.
@@ -45,8 +47,9 @@ def validation_pipeline(
         separation: as in `training_pipeline`.
         border_weights: as in `training_pipeline`, for a scored pixel's weight instead of 1.
         unit_mean: whether the weights are multiplied by the share of the tiles' central pixels that
-            are scored, inverted. The mean over the tiles of a loss that averages a tile's weighted
-            pixels is then its mean over the pixels of the images.
+            are scored, inverted; with unlabelled pixels, in proportion to the labelled pixels of
+            the tile, by which a loss with `ignore_class` divides. The mean over the tiles of a loss
+            that averages a tile's weighted pixels is then its mean over the pixels of the images.
 
     Returns:
         A finite dataset of (image (B, P, P, C) float32, mask (B, P, P) int32, weight (B, P, P)
@@ -73,42 +76,81 @@ def validation_pipeline(
             f"scored_size is {scored}; expected 1 to patch_size ({patch_size}), "
             "smaller by an even number"
         )
-    tiles = np.array(
-        [
-            (index, row, column)
-            for index, (height, width) in enumerate(images.shapes)
-            for row in range(math.ceil(height / scored))
-            for column in range(math.ceil(width / scored))
-        ],
-        np.int64,
-    )
-
+    tiles = [
+        (index, row, column)
+        for index, (height, width) in enumerate(images.shapes)
+        for row in range(math.ceil(height / scored))
+        for column in range(math.ceil(width / scored))
+    ]
+    tiles, factors = _with_factors(images, tiles, patch_size, scored)
+    if not unit_mean:
+        factors = np.ones(len(tiles), np.float32)
     weights = None if border_weights is None else PatchWeights(images, border_weights)
-    scored_pixels = sum(height * width for height, width in images.shapes)
-    factor = len(tiles) * scored**2 / scored_pixels if unit_mean else 1.0
 
-    def tile(number):
+    def tile(number, factor):
         index, row, column = (int(value) for value in number)
         patch, labels, scoring = _tile(images, index, row, column, patch_size, scored)
-        mask = labels
-        if images.mask_kind == "instances":
-            mask = separate_instances(labels, separation)
-        mask = mask.astype(np.int32)
+        mask = target_mask(labels, images.mask_kind, separation)
         if weights is not None:
             scoring *= weights(labels, mask)
-        return patch, mask, scoring * np.float32(factor)
+        return patch, mask, scoring * factor
 
-    def load(number):
-        image, mask, weight = tf.numpy_function(tile, [number], [tf.float32, tf.int32, tf.float32])
+    def load(number, factor):
+        kinds = [tf.float32, tf.int32, tf.float32]
+        image, mask, weight = tf.numpy_function(tile, [number, factor], kinds)
         image.set_shape((patch_size, patch_size, images.num_channels))
         mask.set_shape((patch_size, patch_size))
         weight.set_shape((patch_size, patch_size))
         return image, mask, weight
 
-    dataset = tf.data.Dataset.from_tensor_slices(tiles)
+    dataset = tf.data.Dataset.from_tensor_slices((np.array(tiles, np.int64), factors))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
     return dataset.with_options(pipeline_options())
+
+
+def _with_factors(
+    images: LabeledImages, tiles: list[tuple[int, int, int]], size: int, scored: int
+) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+    """The tiles that score a labelled pixel, and what makes the mean of their losses exact.
+
+    The loss of a tile is a sum over its scored pixels, divided by the number of the central pixels
+    that are labelled. That number, in proportion to the scored pixels of all, is its factor.
+    """
+    scored_pixels = sum(height * width for height, width in images.shapes)
+    if images.ignore is None:
+        factor = len(tiles) * scored**2 / scored_pixels
+        return tiles, np.full(len(tiles), factor, np.float32)
+    halo = (size - scored) // 2
+    centre = slice(halo, halo + scored)
+    kept, labelled, scored_pixels = [], [], 0
+    for tile in tiles:
+        labels = images.stored(tile[0])[1]
+        top, left, scoring = _place(labels.shape, tile[1], tile[2], size, scored)
+        known = mirrored_crop(labels, top, left, size, size)[centre, centre] >= 0
+        count = int(np.count_nonzero(known & (scoring[centre, centre] > 0)))
+        if count:
+            kept.append(tile)
+            labelled.append(np.count_nonzero(known))
+            scored_pixels += count
+    return kept, (np.array(labelled) * (len(kept) / scored_pixels)).astype(np.float32)
+
+
+def _place(
+    shape: tuple[int, ...], row: int, column: int, size: int, scored: int
+) -> tuple[int, int, np.ndarray]:
+    """Upper left corner of a tile, and 1 where its pixels (size, size) score."""
+    halo = (size - scored) // 2
+    weight = np.zeros((size, size), np.float32)
+    corners, fresh = [], []
+    for place, side in ((row, shape[0]), (column, shape[1])):
+        begin = place * scored
+        # The last tile is moved back into the image: real context instead of a mirror image.
+        start = max(min(begin, side - scored), 0)
+        corners.append(start - halo)
+        fresh.append(slice(begin - start + halo, min(side - start, scored) + halo))
+    weight[tuple(fresh)] = 1.0
+    return corners[0], corners[1], weight
 
 
 def _tile(
@@ -116,18 +158,11 @@ def _tile(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (size, size, C) and labels (size, size) of a tile, and 1 where its pixels score."""
     image, labels = images.stored(index)
-    halo = (size - scored) // 2
-    weight = np.zeros((size, size), np.float32)
-    corners, fresh = [], []
-    for place, side in ((row, labels.shape[0]), (column, labels.shape[1])):
-        begin = place * scored
-        # The last tile is moved back into the image: real context instead of a mirror image.
-        start = max(min(begin, side - scored), 0)
-        corners.append(start - halo)
-        fresh.append(slice(begin - start + halo, min(side - start, scored) + halo))
-    weight[tuple(fresh)] = 1.0
-    top, left = corners
+    top, left, weight = _place(labels.shape, row, column, size, scored)
     patch = mirrored_crop(image, top, left, size, size).astype(np.float32)
     patch = scale_in_place(patch, image.dtype, images.value_scale)
     patch = images.for_network(index, patch)
-    return patch, mirrored_crop(labels, top, left, size, size), weight
+    labels = mirrored_crop(labels, top, left, size, size)
+    if images.ignore is not None:
+        weight[labels < 0] = 0.0
+    return patch, labels, weight

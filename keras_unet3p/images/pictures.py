@@ -18,6 +18,7 @@ from keras_unet3p.files import printable, replacing
 
 TRUTH_COLOUR = (255, 176, 0)
 PREDICTION_COLOUR = (0, 190, 255)
+_UNLABELLED_COLOUR = (112, 112, 112)
 _CAPTION_HEIGHT = 26
 _WEIGHTS_GAP, _WEIGHTS_CAPTION = 8, 28
 _GOLDEN_ANGLE = 137.508  # degrees: neighbouring ids get hues far apart
@@ -42,7 +43,9 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def color_labels(labels: np.ndarray) -> np.ndarray:
-    """Give every label its own colour, background black; neighbours differ in hue.
+    """Give every label its own colour, background black, unlabelled pixels (below 0) grey.
+
+    Neighbouring labels differ in hue.
 
     Example:
         >>> color_labels(np.array([[0, 1]])).shape
@@ -55,11 +58,14 @@ def color_labels(labels: np.ndarray) -> np.ndarray:
     hsv = np.stack([hue, np.where(labels % 2, full, full - 90).astype(np.uint8), full], axis=-1)
     colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     colours[labels == 0] = 0
+    colours[labels < 0] = _UNLABELLED_COLOUR
     return colours
 
 
 def mask_picture(labels: np.ndarray) -> np.ndarray:
-    """White on black for a binary mask, a colour a label otherwise.
+    """White on black for a binary mask, a colour for each label otherwise; grey where unlabelled.
+
+    Unlabelled pixels are those below 0.
 
     Example:
         >>> mask_picture(np.array([[0, 1]])).tolist()
@@ -68,12 +74,16 @@ def mask_picture(labels: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.max(initial=0) <= 1:
         white = (labels > 0).astype(np.uint8) * 255
-        return np.repeat(white[..., None], 3, axis=-1)
+        picture = np.repeat(white[..., None], 3, axis=-1)
+        picture[labels < 0] = _UNLABELLED_COLOUR
+        return picture
     return color_labels(labels)
 
 
 def label_borders(labels: np.ndarray) -> np.ndarray:
     """Pixels of a label that touch another one: contours that keep touching objects apart.
+
+    Towards unlabelled pixels (below 0), where an object may go on, there is none.
 
     Example:
         >>> label_borders(np.array([[0, 1, 1, 1]])).astype(int).tolist()
@@ -81,8 +91,9 @@ def label_borders(labels: np.ndarray) -> np.ndarray:
     """
     labels = np.asarray(labels, np.int32)
     border = np.zeros(labels.shape, bool)
-    vertical = labels[1:] != labels[:-1]
-    horizontal = labels[:, 1:] != labels[:, :-1]
+    known = labels >= 0
+    vertical = (labels[1:] != labels[:-1]) & known[1:] & known[:-1]
+    horizontal = (labels[:, 1:] != labels[:, :-1]) & known[:, 1:] & known[:, :-1]
     border[1:] |= vertical
     border[:-1] |= vertical
     border[:, 1:] |= horizontal
@@ -102,7 +113,7 @@ def overlay(
     Args:
         image: (H, W) or (H, W, C), unit values.
         prediction: labels (H, W); a tint inside, a line along the border.
-        truth: labels (H, W), drawn as a line in another colour.
+        truth: labels (H, W), drawn as a line in another colour; below 0 where unlabelled.
         opacity: of the tint, 0 to 1.
 
     Returns:
@@ -165,6 +176,8 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
 
 def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Image, truth, prediction and the contours of both over the image, side by side.
+
+    The truth is below 0 where it is unlabelled, which is shown in grey.
 
     Example:
         >>> result_panel(np.eye(8), np.eye(8, dtype=int), np.eye(8, dtype=int)).shape

@@ -25,6 +25,7 @@ def evaluate_labels(
     *,
     mask_kind: str = "binary",
     num_classes: int | None = None,
+    ignore_class: int | None = None,
     object_thresholds: Sequence[float] = (0.5, 0.75),
 ) -> dict[str, float]:
     """Measures of one image by name, all plain floats.
@@ -36,6 +37,14 @@ def evaluate_labels(
     t of the IoU `precision@t`, `recall@t`, `f1@t`, `average_precision@t` of the objects. "binary",
     whose objects are its 4-connected regions, also: `warping_error`.
 
+    Pixels of `ignore_class` in the truth are unlabelled and count in no measure. Of the pixels only
+    the labelled ones are compared (Dice, IoU, precision, recall, pixel error; the Rand error and
+    the variation of information, which look at the truth's foreground only). For the measures of
+    shapes the unlabelled pixels are background in both, so an object is what is labelled of it:
+    objects of the prediction that lie there altogether are not looked at, those of both are cut
+    at the same line and compared by the rest, and borders along that line are in both. The warping
+    error is the share of the labelled pixels.
+
     Names that begin with `count_` are what `summarize_evaluations` needs for the whole set.
 
     Args:
@@ -43,10 +52,12 @@ def evaluate_labels(
             ids ("classes") or instance ids ("instances").
         mask_kind: What the labels are.
         num_classes: For "classes", their number with the background.
+        ignore_class: The label of unlabelled pixels in the truth, or None; may be negative.
         object_thresholds: Thresholds of the intersection over union of objects.
 
     Raises:
-        ValueError: For shapes that differ, values that are not labels, class ids from num_classes.
+        ValueError: For shapes that differ, values that are not labels, class ids from num_classes,
+            and a truth without a labelled pixel.
 
     Example:
         >>> truth, prediction = np.zeros((2, 16, 16), int)
@@ -56,21 +67,22 @@ def evaluate_labels(
         >>> round(scores["dice"], 3), scores["precision"], scores["recall"]
         (0.667, 1.0, 0.5)
     """
-    truth, prediction = checked_labels(truth, prediction)
+    truth, prediction, labelled = _of_labelled_pixels(truth, prediction, ignore_class)
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind must be one of {MASK_KINDS}; received {mask_kind!r}.")
     if mask_kind == "classes":
-        return _of_classes(truth, prediction, num_classes)
+        return _of_classes(truth, prediction, num_classes, labelled)
 
     true_mask, predicted_mask = truth > 0, prediction > 0
     counts = _pixel_counts(true_mask, predicted_mask)
     results = {
         **pixel_scores(*counts.values()),
-        "pixel_error": pixel_error(true_mask, predicted_mask),
+        "pixel_error": _share(pixel_error(true_mask, predicted_mask), truth, labelled),
         "hausdorff_95": hausdorff_distance(true_mask, predicted_mask),
     }
     if mask_kind == "binary":
-        results["warping_error"] = warping_error(true_mask, predicted_mask).error
+        error = warping_error(true_mask, predicted_mask).error
+        results["warping_error"] = _share(error, truth, labelled)
         truth, prediction = connected_regions(truth)[0], connected_regions(prediction)[0]
     information = variation_of_information(truth, prediction)
     results |= {
@@ -93,8 +105,30 @@ def evaluate_labels(
             "objects_true": scores.matched + scores.missed,
             "objects_predicted": scores.matched + scores.extra,
         }
-    counts |= {"pixels": truth.size, **objects}
+    counts |= {"pixels": labelled, **objects}
     return _floats(results) | _floats({f"{COUNT_PREFIX}{name}": n for name, n in counts.items()})
+
+
+def _of_labelled_pixels(
+    truth, prediction, ignore_class: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Both with background on the unlabelled pixels, and the number of the others."""
+    if ignore_class is None:
+        truth, prediction = checked_labels(truth, prediction)
+        return truth, prediction, truth.size
+    truth = np.asarray(truth)
+    ignored = truth == ignore_class
+    truth, prediction = checked_labels(np.where(ignored, 0, truth), prediction)
+    labelled = truth.size - int(np.count_nonzero(ignored))
+    if not labelled:
+        raise InputError(f"truth holds ignore_class={ignore_class} only; expected labelled pixels.")
+    prediction[ignored] = 0
+    return truth, prediction, labelled
+
+
+def _share(of_all: float, truth: np.ndarray, labelled: int) -> float:
+    """A share of all pixels as one of the labelled pixels."""
+    return of_all if labelled == truth.size else of_all * truth.size / labelled
 
 
 def pixel_scores(both, true, predicted) -> dict[str, float]:
@@ -111,7 +145,7 @@ def pixel_scores(both, true, predicted) -> dict[str, float]:
     }
 
 
-def _of_classes(truth, prediction, num_classes: int | None) -> dict[str, float]:
+def _of_classes(truth, prediction, num_classes: int | None, labelled: int) -> dict[str, float]:
     highest = max(truth.max(), prediction.max())
     if num_classes is None or num_classes < 2:
         raise InputError(f"classes need num_classes of 2 or more; received {num_classes}.")
@@ -120,7 +154,7 @@ def _of_classes(truth, prediction, num_classes: int | None) -> dict[str, float]:
             f"labels must be class ids below num_classes={num_classes}; received {highest}."
         )
     results: dict[str, float] = {}
-    counts: dict[str, float] = {"pixels": truth.size}
+    counts: dict[str, float] = {"pixels": labelled}
     for k in range(1, num_classes):
         true_mask, predicted_mask = truth == k, prediction == k
         class_counts = _pixel_counts(true_mask, predicted_mask)
@@ -132,7 +166,8 @@ def _of_classes(truth, prediction, num_classes: int | None) -> dict[str, float]:
         name: sum([results[f"{name}_{k}"] for k in range(1, num_classes)]) / (num_classes - 1)
         for name in ("dice", "iou", "precision", "recall", "hausdorff_95")
     }
-    results = {**means, "pixel_error": pixel_error(truth, prediction), **results}
+    error = _share(pixel_error(truth, prediction), truth, labelled)
+    results = {**means, "pixel_error": error, **results}
     return _floats(results) | _floats({f"{COUNT_PREFIX}{name}": n for name, n in counts.items()})
 
 

@@ -13,17 +13,22 @@ from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.pruning import prune_unetplusplus
 from keras_unet3p.models.pytorch_weights import load_pytorch_state_dict, pytorch_state_dict
 from keras_unet3p.models.segmentation_model import SegmentationModel
+from keras_unet3p.models.taken_weights import TakenWeights
+from keras_unet3p.models.transfer import freeze_layers, take_weights
 
 __all__ = [
     "ARCHITECTURES",
     "ENCODERS",
     "SegmentationModel",
+    "TakenWeights",
     "attention_unet",
     "encoder_tensors",
     "fcn",
+    "freeze_layers",
     "load_pytorch_state_dict",
     "prune_unetplusplus",
     "pytorch_state_dict",
+    "take_weights",
     "unet",
     "unet3plus",
     "unetplusplus",

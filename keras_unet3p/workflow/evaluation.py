@@ -20,6 +20,7 @@ from keras_unet3p.files import (
 )
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
 from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.predictor import Predictor
 
 # The measures of the table; the files hold all of them.
 _MAIN = {
@@ -39,6 +40,7 @@ def evaluate(
     *,
     out: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
+    ignore: int | str | None = "auto",
     tile_size: int = 512,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
@@ -55,6 +57,9 @@ def evaluate(
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: that of the training, where
             the model tells it; else classes where the network has several; else what the masks look
             like.
+        ignore: the mask value of unlabelled pixels, which no measure counts (see
+            `metrics.evaluate_labels`); None where all are labelled; `"auto"`: that of the training,
+            where the model tells it. Images without a labelled pixel are left out.
         tile_size: side of the tiles, pixels.
         max_pixels: as `predict`.
         max_pages: as `predict`.
@@ -86,6 +91,7 @@ def evaluate(
         images,
         masks,
         mask_kind=mask_kind,
+        ignore=_ignore(ignore, predictor),
         classes=predictor.class_values or (predictor.num_classes if several else None),
         normalization=predictor.normalization,
         max_pixels=max_pixels,
@@ -98,6 +104,14 @@ def evaluate(
             "foreground only; give mask_kind, 'instances' or 'binary'"
         )
     return evaluate_images(predictor, opened, out)
+
+
+def _ignore(ignore: int | str | None, predictor: Predictor) -> int | None:
+    if ignore == "auto":
+        return predictor.ignore
+    if isinstance(ignore, str):
+        raise InputError(f"ignore is {ignore!r}; expected a mask value, None or 'auto'")
+    return ignore
 
 
 def evaluate_images(
@@ -130,6 +144,7 @@ def evaluate_images(
             prediction,
             mask_kind=opened.mask_kind,
             num_classes=opened.num_classes if opened.mask_kind == "classes" else None,
+            ignore_class=None if opened.ignore is None else data.IGNORED,
         )
         evaluations.append(measures)
         rows.append({"name": name, **_shown(measures)})

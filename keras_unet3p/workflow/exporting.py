@@ -57,6 +57,7 @@ def export(
     trained = {
         "mask_kind": found.mask_kind,
         "class_values": found.class_values,
+        "ignore": found.ignore,
         "separation": record.separation,
         # A network whose encoder normalises does not know them itself.
         "stored_values": found.normalization.get("stored_values", []),

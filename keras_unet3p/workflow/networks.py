@@ -6,6 +6,7 @@ from keras_unet3p import losses, metrics, models, optimizers
 from keras_unet3p.config import LOSSES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import Normalization
+from keras_unet3p.workflow.starting_point import StartingPoint
 
 
 def build_model(
@@ -13,6 +14,8 @@ def build_model(
     num_channels: int,
     num_classes: int,
     normalization: Normalization | None,
+    ignore_class: int | None = None,
+    start: StartingPoint | None = None,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.
 
@@ -21,6 +24,10 @@ def build_model(
         num_channels: of the images.
         num_classes: of the masks, 1 for foreground against background.
         normalization: what the network's first layer does to unit values; None leaves it out.
+        ignore_class: what unlabelled pixels are in the masks, for loss and metrics; None where all
+            are labelled. A loss with it is the mean over the labelled pixels; zeros as weights
+            would shrink it with their share, and the losses of regions take no weights.
+        start: where the weights come from, and what is frozen; None for new weights.
 
     Raises:
         ValueError: the patches do not fit the network, or the images its encoder's weights.
@@ -31,32 +38,36 @@ def build_model(
         >>> build_model(config, 1, 3, None).output_shape
         (None, None, None, 3)
     """
-    if config.encoder_weights and normalization and normalization.value_scale == "raw":
+    start = start or StartingPoint(config)
+    source = "encoder_weights" if config.encoder_weights else "init"
+    normalized = bool(config.encoder_weights) or start.normalizes_itself
+    if normalized and normalization and normalization.value_scale == "raw":
         raise InputError(
-            f"encoder_weights {config.encoder_weights!r}: an encoder with given weights takes unit "
+            f"{source} {getattr(config, source)!r}: an encoder with given weights takes unit "
             "values, and the images hold others; scale them to 0 to 1, or store them as integers"
         )
     model = getattr(models, config.architecture)(
         input_shape=(None, None, num_channels),
         num_classes=num_classes,
         # An encoder with given weights normalises as it did when they were learnt.
-        normalization=None if config.encoder_weights else normalization,
-        **config.network_options(),
+        normalization=None if normalized else normalization,
+        **start.builder_options(),
     )
     if config.patch_size not in model.nearest_sizes(config.patch_size):
         raise InputError(
             f"patch_size {config.patch_size} does not fit this network; the nearest that do are "
             f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
         )
+    start.give_weights(model)
     model.compile(
         # A plain number: the training sets it for every step.
         optimizer=optimizers.AdamW(config.learning_rate, config.weight_decay),
-        loss=getattr(losses, LOSSES[config.loss])(),
+        loss=getattr(losses, LOSSES[config.loss])(ignore_class=ignore_class),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.
         weighted_metrics=[
-            metrics.Dice(name="dice", use_pixel_weights=False),
-            metrics.IoU(name="iou", use_pixel_weights=False),
+            metrics.Dice(name="dice", use_pixel_weights=False, ignore_class=ignore_class),
+            metrics.IoU(name="iou", use_pixel_weights=False, ignore_class=ignore_class),
         ],
     )
     return model

@@ -71,7 +71,7 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
     if record is None:
-        rule = _own_normalization(network)
+        rule = own_normalization(network)
     else:
         rule = Normalization.from_dict(record.data.normalization)
 
@@ -87,11 +87,12 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
         predictor,
         mask_kind=record.data.mask_kind,
         class_values=_as_values(record.data.class_values),
+        ignore=record.data.ignore,
         separation=record.separation,
     )
 
 
-def _own_normalization(network) -> Normalization:
+def own_normalization(network) -> Normalization:
     """What a network by itself knows of the images that it was trained on."""
     for layer in network.layers:
         if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
@@ -135,6 +136,7 @@ def _saved_model(version: Path) -> Predictor:
         normalization=rule,
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),
+        ignore=trained.ignore,
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 

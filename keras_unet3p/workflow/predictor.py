@@ -23,6 +23,7 @@ class Predictor:
         mask_kind: of the masks in training, where known.
         class_values: the values in those masks that stand for the classes 0 to K-1; None where they
             are the class ids themselves, or unknown.
+        ignore: the value of unlabelled pixels in those masks; None where there are none.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
 
@@ -40,6 +41,7 @@ class Predictor:
     num_classes: int | None = None
     mask_kind: str | None = None
     class_values: tuple[int, ...] | None = None
+    ignore: int | None = None
     separation: int = 1
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_unet3p import data, training
+from keras_unet3p import data, models, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
 from keras_unet3p.config import PERCENTILES, TrainingConfig
@@ -23,6 +24,7 @@ from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
 from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.starting_point import StartingPoint
 from keras_unet3p.workflow.training_job import TrainingJob
 
 # From this on (90 over 10 percentile of the images' contrasts) each image is normalised by itself.
@@ -40,6 +42,7 @@ def train(
     validation_masks: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     classes: int | Sequence[str] | Sequence[int] | None = None,
+    ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     console: Console | None = None,
@@ -54,7 +57,12 @@ def train(
     Args:
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
-        config: the network, the loss and the training; None is `TrainingConfig()`.
+        config: the network, the loss and the training; None is `TrainingConfig()`. With `init` the
+            run begins with the weights of another network, where they fit (`models.take_weights`),
+            and has its architecture unless another is given, which is refused. The images are
+            normalised by their own rule; with `freeze` by the other network's, behind which the
+            frozen layers have learnt; and an encoder that normalises by itself goes on so. A
+            continued run does not load that network again.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
             `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
             `validation/` (metrics and pictures of the best network on the held-out images).
@@ -65,6 +73,9 @@ def train(
         classes: names of the classes, background first; or their number; or the mask values that
             stand for them, rising, such as `[0, 128, 255]` or ids with a gap. The network's own ids
             are 0 to K-1 in any case. By default found in the masks. At most 256.
+        ignore: the mask value of unlabelled pixels, usually 255: they are left out of sampling,
+            loss and metrics, so that a share of the pixels is enough to train on. See
+            `data.open_images`. `evaluate` takes the same by default.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         console: where to show progress; None writes to the standard error stream.
@@ -88,11 +99,13 @@ def train(
     _check_encoder_weights(config)
     run = RunFolder(out)
     console = console or Console(stderr=True)
-    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes)
+    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
     with naming_full_disk(run.path), training.run_lock(run.path):
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
-        opened = _open_images(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
+        start = StartingPoint.of(config, run)
+        config = start.config
+        opened = _open_images(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
         record = _record(given, config, *opened)
         _keep_record(run, record)
         values = record.data.class_values
@@ -102,7 +115,8 @@ def train(
                 "what the network predicts",
                 highlight=False,
             )
-        return _train(TrainingJob(config, *opened), run, console)
+        start = dataclasses.replace(start, on_taken=_reporting(start, record, run, console))
+        return _train(TrainingJob(config, *opened, start), run, console)
 
 
 class _Given(NamedTuple):
@@ -114,6 +128,7 @@ class _Given(NamedTuple):
     validation_masks: str | os.PathLike[str] | None
     mask_kind: str
     classes: int | Sequence[str] | Sequence[int] | None
+    ignore: int | None
 
 
 def _check_encoder_weights(config: TrainingConfig) -> None:
@@ -134,14 +149,22 @@ def _check_number_of_classes(opened: data.LabeledImages) -> None:
 
 
 def _open_images(
-    given: _Given, config: TrainingConfig, limits: Any
+    given: _Given, start: StartingPoint, limits: Any
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
+    config = start.config
     opened = data.open_images(
-        given.images, given.masks, mask_kind=given.mask_kind, classes=given.classes, **limits
+        given.images,
+        given.masks,
+        mask_kind=given.mask_kind,
+        classes=given.classes,
+        ignore=given.ignore,
+        normalization=start.normalization,
+        accept_values=True,  # of another set than the frozen layers', which a warning tells
+        **limits,
     )
     _check_number_of_classes(opened)
-    if _normalizes_each_image(opened, config):
+    if _normalizes_each_image(opened, start):
         opened = opened.stretched_by(PERCENTILES)
     if given.validation_images is None or given.validation_masks is None:
         return _split(opened, config)
@@ -151,6 +174,7 @@ def _open_images(
         given.validation_masks,
         mask_kind=opened.mask_kind,
         classes=given.classes or several,
+        ignore=given.ignore,
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
         **limits,
@@ -158,10 +182,17 @@ def _open_images(
     return opened, held_out
 
 
-def _normalizes_each_image(opened: data.LabeledImages, config: TrainingConfig) -> bool:
+def _normalizes_each_image(opened: data.LabeledImages, start: StartingPoint) -> bool:
+    config = start.config
+    if config.normalization == "image" and start.normalizes_itself:
+        raise InputError(
+            "normalization: the encoder of init's network normalises as it did when its weights "
+            "were learnt; expected 'set'"
+        )
     if config.normalization != "auto":
         return config.normalization == "image"
     can_be = config.architecture != "fcn" and config.encoder_weights is None
+    can_be = can_be and not start.normalizes_itself
     return can_be and opened.contrast_spread > _MOST_SPREAD
 
 
@@ -212,6 +243,7 @@ def _record(
             mask_kind=training_images.mask_kind,
             classes=_names(given.classes),
             class_values=_values(given.classes),
+            ignore=given.ignore,
             num_channels=training_images.num_channels,
             num_classes=training_images.num_classes,
             stored_types=training_images.stored_types,
@@ -245,6 +277,23 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
         longer.write(run.config)
 
 
+def _reporting(
+    start: StartingPoint, record: RunRecord, run: RunFolder, console: Console
+) -> Callable[[models.TakenWeights], None]:
+    """What says what was taken over, and keeps it in `config.json`."""
+
+    def report(taken: models.TakenWeights) -> None:
+        rule = "the new images' own" if start.normalization is None else "that of the frozen layers"
+        console.print(
+            f"from {printable(str(start.config.init))}: {taken}; normalisation: {rule}",
+            highlight=False,
+            markup=False,
+        )
+        record.model_copy(update={"init": start.note(taken)}).write(run.config)
+
+    return report
+
+
 def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
     config = job.config
     if job.training.percentiles is not None:
@@ -256,7 +305,8 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     console.print(
         f"{len(job.training)} training and {len(job.validation)} validation images, "
-        f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}",
+        f"{job.training.num_channels} channel(s), masks of {job.training.mask_kind}"
+        + _labeled_share(job.training),
         highlight=False,
     )
     keras.utils.set_random_seed(config.seed)
@@ -287,6 +337,12 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         progress.stop()
     evaluate_images(open_model(run.path), job.validation, run.validation)
     return best
+
+
+def _labeled_share(images: data.LabeledImages) -> str:
+    if images.ignore is None:
+        return ""
+    return f", {images.labeled_share:.1%} of the training pixels labelled"
 
 
 def _sweep(run: RunFolder) -> None:

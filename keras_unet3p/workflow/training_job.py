@@ -15,6 +15,7 @@ from keras_unet3p import data, models
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.layers.intensity_normalization import expect_stretched
 from keras_unet3p.workflow.networks import build_model
+from keras_unet3p.workflow.starting_point import StartingPoint
 
 _SMALLEST_EPOCH = 16
 _OVERLAYS = 3
@@ -28,6 +29,7 @@ class TrainingJob:
         config: the choices of the run.
         training: the images to train on.
         validation: the held-out images.
+        start: where the weights come from; None for new ones.
 
     Example:
         >>> import numpy as np
@@ -44,6 +46,7 @@ class TrainingJob:
     config: TrainingConfig
     training: data.LabeledImages
     validation: data.LabeledImages
+    start: StartingPoint | None = None
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
@@ -105,6 +108,8 @@ class TrainingJob:
                 self.training.num_channels,
                 self.training.num_classes,
                 self.training.normalization(),
+                None if self.training.ignore is None else data.IGNORED,
+                self.start,
             )
         finally:
             keras.mixed_precision.set_global_policy(before)

@@ -90,3 +90,13 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_by_name(tmp_path, name
     with pytest.raises(ValueError, match=r"^\S*a\S*: a picture of uint8 and shape"):
         images.write_picture(tmp_path / name, picture)
     assert not list(tmp_path.iterdir())
+
+
+def test_unlabelled_pixels_are_grey_and_have_no_contour():
+    truth = np.zeros((12, 12), int)
+    truth[:, 4:8], truth[:, 8:] = 1, -1
+    assert (images.pictures.mask_picture(truth)[:, 8:] == 112).all()
+    assert (images.pictures.color_labels(np.where(truth == 1, 2, truth))[:, 8:] == 112).all()
+    borders = images.pictures.label_borders(truth)
+    assert borders[:, 4].all()
+    assert not borders[:, 5:].any()

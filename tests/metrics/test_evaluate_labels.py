@@ -124,3 +124,37 @@ def test_refuses_what_cannot_be_right():
     binary = evaluate_labels(labels, labels)
     with pytest.raises(ValueError, match=r"number 1 differs in .*warping_error"):
         summarize_evaluations([binary, evaluate_labels(labels, labels, mask_kind="instances")])
+
+
+@pytest.mark.parametrize("mask_kind", ["binary", "classes", "instances"])
+def test_unlabelled_pixels_count_in_no_measure(mask_kind):
+    rng = np.random.default_rng(3)
+    truth = np.kron(rng.integers(0, 3, (8, 8)), np.ones((8, 8), int))
+    prediction = np.roll(truth, 2, axis=1)
+    options: dict = {"mask_kind": mask_kind, "num_classes": 3}
+    left = metrics.evaluate_labels(truth[:, :40], prediction[:, :40], **options)
+    sparse = truth.copy()
+    sparse[:, 40:] = -1
+    found = metrics.evaluate_labels(sparse, prediction, ignore_class=-1, **options)
+    inside = {"hausdorff_95", "warping_error"}  # an image's edge is no border of an object
+    names = {name for name in left if not name.startswith(tuple(inside))}
+    assert {name: found[name] for name in names} == pytest.approx({n: left[n] for n in names})
+    assert found["count_pixels"] == 64 * 40
+
+
+def test_what_is_predicted_on_unlabelled_pixels_does_not_matter():
+    rng = np.random.default_rng(4)
+    truth = np.kron(rng.integers(0, 2, (8, 8)), np.ones((8, 8), int))
+    truth[16:48, 16:48] = 255
+    prediction = rng.integers(0, 2, truth.shape)
+    other = np.where(truth == 255, 1 - prediction, prediction)
+    one, two = (evaluate_labels(truth, each, ignore_class=255) for each in (prediction, other))
+    assert one == two
+    perfect = metrics.evaluate_labels(truth, np.where(truth == 255, 1, truth), ignore_class=255)
+    assert perfect["dice"] == perfect["seg"] == 1.0
+    assert perfect["warping_error"] == perfect["rand_error"] == perfect["hausdorff_95"] == 0.0
+
+
+def test_a_truth_without_labelled_pixels_is_refused():
+    with pytest.raises(ValueError, match="ignore_class=255 only"):
+        metrics.evaluate_labels(np.full((4, 4), 255), np.zeros((4, 4), int), ignore_class=255)
