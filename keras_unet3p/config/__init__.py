@@ -11,6 +11,8 @@ from keras_unet3p.config.choices import (
     MASK_KINDS,
     MAX_PAGES,
     MAX_PIXELS,
+    MEASURES,
+    MEASURES_OF_OBJECTS,
     Architecture,
 )
 from keras_unet3p.config.run_file import (
@@ -30,6 +32,8 @@ __all__ = [
     "MASK_KINDS",
     "MAX_PAGES",
     "MAX_PIXELS",
+    "MEASURES",
+    "MEASURES_OF_OBJECTS",
     "RUN_FORMAT",
     "Architecture",
     "DataChoices",

@@ -6,7 +6,10 @@ import csv
 import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from keras_unet3p import data, metrics, postprocessing
 from keras_unet3p.artifacts import EvaluationReport
@@ -104,8 +107,16 @@ def evaluate_images(
     predictor,
     opened: data.LabeledImages,
     out: str | os.PathLike[str] | None,
+    *,
+    class_ids: Callable[[int], np.ndarray] | None = None,
 ) -> EvaluationReport:
-    """As `evaluate`, for a loaded predictor and opened images.
+    """As `evaluate`, for a loaded predictor and opened images; it writes no page.
+
+    Args:
+        predictor: segments the images.
+        opened: images with their masks.
+        out: see `evaluate`.
+        class_ids: gives the class ids (H, W) of an image by its number, where they are known.
 
     Example:
         >>> import numpy as np
@@ -122,7 +133,7 @@ def evaluate_images(
     outdated = earlier_pictures(Path(out)) if out is not None else []
     for number, name in enumerate(opened.names):
         image, truth = opened.stored(number)
-        prediction = predictor.labels(image)
+        prediction = predictor.labels(image) if class_ids is None else class_ids(number)
         if opened.mask_kind == "instances":
             prediction = postprocessing.label_instances(prediction, predictor.separation)
         measures = metrics.evaluate_labels(

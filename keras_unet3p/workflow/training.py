@@ -21,9 +21,10 @@ from keras_unet3p.config import TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
-from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
-from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.evaluation import earlier_pictures
+from keras_unet3p.workflow.results import write_results
 from keras_unet3p.workflow.training_job import TrainingJob
+from keras_unet3p.workflow.tuning import fitting_measure
 
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 
@@ -52,8 +53,9 @@ def train(
         masks: folder of masks, paired with the images by stem.
         config: the network, the loss and the training; None is `TrainingConfig()`.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
-            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
-            `validation/` (metrics and pictures of the best network on the held-out images).
+            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/`,
+            `postprocessing.json` (what follows the best network, chosen on the held-out images)
+            and `validation/` (metrics and pictures of its masks of them).
         validation_images: folder of held-out images; None holds out the share `validation` of
             `images`.
         validation_masks: their masks.
@@ -89,6 +91,7 @@ def train(
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         opened = _open_images(given, config, {"max_pixels": max_pixels, "max_pages": max_pages})
+        fitting_measure(config.measure, opened[0].mask_kind)  # not fitting? Better told now
         record = _record(given, config, *opened)
         _keep_record(run, record)
         values = record.data.class_values
@@ -220,8 +223,11 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
     if not run.is_run or not run.saved():
         record.write(run.config)
         return
-    other = run.read_record().difference(record)
-    if other is not None:
+    kept = run.read_record()
+    other = kept.difference(record)
+    if other is None:
+        kept.with_tuning_of(record).write(run.config)
+    else:
         raise InputError(
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
@@ -255,7 +261,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    evaluate_images(open_model(run.path), job.validation, run.validation)
+    write_results(run, config, job.validation, console)
     return best
 
 
