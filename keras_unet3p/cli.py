@@ -202,6 +202,7 @@ def train(
         **data,
     )
     _say(f"best model   {printable(best)}")
+    _say(f"report       {printable(out / 'report.html')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 
@@ -214,7 +215,9 @@ def evaluate(
     model: Model,
     images: Images,
     masks: Masks,
-    out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report, JSON, CSV, pictures.")
+    ] = None,
     mask_kind: Kind = "auto",
     tile_size: Tile = 512,
     max_pixels: MaxPixels = MAX_PIXELS,

@@ -21,7 +21,7 @@ class PostprocessingRecord(JsonArtifact):
         >>> record.rule()
         {'threshold': 0.4, 'smallest_object': 16, 'largest_hole': 0}
         >>> round(record.gain, 2), record.measure_name
-        (0.04, 'AP 0.5 to 0.9')
+        (0.04, 'AP (IoU 0.5 to 0.9)')
     """
 
     WAY_OUT: ClassVar[str] = (

@@ -79,7 +79,7 @@ POLICIES = ("mixed_float16", "mixed_bfloat16")
 MASK_KINDS = ("auto", "binary", "classes", "instances")
 
 MEASURES: Mapping[str, str] = MappingProxyType(
-    {"dice": "Dice", "seg": "SEG", "ap": "AP 0.5 to 0.9", "rand": "1 - Rand error"}
+    {"dice": "Dice", "seg": "SEG", "ap": "AP (IoU 0.5 to 0.9)", "rand": "1 - Rand error"}
 )
 """Name in the configuration -> name for people, of what follows the network is chosen by."""
 MEASURES_OF_OBJECTS = ("seg", "ap", "rand")

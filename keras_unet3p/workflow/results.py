@@ -11,6 +11,7 @@ from keras_unet3p import data
 from keras_unet3p.artifacts import EvaluationReport, PostprocessingRecord, RunFolder
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.postprocessing import MaskRule
+from keras_unet3p.reports import write_run_page
 from keras_unet3p.workflow.evaluation import evaluate_images
 from keras_unet3p.workflow.kept_predictions import KeptPredictions
 from keras_unet3p.workflow.opening import open_model, rule_of
@@ -23,7 +24,7 @@ def write_results(
 ) -> EvaluationReport:
     """Choose what follows a run's best network, and compare its masks with the validation images'.
 
-    Writes `postprocessing.json` and `validation/`. Every image is segmented once.
+    Writes `postprocessing.json`, `validation/` and `report.html`. Every image is segmented once.
 
     Args:
         run: the folder of a run that is trained.
@@ -35,6 +36,14 @@ def write_results(
         >>> run = RunFolder("runs/cells")
         >>> write_results(run, config, validation, Console())  # doctest: +SKIP
     """
+    report = _evaluate(run, config, validation, console)
+    write_run_page(run)
+    return report
+
+
+def _evaluate(
+    run: RunFolder, config: TrainingConfig, validation: data.LabeledImages, console: Console
+) -> EvaluationReport:
     predictor = open_model(run.path, rule=MaskRule())
     if not config.tuning:
         run.postprocessing.unlink(missing_ok=True)
@@ -50,7 +59,8 @@ def write_results(
             epoch=None if best is None else int(best["epoch"]),
         )
         chosen.write(run.postprocessing)
-        console.print(_sentence(chosen, predictor.num_classes == 1), highlight=False)
+        sentence = _sentence(chosen, predictor.num_classes == 1)
+        console.print(sentence, highlight=False, soft_wrap=True)
         rule = rule_of(chosen)
         return evaluate_images(
             predictor,
@@ -82,6 +92,6 @@ def _sentence(chosen: PostprocessingRecord, has_threshold: bool) -> str:
         parts.append(f"holes up to {chosen.largest_hole} pixels filled")
     what = ", ".join(parts) or "nothing removed"
     return (
-        f"after the network: {what}; {chosen.measure_name} {chosen.score:.4f} on the validation "
-        f"images, by default {chosen.default_score:.4f}"
+        f"after the network: {what}; {chosen.measure_name} of the validation images "
+        f"{chosen.score:.4f}, by default {chosen.default_score:.4f}"
     )

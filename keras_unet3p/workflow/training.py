@@ -55,7 +55,8 @@ def train(
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
             `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/`,
             `postprocessing.json` (what follows the best network, chosen on the held-out images)
-            and `validation/` (metrics and pictures of its masks of them).
+            `validation/` (metrics and pictures of its masks of them) and `report.html` (all of it
+            on one page, to be sent to others).
         validation_images: folder of held-out images; None holds out the share `validation` of
             `images`.
         validation_masks: their masks.

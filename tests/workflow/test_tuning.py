@@ -173,3 +173,14 @@ def test_the_record_is_read_as_it_was_written(tmp_path):
     )
     record.write(tmp_path / "postprocessing.json")
     assert PostprocessingRecord.read(tmp_path / "postprocessing.json") == record
+
+
+def test_a_training_and_an_evaluation_end_with_a_page(run, cells, tmp_path):
+    chosen = RunFolder(run).read_postprocessing()
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"{chosen.score:.4f}" in page
+    assert page.count("<img") == len(RunFolder(run).read_record().data.validation_names)
+    workflow.evaluate(run, cells / "images", cells / "masks", out=tmp_path / "evaluation")
+    page = (tmp_path / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 6
+    assert "Learning curves" not in page
