@@ -64,10 +64,10 @@ def checked_labels(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
 def overlaps(truth, prediction) -> Overlaps:
     """Overlaps of the objects (labels above 0) of two label images."""
     truth, prediction = checked_labels(truth, prediction)
-    truth_labels, truth_ids = _numbered(truth.ravel())
-    prediction_labels, prediction_ids = _numbered(prediction.ravel())
+    truth_labels, truth_ids = numbered(truth.ravel())
+    prediction_labels, prediction_ids = numbered(prediction.ravel())
     columns = len(prediction_labels)
-    codes, code_ids = _numbered(truth_ids * columns + prediction_ids)
+    codes, code_ids = numbered(truth_ids * columns + prediction_ids)
     counts = np.bincount(code_ids)
     rows, cols = np.divmod(codes, columns)
     # Background, where there is some, is the first label of either.
@@ -82,12 +82,12 @@ def overlaps(truth, prediction) -> Overlaps:
     )
 
 
-def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`np.unique(values, return_inverse=True)` of whole numbers from 0, (N,).
 
     Small numbers are not sorted.
     """
-    largest = int(values.max())
+    largest = int(values.max(initial=0))
     if largest > _FEW * values.size:
         return np.unique(values, return_inverse=True)
     present = np.bincount(values, minlength=largest + 1) > 0

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from keras_unet3p.metrics._labels import checked_labels, overlaps
+from keras_unet3p.metrics._labels import overlaps
 from keras_unet3p.metrics.objects import matched_objects, seg_sum
 from keras_unet3p.metrics.partitions import rand_error
 
@@ -78,7 +78,6 @@ def _ap(counts: np.ndarray) -> float:
 
 
 def _rand_counts(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
-    truth, prediction = checked_labels(truth, prediction)
     return np.array([1.0 - rand_error(truth, prediction).error, 1.0])
 
 
