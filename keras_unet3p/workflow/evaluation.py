@@ -50,7 +50,8 @@ def evaluate(
     """Segment the images of a folder and compare the masks with the truth.
 
     Args:
-        model: run folder, `.keras` file, exported model or endpoint URL.
+        model: run folder, `.keras` file, exported model or endpoint URL; see `open_model`, also
+            for what follows its network.
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
         out: folder for `metrics.json`, `metrics.csv`, `pictures/` and `report.html`, worst

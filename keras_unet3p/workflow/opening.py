@@ -35,12 +35,12 @@ def open_model(
             MODEL, the only one that the endpoint serves.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
         rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
-            the run's validation images, or `MaskRule()` where nothing was. An exported model has
-            its threshold in its graph, and what else was chosen in its card. An endpoint does not
-            show its card: of its masks nothing is removed here.
+            the run's validation images, or `MaskRule()` where nothing was. Not for an exported
+            model, which has its threshold in its graph, and what else was chosen in its card; and
+            not for an endpoint, which does not show its card: of its masks nothing is removed.
 
     Raises:
-        ValueError: it is none of these, or damaged.
+        ValueError: it is none of these, or damaged, or has no use for a rule.
 
     Example:
         >>> import pathlib, tempfile
@@ -56,6 +56,8 @@ def open_model(
         (40, 50)
     """
     source = ModelSource.of(model)
+    if rule is not None and source.file is None:
+        raise InputError(f"rule: {source}, which has its own threshold; expected a run or its file")
     if source.kind == "endpoint":
         return _endpoint(source.name)
     if source.version is not None:

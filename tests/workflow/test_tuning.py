@@ -118,6 +118,12 @@ def test_masks_follow_the_rule_through_every_model(strict, cells, tmp_path):
     assert open_model(workflow.export(strict, tmp_path / "m", threshold=0.7)).rule.threshold == 0.7
 
 
+def test_a_rule_is_refused_where_it_would_not_be_used(exported):
+    for model in (exported, "http://localhost:1/cells"):
+        with pytest.raises(ValueError, match=r"rule: .* has its own threshold; expected"):
+            open_model(model, rule=MaskRule())
+
+
 def test_what_was_chosen_for_an_earlier_network_does_not_count(strict):
     with (strict / "history.csv").open("a") as file:
         columns = (strict / "history.csv").read_text().splitlines()[0].split(",")
