@@ -17,6 +17,7 @@ from keras_unet3p.files import printable
 from keras_unet3p.reports.curves import Curve, Mark, line_chart
 from keras_unet3p.reports.page import image_content, last_part, write_page
 
+_DEFAULT = 0.5  # threshold
 _CHARTS = {"Loss": "loss", "Dice": "dice"}
 
 
@@ -45,7 +46,7 @@ def write_run_page(run: RunFolder) -> Path:
         title=last_part(run.path.resolve()),
         is_run=True,
         charts=_charts(history.rows, best),
-        chosen=_chosen(run.read_postprocessing(), record),
+        chosen=_chosen(run.read_postprocessing()),
         epochs=int(history.rows[-1]["epoch"]) if history.rows else 0,
         best_epoch=None if best is None else int(best["epoch"]),
         time=duration(sum(row.get("seconds", 0.0) for row in history.rows)),
@@ -83,28 +84,22 @@ def _charts(
             curves.append(Curve(label, points))
         marks = []
         if best is not None and f"val_{name}" in best:
-            marks.append(
-                Mark(best["epoch"], best[f"val_{name}"], f"best epoch {best['epoch']:.0f}")
-            )
+            text = f"best epoch {best['epoch']:.0f}"
+            marks.append(Mark(best["epoch"], best[f"val_{name}"], text))
         chart = line_chart(curves, x_name="epoch", title=f"{title} by epoch", marks=marks)
         if chart:
             charts.append((title, chart))
     return charts
 
 
-def _chosen(record: PostprocessingRecord | None, run: RunRecord) -> dict[str, Any] | None:
+def _chosen(record: PostprocessingRecord | None) -> dict[str, Any] | None:
     if record is None:
         return None
     curve = dict(record.curve)
-    default = 0.5
-    marks = [Mark(default, curve[default], "default 0.5")] if default in curve else []
-    if record.threshold in curve:
-        is_default = record.threshold == default
-        text = "chosen, default 0.5" if is_default else f"chosen {record.threshold:g}"
-        marks = [
-            *([] if is_default else marks),
-            Mark(record.threshold, curve[record.threshold], text),
-        ]
+    texts = {_DEFAULT: f"default {_DEFAULT:g}", record.threshold: f"chosen {record.threshold:g}"}
+    if record.threshold == _DEFAULT:
+        texts = {_DEFAULT: f"chosen, default {_DEFAULT:g}"}
+    marks = [Mark(at, curve[at], text) for at, text in texts.items() if at in curve]
     name = record.measure_name
     return {
         "measure": name,
