@@ -46,7 +46,9 @@ class KeptPredictions:
     ) -> None:
         self._thresholds = thresholds
         # Closed in __exit__, as the caller's context ends.
-        self._file = tempfile.SpooledTemporaryFile(max_size=most_in_memory, dir=folder)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=most_in_memory, dir=None if folder is None else os.fspath(folder)
+        )
         self._places: list[tuple[int, tuple[int, ...], bool]] = []
         try:
             for prediction in predictions:
