@@ -97,8 +97,7 @@ class TrainingConfig(Checked):
     tuning: bool = True
     """Choose threshold, smallest object and largest hole on the validation images."""
     measure: Annotated[str, BeforeValidator(OneOf(("auto", *MEASURES)))] = "auto"
-    """What they are chosen by; auto is AP for instances, else Dice. Rand is for cells that
-    membranes part, the cells being the foreground."""
+    """What they are chosen by; auto is AP for instances, else Dice. Rand: cells in membranes."""
     augment: bool = True
     """Elastic deformation, rotation, scale, flips and grey-value changes."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
