@@ -206,6 +206,7 @@ def train(
         **data,
     )
     _say(f"best model   {printable(best)}")
+    _say(f"report       {printable(out / 'report.html')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 
@@ -218,7 +219,9 @@ def evaluate(
     model: Model,
     images: Images,
     masks: Masks,
-    out: Annotated[Path | None, typer.Option(help="Folder for JSON, CSV and pictures.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report, JSON, CSV, pictures.")
+    ] = None,
     mask_kind: Kind = "auto",
     ignore: Annotated[
         str,

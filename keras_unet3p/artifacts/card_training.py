@@ -24,5 +24,8 @@ class CardTraining(Section):
     """The mask value of unlabelled pixels; None where all are labelled."""
     separation: int | None = None
     """Background drawn between touching instances, pixels of each."""
+    postprocessing: dict[str, Any] | None = None
+    """What was chosen to follow the network; `postprocessing.MaskRule.from_dict` reads it. Of it,
+    the served graph applies the threshold alone: small objects and holes are left to the reader."""
     stored_values: list[dict[str, Any]] | None = None
     """What the training images were like; `StoredValues.from_dict` reads each."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import field_validator
 
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.errors import InputError
+from keras_unet3p.files import fitting_name
+
+PICTURES = "pictures"
+"""The folder of an evaluation's pictures in that of its files."""
 
 
 class EvaluationReport(JsonArtifact):
@@ -46,6 +51,13 @@ class EvaluationReport(JsonArtifact):
         if not all(isinstance(row.get("name"), str) for row in images):
             raise InputError("an image lacks its 'name'")
         return images
+
+    def picture(self, out: Path, rank: int) -> Path:
+        """Where the picture of the image of a row lies, in the folder `out` of the evaluation."""
+        folder = out / PICTURES
+        return folder / fitting_name(
+            folder, self.images[rank]["name"], prefix=f"{rank:04d}_", suffix=".png"
+        )
 
     @property
     def names(self) -> list[str]:

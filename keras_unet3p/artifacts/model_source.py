@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_unet3p.artifacts.model_versions import newest_version
+from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
 from keras_unet3p.artifacts.run_folder import RunFolder
 from keras_unet3p.errors import InputError, printable
 
@@ -76,6 +77,16 @@ class ModelSource:
             return cls(name, "run", file=run.best, run=run)
         version = newest_version(path)
         return cls(name, "export", version=version) if version is not None else None
+
+    def postprocessing(self) -> PostprocessingRecord | None:
+        """What was chosen to follow the network of a run; None for other networks.
+
+        Raises:
+            ValueError: the run's file of it is damaged.
+        """
+        if self.run is None or self.file is None or self.file.name != self.run.best.name:
+            return None
+        return self.run.read_postprocessing()
 
     def __str__(self) -> str:
         """The model and its kind, for messages."""

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from keras_unet3p.artifacts.history import History
+from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
 from keras_unet3p.artifacts.run_record import RunRecord
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
@@ -51,6 +52,16 @@ class RunFolder:
     def best(self) -> Path:
         """`best.keras`, the model of the best epoch."""
         return self.path / "best.keras"
+
+    @property
+    def postprocessing(self) -> Path:
+        """`postprocessing.json`, what follows the best model; see `PostprocessingRecord`."""
+        return self.path / "postprocessing.json"
+
+    @property
+    def report(self) -> Path:
+        """`report.html`, the run for people, in one file."""
+        return self.path / "report.html"
 
     @property
     def tensorboard(self) -> Path:
@@ -107,3 +118,17 @@ class RunFolder:
             ValueError: the file is damaged.
         """
         return History(self.history, monitor)
+
+    def read_postprocessing(self) -> PostprocessingRecord | None:
+        """What was chosen to follow the best model; None where nothing was.
+
+        What was chosen for an earlier best model, before the training went on, does not count.
+
+        Raises:
+            ValueError: a file is damaged or of a newer format.
+        """
+        if not self.postprocessing.is_file():
+            return None
+        record, best = PostprocessingRecord.read(self.postprocessing), self.read_history().best()
+        is_outdated = best is not None and record.epoch not in (None, int(best["epoch"]))
+        return None if is_outdated else record

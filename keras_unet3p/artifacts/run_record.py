@@ -12,6 +12,8 @@ from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 from keras_unet3p.errors import InputError
 
 _LENGTHS = ("epochs", "hours")
+_AFTER_TRAINING = ("tuning", "measure")
+"""Choices of `TrainingConfig` that a finished run may change: they leave the network as it is."""
 
 
 class Difference(NamedTuple):
@@ -101,11 +103,16 @@ class RunRecord(JsonArtifact):
         }
         return self.model_copy(update={"training": {**self.training, **more}}) if more else self
 
+    def with_tuning_of(self, now: RunRecord) -> RunRecord:
+        """This record with what another one chooses after the training."""
+        tuning = {name: now.training[name] for name in _AFTER_TRAINING if name in now.training}
+        return self.model_copy(update={"training": {**self.training, **tuning}})
+
     def difference(self, now: RunRecord) -> Difference | None:
         """The first entry in which a run that is asked for is not the one that this file describes.
 
         Entries that this file lacks within a value, because an earlier version wrote it, do not
-        count; nor do the versions of the packages.
+        count; nor do the versions of the packages, nor what is chosen after the training.
 
         Example:
             >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
@@ -121,6 +128,8 @@ class RunRecord(JsonArtifact):
             if section not in ("training", "data"):
                 continue
             for name, value in values.items():
+                if section == "training" and name in _AFTER_TRAINING:
+                    continue
                 found = before[section].get(name)
                 if not agree(found, value):
                     return Difference(name, found, value)

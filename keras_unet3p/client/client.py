@@ -123,7 +123,10 @@ class Client:
                 integers, 2 channels or more than 4. By default the one that fits the image.
 
         Returns:
-            Class ids, uint8 (H, W); 0 and 1 for a model with one class. For a model whose classes
+            Class ids, uint8 (H, W); 0 and 1 for a model with one class, by the threshold of its
+            export. Small objects and holes are as the network left them: where the model card has
+            `training.postprocessing`, `postprocessing.MaskRule.from_dict(...).cleaned(mask)`
+            removes them. For a model whose classes
             may overlap, "classes" gives one map per class, (H, W, K), and "serving_default" gives
             the set of classes of each pixel as the sum of 2**k, uint8 or uint16 (H, W).
 

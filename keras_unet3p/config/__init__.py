@@ -11,6 +11,8 @@ from keras_unet3p.config.choices import (
     MASK_KINDS,
     MAX_PAGES,
     MAX_PIXELS,
+    MEASURES,
+    MEASURES_OF_OBJECTS,
     PERCENTILES,
     Architecture,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "MASK_KINDS",
     "MAX_PAGES",
     "MAX_PIXELS",
+    "MEASURES",
+    "MEASURES_OF_OBJECTS",
     "PERCENTILES",
     "RUN_FORMAT",
     "Architecture",

@@ -81,6 +81,12 @@ STRATEGIES = ("auto", "mirrored", "default")
 POLICIES = ("mixed_float16", "mixed_bfloat16")
 MASK_KINDS = ("auto", "binary", "classes", "instances")
 
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {"dice": "Dice", "seg": "SEG", "ap": "AP (IoU 0.5 to 0.9)", "rand": "1 - Rand error"}
+)
+"""Name in the configuration -> name for people, of what follows the network is chosen by."""
+MEASURES_OF_OBJECTS = ("seg", "ap", "rand")
+
 MAX_PIXELS = 2**28
 """Of an image that is read, by default."""
 MAX_PAGES = 10_000

@@ -11,6 +11,7 @@ from keras_unet3p.config.choices import (
     ARCHITECTURES,
     ENCODERS,
     LOSSES,
+    MEASURES,
     NORMALIZATIONS,
     PADDINGS,
     POLICIES,
@@ -109,6 +110,10 @@ class TrainingConfig(Checked):
     """Share of the images that is held out for validation."""
     contiguous_validation: bool = False
     """Hold out neighbouring images: for sections of a block and frames of a film."""
+    tuning: bool = True
+    """Choose threshold, smallest object and largest hole on the validation images."""
+    measure: Annotated[str, BeforeValidator(OneOf(("auto", *MEASURES)))] = "auto"
+    """What they are chosen by; auto is AP for instances, else Dice. Rand: cells in membranes."""
     augment: bool = True
     """Elastic deformation, rotation, scale, flips and grey-value changes."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -117,6 +122,12 @@ class TrainingConfig(Checked):
     """How training is spread over the machine's devices."""
     mixed_precision: Annotated[str | None, BeforeValidator(OneOf(POLICIES))] = None
     """Policy of the computations; float32 by default."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_measure(self) -> TrainingConfig:
+        if self.measure != "auto" and not self.tuning:
+            raise InputError("measure: it has no effect without tuning")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _check_network(self) -> TrainingConfig:

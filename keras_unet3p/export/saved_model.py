@@ -71,8 +71,12 @@ def export_savedmodel(
     | probabilities | image `input_dtype` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
 
-    Class ids are 0 to K-1; for a model with one class they are 0 and 1. For more than 256 classes
-    `class_ids` is int32 (TensorFlow Serving's JSON has no uint16) and the PNG has 16 bits.
+    Class ids are 0 to K-1; for a model with one class they are 0 and 1, by `threshold`. They are
+    the network's: what else was chosen to follow it (a smallest object, a largest hole) is in the
+    model card as `training.postprocessing`, for `postprocessing.MaskRule.cleaned` to apply to the
+    answer, and touching instances are told apart by `postprocessing.label_instances`. For more
+    than 256 classes `class_ids` is int32 (TensorFlow Serving's JSON has no uint16) and the PNG has
+    16 bits.
 
     Where classes may overlap (several classes, one sigmoid per class), `class_ids` is one map per
     class, uint8 [B, H, W, K] of 0 and 1. The PNG in `mask_bytes` then holds the set of classes of

@@ -19,7 +19,8 @@ from keras_unet3p.files import printable, replacing
 TRUTH_COLOUR = (255, 176, 0)
 PREDICTION_COLOUR = (0, 190, 255)
 _UNLABELLED_COLOUR = (112, 112, 112)
-_CAPTION_HEIGHT = 26
+CAPTION_HEIGHT = 26
+"""Of a panel, pixels above its pictures."""
 _WEIGHTS_GAP, _WEIGHTS_CAPTION = 8, 28
 _GOLDEN_ANGLE = 137.508  # degrees: neighbouring ids get hues far apart
 
@@ -156,11 +157,11 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
     height, width, _ = sizes.pop()
     columns = len(pictures)
     canvas = np.full(
-        (height + _CAPTION_HEIGHT, columns * width + (columns - 1) * gap, 3), 255, np.uint8
+        (height + CAPTION_HEIGHT, columns * width + (columns - 1) * gap, 3), 255, np.uint8
     )
     for column, (caption, picture) in enumerate(pictures):
         left = column * (width + gap)
-        canvas[_CAPTION_HEIGHT:, left : left + width] = picture
+        canvas[CAPTION_HEIGHT:, left : left + width] = picture
         cv2.putText(
             canvas,
             caption,

@@ -91,9 +91,12 @@ class IntensityNormalization(keras.layers.Layer):
         return tf.cast(x, self.compute_dtype)
 
     def _stretched(self, images: tf.Tensor) -> tf.Tensor:
+        percentiles = self.percentiles
+        assert percentiles is not None
+        is_raw = self.value_scale == "raw"
+
         def one(image: tf.Tensor) -> tf.Tensor:
-            is_raw = self.value_scale == "raw"
-            return stretch(image, *intensity_range(image, self.percentiles, is_raw=is_raw))
+            return stretch(image, *intensity_range(image, percentiles, is_raw=is_raw))
 
         stretched = tf.map_fn(one, images)
         stretched.set_shape(images.shape)

@@ -27,7 +27,7 @@ def intensity_range(
     Returns:
         Two float32 tensors (C,).
     """
-    channels = int(image.shape[-1])
+    channels = int(image.shape[-1] or 0)  # known
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     rows = tf.maximum(_PIXELS_AT_ONCE // tf.maximum(width, 1), 1)
     low, extent = tf.zeros(()), tf.ones(())

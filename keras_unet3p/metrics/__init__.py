@@ -6,6 +6,7 @@ from keras_unet3p.metrics.borders import hausdorff_distance
 from keras_unet3p.metrics.dice import Dice
 from keras_unet3p.metrics.evaluation import evaluate_labels, summarize_evaluations
 from keras_unet3p.metrics.iou import IoU
+from keras_unet3p.metrics.mask_measure import MASK_MEASURES, MaskMeasure
 from keras_unet3p.metrics.objects import ObjectScores, object_scores, seg
 from keras_unet3p.metrics.partitions import (
     RandError,
@@ -17,8 +18,10 @@ from keras_unet3p.metrics.pixels import pixel_error
 from keras_unet3p.metrics.topology import WarpingError, simple_points, warping_error
 
 __all__ = [
+    "MASK_MEASURES",
     "Dice",
     "IoU",
+    "MaskMeasure",
     "ObjectScores",
     "RandError",
     "VariationOfInformation",

@@ -8,6 +8,9 @@ import numpy as np
 
 from keras_unet3p.errors import InputError
 
+_FEW = 4
+"""Up to this many possible values per pixel a table of them all is faster than sorting."""
+
 
 class Overlaps(NamedTuple):
     """Objects of two label images and the pixels that they share.
@@ -61,11 +64,11 @@ def checked_labels(truth, prediction) -> tuple[np.ndarray, np.ndarray]:
 def overlaps(truth, prediction) -> Overlaps:
     """Overlaps of the objects (labels above 0) of two label images."""
     truth, prediction = checked_labels(truth, prediction)
-    truth_labels, truth_ids = np.unique(truth, return_inverse=True)
-    prediction_labels, prediction_ids = np.unique(prediction, return_inverse=True)
-    truth_ids, prediction_ids = truth_ids.ravel(), prediction_ids.ravel()
+    truth_labels, truth_ids = numbered(truth.ravel())
+    prediction_labels, prediction_ids = numbered(prediction.ravel())
     columns = len(prediction_labels)
-    codes, counts = np.unique(truth_ids * columns + prediction_ids, return_counts=True)
+    codes, code_ids = numbered(truth_ids * columns + prediction_ids)
+    counts = np.bincount(code_ids)
     rows, cols = np.divmod(codes, columns)
     # Background, where there is some, is the first label of either.
     skip_truth, skip_prediction = int(truth_labels[0] == 0), int(prediction_labels[0] == 0)
@@ -77,3 +80,16 @@ def overlaps(truth, prediction) -> Overlaps:
         pairs,
         counts[objects],
     )
+
+
+def numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`np.unique(values, return_inverse=True)` of whole numbers from 0, (N,).
+
+    Small numbers are not sorted.
+    """
+    largest = int(values.max(initial=0))
+    if largest > _FEW * values.size:
+        return np.unique(values, return_inverse=True)
+    present = np.bincount(values, minlength=largest + 1) > 0
+    numbers = np.cumsum(present) - 1
+    return np.flatnonzero(present), numbers[values]

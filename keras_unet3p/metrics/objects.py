@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.metrics._labels import overlaps
+from keras_unet3p.metrics._labels import Overlaps, overlaps
 
 
 class ObjectScores(NamedTuple):
@@ -67,6 +67,14 @@ def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
     if not 0.0 < threshold <= 1.0:
         raise InputError(f"threshold must be above 0 and at most 1; received {threshold}.")
     table = overlaps(truth, prediction)
+    matched = matched_objects(table, threshold)
+    return ObjectScores(
+        matched, len(table.truth_sizes) - matched, len(table.prediction_sizes) - matched
+    )
+
+
+def matched_objects(table: Overlaps, threshold: float) -> int:
+    """How many pairs of objects match, as many as possible; see `object_scores`."""
     pairs = table.pairs[table.jaccard >= threshold]
     matched = len(pairs)
     if threshold <= 0.5 and matched:
@@ -75,9 +83,7 @@ def object_scores(truth, prediction, threshold: float = 0.5) -> ObjectScores:
         allowed = np.zeros((len(rows), len(columns)))
         allowed[row_ids.ravel(), column_ids.ravel()] = 1
         matched = int(allowed[linear_sum_assignment(allowed, maximize=True)].sum())
-    return ObjectScores(
-        matched, len(table.truth_sizes) - matched, len(table.prediction_sizes) - matched
-    )
+    return matched
 
 
 def _ratio(part: int, whole: int) -> float:
@@ -105,5 +111,10 @@ def seg(truth, prediction) -> float:
     table = overlaps(truth, prediction)
     if not len(table.truth_sizes):
         return float(not len(table.prediction_sizes))
+    return seg_sum(table) / len(table.truth_sizes)
+
+
+def seg_sum(table: Overlaps) -> float:
+    """Sum of the Jaccard indices that `seg` takes the mean of."""
     matched = 2 * table.shared > table.truth_sizes[table.pairs[:, 0]]
-    return float(np.sum(table.jaccard[matched]) / len(table.truth_sizes))
+    return float(np.sum(table.jaccard[matched]))

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from skimage import metrics
-from skimage.metrics import adapted_rand_error
 
-from keras_unet3p.metrics._labels import checked_labels
+from keras_unet3p.metrics._labels import checked_labels, numbered
 
 
 class RandError(NamedTuple):
@@ -47,25 +46,28 @@ def rand_error(truth, prediction) -> RandError:
         (0.333, 1.0)
     """
     truth, prediction = checked_labels(truth, prediction)
-    sizes = np.bincount(np.unique(truth[truth > 0], return_inverse=True)[1].ravel())
     foreground = truth > 0
-    predicted = np.bincount(np.unique(prediction[foreground], return_inverse=True)[1].ravel())
-    true_pairs = int((sizes * (sizes - 1)).sum())
-    predicted_pairs = int((predicted * (predicted - 1)).sum())
+    _, true_ids = numbered(truth[foreground])
+    found, predicted_ids = numbered(prediction[foreground])
+    true_pairs, predicted_pairs = _pairs(true_ids), _pairs(predicted_ids)
     if not true_pairs:
         # Without foreground no pixel counts, and the prediction's own objects decide.
         wrong = predicted_pairs or (not foreground.any() and prediction.any())
         return RandError(1.0, 0.0, 1.0) if wrong else RandError(0.0, 1.0, 1.0)
     if not predicted_pairs:
         return RandError(1.0, 1.0, 0.0)
-    # Consecutive labels keep scikit-image's table small.
-    _, compact_truth = np.unique(truth, return_inverse=True)
-    compact_truth = compact_truth.reshape(truth.shape) + int(foreground.all())
-    _, compact = np.unique(prediction, return_inverse=True)
-    error = float(adapted_rand_error(compact_truth, compact.reshape(truth.shape))[0])
-    # Its precision is our recall; taken from the counts, neither depends on that.
-    shared_pairs = (1.0 - error) * (true_pairs + predicted_pairs) / 2
-    return RandError(error, shared_pairs / predicted_pairs, shared_pairs / true_pairs)
+    shared_pairs = _pairs(numbered(true_ids * len(found) + predicted_ids)[1])
+    return RandError(
+        1.0 - 2 * shared_pairs / (true_pairs + predicted_pairs),
+        shared_pairs / predicted_pairs,
+        shared_pairs / true_pairs,
+    )
+
+
+def _pairs(ids: np.ndarray) -> int:
+    """Ordered pairs of pixels with the same id; ids (N,) from 0 on."""
+    sizes = np.bincount(ids)
+    return int((sizes * (sizes - 1)).sum())
 
 
 class VariationOfInformation(NamedTuple):

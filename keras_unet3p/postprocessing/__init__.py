@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
     from keras_unet3p.postprocessing.instances import instances_from_probability, label_instances
+    from keras_unet3p.postprocessing.mask_rule import MaskRule
     from keras_unet3p.postprocessing.regions import connected_regions
+    from keras_unet3p.postprocessing.rule_search import RuleChoice, search_rule
 
 __all__ = [
+    "MaskRule",
+    "RuleChoice",
     "connected_regions",
     "instances_from_probability",
     "is_foreground",
     "label_instances",
+    "search_rule",
     "to_class_ids",
     "to_class_ids_in_graph",
 ]
@@ -27,10 +32,13 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "MaskRule": "mask_rule",
+        "RuleChoice": "rule_search",
         "connected_regions": "regions",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
+        "search_rule": "rule_search",
         "to_class_ids": "class_ids",
         "to_class_ids_in_graph": "in_graph_class_ids",
     },

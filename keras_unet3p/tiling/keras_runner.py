@@ -17,14 +17,22 @@ class KerasRunner:
     """Tiles through a Keras model, compiled once; see `model_geometry` for the arguments."""
 
     channels: int | None
-    threshold = 0.5
     is_raw: bool
     percentiles: tuple[float, float] | None
 
-    def __init__(self, model: Any, tile_size, halo, blend, geometry: TileGeometry | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tile_size,
+        halo,
+        blend,
+        geometry: TileGeometry | None,
+        threshold: float = 0.5,
+    ) -> None:
         facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = facts.channels
+        self.threshold = threshold
         self.multi_label = facts.is_multi_label()
         self.percentiles = facts.percentiles
         # A model that has images stretched says what its values are; others take unit values.

@@ -34,6 +34,7 @@ def runner_of(
         ValueError: if the path is no such model or an endpoint's URL, the file is damaged, or the
             geometry is missing.
     """
+    threshold = 0.5
     if isinstance(model, (str, os.PathLike)):
         from keras_unet3p.artifacts import ModelSource
 
@@ -48,6 +49,9 @@ def runner_of(
             return SavedModelRunner(source.version, geometry)
         from keras_unet3p.tiling.keras_file import load_best
 
+        chosen = source.postprocessing()
+        if chosen is not None:
+            threshold = chosen.threshold
         model = load_best(source)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
@@ -58,4 +62,4 @@ def runner_of(
         return ClientRunner(model, geometry)
     from keras_unet3p.tiling.keras_runner import KerasRunner
 
-    return KerasRunner(model, tile_size, halo, blend, geometry)
+    return KerasRunner(model, tile_size, halo, blend, geometry, threshold)

@@ -49,7 +49,8 @@ class StreamingPredictor:
         batch_size: number of tiles in one call of the model.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
             For classes that may overlap, the same holds for each class. None takes the threshold
-            of the exported model, and 0.5 for other models.
+            of the exported model or of the run, and 0.5 for other models. Small objects and holes
+            stay: a row of tiles does not show a whole one.
         seconds_between_records: how often progress is written to the journal. A killed run
             repeats at most this much work.
         pixels_between_releases: after this many pixels, the pages of memory maps are given back

@@ -6,19 +6,23 @@ import csv
 import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from keras_unet3p import data, metrics, postprocessing
 from keras_unet3p.artifacts import EvaluationReport
+from keras_unet3p.artifacts.evaluation_report import PICTURES
 from keras_unet3p.config import MASK_KINDS
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
-    fitting_name,
     make_output_folder,
     printable,
     replacing,
 )
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
+from keras_unet3p.reports import write_evaluation_page
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.predictor import Predictor
 
@@ -29,7 +33,6 @@ _MAIN = {
     "instances": ("dice", "iou", "seg", "f1@0.5", "f1@0.75"),
 }
 _REPORT = "metrics.json"
-_PICTURES = "pictures"
 _UNRANKED = "unranked"
 
 
@@ -49,11 +52,12 @@ def evaluate(
     """Segment the images of a folder and compare the masks with the truth.
 
     Args:
-        model: run folder, `.keras` file, exported model or endpoint URL.
+        model: run folder, `.keras` file, exported model or endpoint URL; see `open_model`, also
+            for what follows its network.
         images: folder of images, or a multi-page TIFF.
         masks: folder of masks, paired with the images by stem.
-        out: folder for `metrics.json`, `metrics.csv` and `pictures/`, worst images first; None
-            writes nothing.
+        out: folder for `metrics.json`, `metrics.csv`, `pictures/` and `report.html`, worst
+            images first; None writes nothing.
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: that of the training, where
             the model tells it; else classes where the network has several; else what the masks look
             like.
@@ -79,7 +83,7 @@ def evaluate(
     """
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind must be one of {list(MASK_KINDS)}, found {mask_kind!r}")
-    if out is not None and Path(images).resolve() == (Path(out) / _PICTURES).resolve():
+    if out is not None and Path(images).resolve() == (Path(out) / PICTURES).resolve():
         raise InputError(f"out: the pictures would be written into the folder of images {images}")
     if out is not None:
         make_output_folder(out)
@@ -103,7 +107,10 @@ def evaluate(
             f"masks: {masks} looks like masks of classes, and the network tells background from "
             "foreground only; give mask_kind, 'instances' or 'binary'"
         )
-    return evaluate_images(predictor, opened, out)
+    report = evaluate_images(predictor, opened, out)
+    if out is not None:
+        write_evaluation_page(out, report, model)
+    return report
 
 
 def _ignore(ignore: int | str | None, predictor: Predictor) -> int | None:
@@ -118,8 +125,16 @@ def evaluate_images(
     predictor,
     opened: data.LabeledImages,
     out: str | os.PathLike[str] | None,
+    *,
+    class_ids: Callable[[int], np.ndarray] | None = None,
 ) -> EvaluationReport:
-    """As `evaluate`, for a loaded predictor and opened images.
+    """As `evaluate`, for a loaded predictor and opened images; it writes no page.
+
+    Args:
+        predictor: segments the images.
+        opened: images with their masks.
+        out: see `evaluate`.
+        class_ids: gives the class ids (H, W) of an image by its number, where they are known.
 
     Example:
         >>> import numpy as np
@@ -132,11 +147,11 @@ def evaluate_images(
         1.0
     """
     rows, evaluations = [], []
-    picture_folder = make_output_folder(Path(out) / _PICTURES) if out is not None else None
+    picture_folder = make_output_folder(Path(out) / PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
     for number, name in enumerate(opened.names):
         image, truth = opened.stored(number)
-        prediction = predictor.labels(image)
+        prediction = predictor.labels(image) if class_ids is None else class_ids(number)
         if opened.mask_kind == "instances":
             prediction = postprocessing.label_instances(prediction, predictor.separation)
         measures = metrics.evaluate_labels(
@@ -164,9 +179,9 @@ def evaluate_images(
             picture.unlink(missing_ok=True)
         report.write(picture_folder.parent / _REPORT)
         _write_csv(picture_folder.parent / "metrics.csv", report)
-        for rank, (number, name) in enumerate(zip(order, report.names, strict=True)):
+        for rank, number in enumerate(order):
             picture = _unranked(picture_folder, number)
-            picture.replace(_ranked(picture_folder, rank, name))
+            picture.replace(report.picture(picture_folder.parent, rank))
         shutil.rmtree(picture_folder / _UNRANKED)
     return report
 
@@ -174,10 +189,6 @@ def evaluate_images(
 def _unranked(folder: Path, number: int) -> Path:
     # In a folder of their own: an image's name may look like one with a rank.
     return folder / _UNRANKED / f"{number}.png"
-
-
-def _ranked(folder: Path, rank: int, name: str) -> Path:
-    return folder / fitting_name(folder, name, prefix=f"{rank:04d}_", suffix=".png")
 
 
 def earlier_pictures(out: Path) -> list[Path]:
@@ -193,8 +204,8 @@ def earlier_pictures(out: Path) -> list[Path]:
     report = out / _REPORT
     if not report.is_file():
         return []
-    names = EvaluationReport.read(report).names
-    return [_ranked(out / _PICTURES, rank, name) for rank, name in enumerate(names)]
+    earlier = EvaluationReport.read(report)
+    return [earlier.picture(out, rank) for rank in range(len(earlier.images))]
 
 
 def _shown(measures: dict[str, float]) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ from keras_unet3p.config import MAX_PIXELS
 from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling.keras_file import load_best
+from keras_unet3p.workflow.opening import rule_of
 
 
 def export(
@@ -21,7 +22,7 @@ def export(
     halo: int | str | None = None,
     blend: int | None = None,
     border: int = 0,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     max_batch_pixels: int | None = None,
     batch_size: int = 1,
@@ -35,7 +36,12 @@ def export(
         out: folder of the served model, named as the model; the export becomes its next version.
         tile_size: side of the tiles, pixels.
         version: number of the version folder; None takes the next free one.
-        halo, blend, border, threshold, max_pixels, max_batch_pixels, batch_size, skip_empty,
+        threshold: of the mask; None takes what was chosen on the run's validation images. The
+            smallest object and the largest hole that were chosen with it are in the model card
+            (`training.postprocessing`), and not in the graph: `predict` and `evaluate` of the
+            export apply them, and readers of the served mask may, by
+            `postprocessing.MaskRule.cleaned`.
+        halo, blend, border, max_pixels, max_batch_pixels, batch_size, skip_empty,
             test_time_augmentation: as `keras_unet3p.export.export_savedmodel`.
 
     Returns:
@@ -53,12 +59,15 @@ def export(
     if source.kind != "run" or source.run is None:
         raise InputError(f"run: {source}; expected the run folder of a training")
     record, best = source.run.read_record(), source.run.read_history().best()
-    found = record.data
+    found, chosen = record.data, source.postprocessing()
+    if threshold is None:
+        threshold = rule_of(chosen).threshold
     trained = {
         "mask_kind": found.mask_kind,
         "class_values": found.class_values,
         "ignore": found.ignore,
         "separation": record.separation,
+        "postprocessing": None if chosen is None else chosen.rule(),
         # A network whose encoder normalises does not know them itself.
         "stored_values": found.normalization.get("stored_values", []),
     }

@@ -12,17 +12,21 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet3p import layers, tiling
-from keras_unet3p.artifacts import ModelCard, ModelSource, RunRecord
+from keras_unet3p.artifacts import ModelCard, ModelSource, PostprocessingRecord, RunRecord
+from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.errors import InputError
 from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.images import Normalization, StoredValues
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
+from keras_unet3p.postprocessing import MaskRule
 from keras_unet3p.tiling.exported_model import load_exported_model
 from keras_unet3p.tiling.keras_file import load_best
 from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
-def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predictor:
+def open_model(
+    model: str | os.PathLike[str], *, tile_size: int = 512, rule: MaskRule | None = None
+) -> Predictor:
     """Load whatever `model` names.
 
     Args:
@@ -30,9 +34,13 @@ def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predic
             the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
             MODEL, the only one that the endpoint serves.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
+        rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
+            the run's validation images, or `MaskRule()` where nothing was. Not for an exported
+            model, which has its threshold in its graph, and what else was chosen in its card; and
+            not for an endpoint, which does not show its card: of its masks nothing is removed.
 
     Raises:
-        ValueError: it is none of these, or damaged.
+        ValueError: it is none of these, or damaged, or has no use for a rule.
 
     Example:
         >>> import pathlib, tempfile
@@ -48,13 +56,27 @@ def open_model(model: str | os.PathLike[str], *, tile_size: int = 512) -> Predic
         (40, 50)
     """
     source = ModelSource.of(model)
+    if rule is not None and source.file is None:
+        raise InputError(f"rule: {source}, which has its own threshold; expected a run or its file")
     if source.kind == "endpoint":
         return _endpoint(source.name)
     if source.version is not None:
         return _saved_model(source.version)
     # The record first: where it is damaged, nobody waits for the network to be loaded.
     record = source.run.read_record() if source.run is not None else None
-    return _keras(load_best(source), tile_size, record)
+    if rule is None:
+        rule = rule_of(source.postprocessing())
+    return _keras(load_best(source), tile_size, record, rule)
+
+
+def rule_of(chosen: PostprocessingRecord | None) -> MaskRule:
+    """What was chosen to follow a network; the default where nothing was.
+
+    Example:
+        >>> rule_of(None)
+        MaskRule(threshold=0.5, smallest_object=0, largest_hole=0)
+    """
+    return MaskRule() if chosen is None else MaskRule.from_dict(chosen.rule())
 
 
 def _check_exclusive(name: str, multi_label: bool) -> None:
@@ -67,7 +89,7 @@ def _check_exclusive(name: str, multi_label: bool) -> None:
         )
 
 
-def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
+def _keras(network, tile_size: int, record: RunRecord | None, chosen: MaskRule) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
     _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
     if record is None:
@@ -75,12 +97,21 @@ def _keras(network, tile_size: int, record: RunRecord | None) -> Predictor:
     else:
         rule = Normalization.from_dict(record.data.normalization)
 
-    def labels(image: np.ndarray) -> np.ndarray:
+    def predicted(image: np.ndarray, kind: str) -> np.ndarray:
         if rule.value_scale == "raw" or image.dtype not in (np.uint8, np.uint16):
             image = scaled(image, rule.value_scale)
-        return tiling.predict_image(network, image, tile_size=tile_size, kind="classes")
+        return tiling.predict_image(
+            network, image, tile_size=tile_size, kind=kind, threshold=chosen.threshold
+        )
 
-    predictor = Predictor(labels, network.input_shape[-1], rule, num_classes)
+    predictor = Predictor(
+        lambda image: chosen.cleaned(predicted(image, "classes")),
+        network.input_shape[-1],
+        rule,
+        num_classes,
+        rule=chosen,
+        probabilities=lambda image: predicted(image, "probabilities"),
+    )
     if record is None:
         return predictor
     return dataclasses.replace(
@@ -111,34 +142,49 @@ def _saved_model(version: Path) -> Predictor:
 
     card = ModelCard.of_version(version)
     value_scale = "unit" if card is None else card.normalization.value_scale
+    rule = _rule_of_card(version, card)
 
     def labels(image: np.ndarray) -> np.ndarray:
         # The signature takes what the model was exported for: stored integers, or unit values.
         pixels = as_type(image, value_scale, spec.dtype.as_numpy_dtype)
-        return signature(image=tf.constant(pixels[None]))["class_ids"].numpy()[0]
+        # The threshold is in the graph.
+        return rule.cleaned(signature(image=tf.constant(pixels[None]))["class_ids"].numpy()[0])
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
     channels = spec.shape[-1]
-    predictor = Predictor(labels, channels, unit_values(channels), probabilities.shape[-1])
+    predictor = Predictor(
+        labels, channels, unit_values(channels), probabilities.shape[-1], rule=rule
+    )
     if card is None:
         return predictor
     trained = card.training
     stored = map(StoredValues.from_dict, trained.stored_values or [])
-    rule = dataclasses.replace(
+    normalization = dataclasses.replace(
         predictor.normalization,
         value_scale=value_scale,
         stored_values=tuple(stored),
     )
     return dataclasses.replace(
         predictor,
-        normalization=rule,
+        normalization=normalization,
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
+
+
+def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule:
+    if card is None:
+        return MaskRule()
+    chosen = card.training.postprocessing or {}
+    threshold = {} if card.threshold is None else {"threshold": card.threshold}
+    try:
+        return MaskRule.from_dict({**chosen, **threshold})
+    except (InputError, TypeError) as error:
+        raise ModelCard.damaged(version / CARD_FILE, str(error)) from None
 
 
 def _endpoint(url: str) -> Predictor:

@@ -36,7 +36,8 @@ def predict(
     """Segment an image file or every image of a folder, at any size.
 
     Args:
-        model: run folder, `.keras` file, exported model, or endpoint URL; see `open_model`.
+        model: run folder, `.keras` file, exported model, or endpoint URL; see `open_model`, also
+            for what follows its network: what was chosen on the run's validation images.
         images: an image file, a multi-page TIFF, or a folder of them.
         out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class;
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_unet3p.images import Normalization
+from keras_unet3p.postprocessing import MaskRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Predictor:
         ignore: the value of unlabelled pixels in those masks; None where there are none.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
+        rule: what follows the network in `labels`, as far as it is known; of an endpoint the
+            threshold of its model is not.
+        probabilities: as `labels`, gives probabilities (H, W, K), float32; None where the other
+            side is not asked for them.
 
     Example:
         >>> import numpy as np
@@ -43,6 +48,8 @@ class Predictor:
     class_values: tuple[int, ...] | None = None
     ignore: int | None = None
     separation: int = 1
+    rule: MaskRule = dataclasses.field(default_factory=MaskRule)
+    probabilities: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def unit_values(num_channels: int | None) -> Normalization:

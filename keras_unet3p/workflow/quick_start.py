@@ -150,6 +150,7 @@ def _print_what_to_do_next(
 ) -> None:
     out = mask.parent
     lines = (
+        f"report      {run.report}",
         f"pictures    {run.path / 'held_out' / 'pictures'}",
         f"mask        {mask}",
         f"overlay     {overlay}",

@@ -22,10 +22,11 @@ from keras_unet3p.config import PERCENTILES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
-from keras_unet3p.workflow.evaluation import earlier_pictures, evaluate_images
-from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.evaluation import earlier_pictures
+from keras_unet3p.workflow.results import write_results
 from keras_unet3p.workflow.starting_point import StartingPoint
 from keras_unet3p.workflow.training_job import TrainingJob
+from keras_unet3p.workflow.tuning import fitting_measure
 
 # From this on (90 over 10 percentile of the images' contrasts) each image is normalised by itself.
 _MOST_SPREAD = 2.0
@@ -64,8 +65,10 @@ def train(
             frozen layers have learnt; and an encoder that normalises by itself goes on so. A
             continued run does not load that network again.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
-            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/` and
-            `validation/` (metrics and pictures of the best network on the held-out images).
+            `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/`,
+            `postprocessing.json` (what follows the best network, chosen on the held-out images)
+            `validation/` (metrics and pictures of its masks of them) and `report.html` (all of it
+            on one page, to be sent to others).
         validation_images: folder of held-out images; None holds out the share `validation` of
             `images`.
         validation_masks: their masks.
@@ -106,6 +109,7 @@ def train(
         start = StartingPoint.of(config, run)
         config = start.config
         opened = _open_images(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+        fitting_measure(config.measure, opened[0].mask_kind)  # not fitting? Better told now
         record = _record(given, config, *opened)
         _keep_record(run, record)
         values = record.data.class_values
@@ -266,7 +270,7 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
         record.write(run.config)
         return
     before = run.read_record()
-    longer = before.prolonged(record)
+    longer = before.prolonged(record).with_tuning_of(record)
     other = longer.difference(record)
     if other is not None:
         raise InputError(
@@ -335,7 +339,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    evaluate_images(open_model(run.path), job.validation, run.validation)
+    write_results(run, config, job.validation, console)
     return best
 
 

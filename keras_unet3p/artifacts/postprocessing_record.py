@@ -1,0 +1,64 @@
+"""What was chosen to follow a run's network, kept beside it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from keras_unet3p.artifacts.json_artifact import JsonArtifact
+from keras_unet3p.config import MEASURES
+
+
+class PostprocessingRecord(JsonArtifact):
+    """The `postprocessing.json` of a run folder: what follows the best network, and what it gains.
+
+    Example:
+        >>> record = PostprocessingRecord(
+        ...     threshold=0.4, smallest_object=16, largest_hole=0, measure="ap", score=0.62,
+        ...     default_score=0.58, epoch=12, images=8,
+        ... )
+        >>> record.rule()
+        {'threshold': 0.4, 'smallest_object': 16, 'largest_hole': 0}
+        >>> round(record.gain, 2), record.measure_name
+        (0.04, 'AP (IoU 0.5 to 0.9)')
+    """
+
+    WAY_OUT: ClassVar[str] = (
+        "restore it from a copy, give `train` the run's own options again, which chooses anew, or "
+        "remove it: the threshold is then 0.5"
+    )
+
+    threshold: float = Field(gt=0, le=1)
+    """With one class, a pixel is of class 1 from this probability on."""
+    smallest_object: int = Field(ge=0)
+    """Objects of fewer pixels are removed."""
+    largest_hole: int = Field(ge=0)
+    """Holes of at most so many pixels are filled."""
+    measure: str
+    """What was to become as large as possible: a name of `config.MEASURES`."""
+    score: float
+    """The measure on the validation images."""
+    default_score: float
+    """The same for a threshold of 0.5, nothing removed."""
+    curve: list[tuple[float, float]] = Field(default_factory=list)
+    """Thresholds and the measure of each, nothing removed."""
+    epoch: int | None = None
+    """The epoch of the network that it was chosen for."""
+    images: int
+    """Number of the validation images."""
+
+    @property
+    def gain(self) -> float:
+        """How much larger the measure is than for the default."""
+        return self.score - self.default_score
+
+    @property
+    def measure_name(self) -> str:
+        """The measure as people call it."""
+        return MEASURES.get(self.measure, self.measure)
+
+    def rule(self) -> dict[str, Any]:
+        """What `postprocessing.MaskRule.from_dict` reads."""
+        names = ("threshold", "smallest_object", "largest_hole")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,96 @@
+"""The rule after a network that does best by a measure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from keras_unet3p.postprocessing.mask_rule import MaskRule
+
+THRESHOLDS = tuple(number / 20 for number in range(2, 19))
+"""The thresholds that are tried, 0.1 to 0.9; the default is one of them."""
+SIZES = (8, 16, 32, 64, 128, 256)
+"""The numbers of pixels that are tried for the smallest object and the largest hole, beside 0."""
+_NEAR = 2  # steps of the threshold that are tried again after the sizes
+_EQUAL = 1e-9  # scores that differ by less are equal: sums of floats
+
+Scores = Callable[[Sequence[MaskRule]], Sequence[float]]
+"""The score of each of a few rules, the larger the better."""
+
+
+class RuleChoice(NamedTuple):
+    """The rule that does best, and what it gains.
+
+    Attributes:
+        rule: the best one; never worse than `MaskRule()`, which wins where nothing is better.
+        score: its score.
+        default_score: that of `MaskRule()`.
+        curve: pairs of a threshold and its score, nothing removed; empty without a threshold.
+
+    Example:
+        >>> RuleChoice(MaskRule(0.4), score=0.8, default_score=0.7, curve=()).rule.threshold
+        0.4
+    """
+
+    rule: MaskRule
+    score: float
+    default_score: float
+    curve: tuple[tuple[float, float], ...]
+
+
+def search_rule(scores: Scores, *, has_threshold: bool = True) -> RuleChoice:
+    """Look for the rule with the largest score: the threshold first, then objects, then holes.
+
+    One after the other, and the threshold's neighbours once more at the end: about 30 rules instead
+    of all combinations. `scores` gets several rules at a time, so that it can go through the images
+    once for all of them. The same scores give the same rule.
+
+    Args:
+        scores: gives the score of each rule that it gets.
+        has_threshold: whether a threshold decides, as with one class.
+
+    Example:
+        >>> choice = search_rule(lambda rules: [-abs(rule.threshold - 0.3) for rule in rules])
+        >>> choice.rule
+        MaskRule(threshold=0.3, smallest_object=0, largest_hole=0)
+        >>> search_rule(lambda rules: [1.0 for rule in rules]).rule == MaskRule()
+        True
+    """
+    default = MaskRule()
+    best, best_score, curve = default, 0.0, ()
+    if has_threshold:
+        rules = [MaskRule(threshold) for threshold in THRESHOLDS]
+        found = list(scores(rules))
+        curve = tuple(zip(THRESHOLDS, found, strict=True))
+        default_score = best_score = found[rules.index(default)]
+        best, best_score = _better(best, best_score, rules, found)
+    else:
+        (default_score,) = scores([default])
+        best_score = default_score
+    for name in ("smallest_object", "largest_hole"):
+        rules = [dataclasses.replace(best, **{name: size}) for size in SIZES]
+        best, best_score = _better(best, best_score, rules, scores(rules))
+    if has_threshold and (best.smallest_object or best.largest_hole):
+        place = THRESHOLDS.index(best.threshold)
+        near = THRESHOLDS[max(place - _NEAR, 0) : place + _NEAR + 1]
+        rules = [
+            dataclasses.replace(best, threshold=threshold)
+            for threshold in near
+            if threshold != best.threshold
+        ]
+        best, best_score = _better(best, best_score, rules, scores(rules))
+    return RuleChoice(best, best_score, default_score, curve)
+
+
+def _better(
+    best: MaskRule, best_score: float, rules: Sequence[MaskRule], found: Sequence[float]
+) -> tuple[MaskRule, float]:
+    """The best of all; of equal ones the earlier, then the one with the threshold nearest to it."""
+    order = sorted(
+        range(len(rules)), key=lambda place: abs(rules[place].threshold - best.threshold)
+    )
+    for place in order:
+        if found[place] > best_score + _EQUAL:
+            best, best_score = rules[place], float(found[place])
+    return best, best_score

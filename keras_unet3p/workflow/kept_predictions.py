@@ -1,0 +1,85 @@
+"""What a network says of each image, kept so that many rules can follow it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_unet3p.postprocessing import MaskRule, is_foreground
+from keras_unet3p.postprocessing.rule_search import THRESHOLDS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class KeptPredictions:
+    """Predictions of a few images in one byte per pixel, in a file beyond 64 MiB.
+
+    Of the probabilities of one class the number of thresholds that they reach is kept, which is
+    exact for the thresholds of the search; of several classes the class ids are kept. The file has
+    no name: a killed process leaves nothing behind.
+
+    Args:
+        predictions: for each image the probability (H, W), floats, or class ids (H, W), uint8.
+        folder: where the file lies.
+        thresholds: those that a rule may have; at most 255, rising.
+        most_in_memory: bytes from which on they are in a file.
+
+    Example:
+        >>> probability = np.array([[0.2, 0.45, 0.9]], np.float32)
+        >>> with KeptPredictions([probability]) as kept:
+        ...     [kept.class_ids(0, MaskRule(t)).tolist() for t in (0.2, 0.45, 0.5)]
+        [[[1, 1, 1]], [[0, 1, 1]], [[0, 0, 1]]]
+    """
+
+    def __init__(
+        self,
+        predictions: Iterable[np.ndarray],
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        thresholds: tuple[float, ...] = THRESHOLDS,
+        most_in_memory: int = 2**26,
+    ) -> None:
+        self._thresholds = thresholds
+        # Closed in __exit__, as the caller's context ends.
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=most_in_memory, dir=None if folder is None else os.fspath(folder)
+        )
+        self._places: list[tuple[int, tuple[int, ...], bool]] = []
+        try:
+            for prediction in predictions:
+                has_threshold = prediction.dtype.kind == "f"
+                levels = self._levels(prediction) if has_threshold else prediction
+                self._places.append((self._file.tell(), prediction.shape, has_threshold))
+                self._file.write(np.ascontiguousarray(levels, np.uint8).tobytes())
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def class_ids(self, index: int, rule: MaskRule) -> np.ndarray:
+        """Class ids (H, W), uint8, of an image under a rule."""
+        start, shape, has_threshold = self._places[index]
+        self._file.seek(start)
+        kept = np.frombuffer(self._file.read(shape[0] * shape[1]), np.uint8).reshape(shape)
+        if has_threshold:
+            kept = (kept > self._thresholds.index(rule.threshold)).astype(np.uint8)
+        return rule.cleaned(kept)
+
+    def _levels(self, probability: np.ndarray) -> np.ndarray:
+        levels = np.zeros(probability.shape, np.uint8)
+        for threshold in self._thresholds:
+            levels += is_foreground(probability, threshold)
+        return levels

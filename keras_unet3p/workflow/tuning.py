@@ -1,0 +1,101 @@
+"""What follows a network, chosen on the validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_unet3p import data, metrics, postprocessing
+from keras_unet3p.artifacts import PostprocessingRecord
+from keras_unet3p.config import MEASURES_OF_OBJECTS
+from keras_unet3p.errors import InputError
+from keras_unet3p.workflow.kept_predictions import KeptPredictions
+
+
+def fitting_measure(measure: str, mask_kind: str) -> str:
+    """The measure that "auto" stands for; a measure that was named, where it fits the masks.
+
+    Args:
+        measure: a name of `config.MEASURES`, or "auto".
+        mask_kind: "binary", "classes" or "instances".
+
+    Raises:
+        ValueError: classes have no objects to measure.
+
+    Example:
+        >>> fitting_measure("auto", "instances"), fitting_measure("auto", "classes")
+        ('ap', 'dice')
+    """
+    if measure == "auto":
+        return "ap" if mask_kind == "instances" else "dice"
+    if measure in MEASURES_OF_OBJECTS and mask_kind == "classes":
+        raise InputError(
+            f"measure: {measure!r} compares objects, and the masks hold classes; expected 'dice'"
+        )
+    return measure
+
+
+def tune(
+    kept: KeptPredictions,
+    opened: data.LabeledImages,
+    *,
+    measure: str = "auto",
+    separation: int = 1,
+    epoch: int | None = None,
+) -> PostprocessingRecord:
+    """Choose the rule after a network by a measure of its masks.
+
+    Args:
+        kept: what the network says of each image.
+        opened: the images and their true masks.
+        measure: see `fitting_measure`.
+        separation: of touching instances in training; see `data.separate_instances`.
+        epoch: that of the network, for the record.
+
+    Returns:
+        What was chosen; never worse on these images than a threshold of 0.5 with nothing removed.
+
+    Example:
+        >>> mask = np.zeros((16, 16), np.uint8)
+        >>> mask[4:12, 4:12] = 1
+        >>> opened = data.open_images([mask * 99], [mask], mask_kind="binary")
+        >>> with KeptPredictions([mask * np.float32(0.4)]) as kept:
+        ...     chosen = tune(kept, opened)
+        >>> chosen.threshold, chosen.score, chosen.default_score
+        (0.4, 1.0, 0.0)
+    """
+    measure = fitting_measure(measure, opened.mask_kind)
+    counted = metrics.MASK_MEASURES[measure]
+    of_objects = measure in MEASURES_OF_OBJECTS
+
+    def labels(class_ids: np.ndarray, is_truth: bool) -> np.ndarray:
+        if opened.mask_kind == "instances":
+            return class_ids if is_truth else postprocessing.label_instances(class_ids, separation)
+        return postprocessing.connected_regions(class_ids)[0] if of_objects else class_ids
+
+    def scores(rules: Sequence[postprocessing.MaskRule]) -> list[float]:
+        totals: list[np.ndarray] = [np.zeros(1)] * len(rules)
+        for number in range(len(opened)):
+            stored = opened.stored(number)[1]
+            # As in `metrics.evaluate_labels`, nothing is found where nothing is labelled.
+            labelled = None if opened.ignore is None else stored >= 0
+            truth = labels(stored if labelled is None else np.maximum(stored, 0), True)
+            for place, rule in enumerate(rules):
+                ids = kept.class_ids(number, rule)
+                found = labels(ids if labelled is None else ids * labelled, False)
+                totals[place] = totals[place] + counted.counts(
+                    truth, found, max(opened.num_classes, 2)
+                )
+        return [counted.score(total) for total in totals]
+
+    choice = postprocessing.search_rule(scores, has_threshold=opened.num_classes == 1)
+    return PostprocessingRecord(
+        **choice.rule.to_dict(),
+        measure=measure,
+        score=choice.score,
+        default_score=choice.default_score,
+        curve=list(choice.curve),
+        epoch=epoch,
+        images=len(opened),
+    )
