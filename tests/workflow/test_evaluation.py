@@ -15,7 +15,9 @@ from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
 class _Folder:
-    """What `evaluate_images` uses of an opened folder."""
+    """What `evaluate_images` uses of opened images."""
+
+    ignore = None
 
     def __init__(self, kind, num_classes, samples):
         self.mask_kind, self.num_classes, self.samples = kind, num_classes, samples
