@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -201,14 +203,8 @@ def test_pictures_are_small_enough_to_be_sent(tmp_path, size):
     assert len(embedded.uri) < 800_000
 
 
-def test_the_template_is_part_of_the_package(run, tmp_path):
+def test_the_template_is_part_of_the_package():
     """Named in the metadata: a wheel holds what is listed there."""
-    import configparser
-    from pathlib import Path
-
-    import keras_unet3p
-
-    source = Path(keras_unet3p.__file__).parent.parent / "setup.cfg"
     metadata = configparser.ConfigParser()
-    metadata.read(source)
+    metadata.read(Path(__file__).parents[2] / "setup.cfg")
     assert "reports/page.html.jinja" in metadata["options.package_data"]["keras_unet3p"].split()
