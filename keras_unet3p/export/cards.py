@@ -15,7 +15,7 @@ from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import CardTraining, ModelCard
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
-from keras_unet3p.layers import IntensityNormalization
+from keras_unet3p.layers.intensity_normalization import normalizations
 
 
 def model_card(
@@ -85,8 +85,8 @@ def model_card(
 
 
 def _stored_values(model: Any) -> dict[str, Any]:
-    for layer in getattr(model, "layers", []):
-        if isinstance(layer, IntensityNormalization) and layer.stored_values:
+    for layer in normalizations(model):
+        if layer.stored_values:
             return {"stored_values": layer.stored_values}
     return {}
 

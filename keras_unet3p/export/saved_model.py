@@ -24,7 +24,7 @@ from keras_unet3p.graphs.freezing import GRAPH_LIMIT, freeze_network
 from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.images.unit_values import VALUE_SCALES
-from keras_unet3p.layers import IntensityNormalization
+from keras_unet3p.layers.intensity_normalization import normalizations
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.tile_choice import model_geometry
 
@@ -219,12 +219,11 @@ def _check_values(
 
 def _constants(model: Network) -> dict:
     """Mean and standard deviation with which the network normalises its input."""
-    for layer in getattr(model, "layers", []):
-        if isinstance(layer, IntensityNormalization):
-            found: dict = {"mean": list(layer.mean), "std": list(layer.std)}
-            if layer.percentiles is not None:
-                found["percentiles"] = list(layer.percentiles)
-            return found
+    for layer in normalizations(model):
+        found: dict = {"mean": list(layer.mean), "std": list(layer.std)}
+        if layer.percentiles is not None:
+            found["percentiles"] = list(layer.percentiles)
+        return found
     return {}
 
 

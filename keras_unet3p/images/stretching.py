@@ -58,13 +58,13 @@ class IntensityHistogram:
 
         The second is above the first, by `LEAST_RANGE` of the histogram's width or more.
         """
-        ends = [self._percentile(percentile) for percentile in percentiles]
+        sums = np.cumsum(self._counts, axis=1)
+        ends = [self._percentile(sums, percentile) for percentile in percentiles]
         least = max(float(self._width) * LEAST_RANGE, float(np.abs(ends[0]).max()) * 1e-6, 1e-12)
         least = np.float32(least)
         return ends[0], np.maximum(ends[1], ends[0] + least)
 
-    def _percentile(self, percentile: float) -> np.ndarray:
-        sums = np.cumsum(self._counts, axis=1)
+    def _percentile(self, sums: np.ndarray, percentile: float) -> np.ndarray:
         rank = np.maximum(np.ceil(sums[:, -1:] * (percentile / 100.0)), 1)
         bins = np.sum(sums < rank, axis=1)
         return self._low + bins.astype(np.float32) * (self._width / np.float32(BINS - 1))

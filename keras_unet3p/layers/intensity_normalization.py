@@ -120,6 +120,13 @@ class IntensityNormalization(keras.layers.Layer):
         return config
 
 
+def normalizations(model: Any) -> list[IntensityNormalization]:
+    """The layers of a model that normalise its images; none for what is no Keras model."""
+    return [
+        layer for layer in getattr(model, "layers", ()) if isinstance(layer, IntensityNormalization)
+    ]
+
+
 def image_percentiles(model: Any) -> tuple[float, float] | None:
     """By which percentiles a model has each image stretched; None if it does not."""
     found = _stretching(model)
@@ -128,11 +135,7 @@ def image_percentiles(model: Any) -> tuple[float, float] | None:
 
 def takes_raw_values(model: Any) -> bool:
     """Whether a model was trained on values as they were stored, of any scale."""
-    return any(
-        layer.value_scale == "raw"
-        for layer in getattr(model, "layers", ())
-        if isinstance(layer, IntensityNormalization)
-    )
+    return any(layer.value_scale == "raw" for layer in normalizations(model))
 
 
 def expect_stretched(model: Any) -> None:
@@ -156,11 +159,7 @@ def images_are_stretched(model: Any) -> Iterator[None]:
 
 
 def _stretching(model: Any) -> list[IntensityNormalization]:
-    return [
-        layer
-        for layer in getattr(model, "layers", ())
-        if isinstance(layer, IntensityNormalization) and layer.percentiles is not None
-    ]
+    return [layer for layer in normalizations(model) if layer.percentiles is not None]
 
 
 def checked_percentiles(percentiles: Sequence[float] | None) -> tuple[float, float] | None:

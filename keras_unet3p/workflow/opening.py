@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import layers, tiling
+from keras_unet3p import tiling
 from keras_unet3p.artifacts import ModelCard, ModelSource, PostprocessingRecord, RunRecord
 from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.errors import InputError
 from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.images import Normalization, StoredValues
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
+from keras_unet3p.layers.intensity_normalization import normalizations
 from keras_unet3p.postprocessing import MaskRule
 from keras_unet3p.tiling.exported_model import load_exported_model
 from keras_unet3p.tiling.keras_file import load_best
@@ -125,8 +126,8 @@ def _keras(network, tile_size: int, record: RunRecord | None, chosen: MaskRule) 
 
 def own_normalization(network) -> Normalization:
     """What a network by itself knows of the images that it was trained on."""
-    for layer in network.layers:
-        if isinstance(layer, layers.IntensityNormalization) and layer.value_scale is not None:
+    for layer in normalizations(network):
+        if layer.value_scale is not None:
             return Normalization.from_dict(layer.get_config())
     return unit_values(network.input_shape[-1])
 
