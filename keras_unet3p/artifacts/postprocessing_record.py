@@ -34,15 +34,19 @@ class PostprocessingRecord(JsonArtifact):
     smallest_object: int = Field(ge=0)
     """Objects of fewer pixels are removed."""
     largest_hole: int = Field(ge=0)
-    """Holes of at most so many pixels are filled."""
+    """Holes of at most so many pixels are filled; 0 for instances."""
+    seed_threshold: float | None = Field(default=None, gt=0, le=1)
+    """Of instances: a pixel is of a seed from this core on. None of class ids."""
+    smallest_seed: int | None = Field(default=None, ge=0)
+    """Of instances: seeds of fewer pixels are none."""
     measure: str
     """What was to become as large as possible: a name of `config.MEASURES`."""
     score: float
     """The measure on the validation images."""
     default_score: float
-    """The same for a threshold of 0.5, nothing removed."""
+    """The same for the default, thresholds of 0.5."""
     curve: list[tuple[float, float]] = Field(default_factory=list)
-    """Thresholds and the measure of each, nothing removed."""
+    """Thresholds and the measure of each, nothing removed; of instances those of the seeds."""
     epoch: int | None = None
     """The epoch of the network that it was chosen for."""
     images: int
@@ -58,7 +62,13 @@ class PostprocessingRecord(JsonArtifact):
         """The measure as people call it."""
         return MEASURES.get(self.measure, self.measure)
 
+    @property
+    def gives_instances(self) -> bool:
+        """Whether it is the rule of instances, `postprocessing.InstanceRule`."""
+        return self.seed_threshold is not None
+
     def rule(self) -> dict[str, Any]:
-        """What `postprocessing.MaskRule.from_dict` reads."""
-        names = ("threshold", "smallest_object", "largest_hole")
+        """What `MaskRule.from_dict` or `InstanceRule.from_dict` of `postprocessing` reads."""
+        names = ["threshold", "smallest_object"]
+        names += ["seed_threshold", "smallest_seed"] if self.gives_instances else ["largest_hole"]
         return {name: getattr(self, name) for name in names}

@@ -71,6 +71,13 @@ class RunRecord(JsonArtifact):
         """Background drawn between touching instances in training, pixels of each."""
         return self.training["separation"]
 
+    @property
+    def learns_distance(self) -> bool:
+        """Whether the network gives the maps of instances, `targets.instance_maps`."""
+        # Runs of earlier versions have no such entry: gaps told their instances apart.
+        chosen = self.training.get("instances", "gaps")
+        return self.data.mask_kind == "instances" and chosen != "gaps"
+
     def training_config(self) -> TrainingConfig:
         """The choices, checked.
 

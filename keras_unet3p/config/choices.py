@@ -60,6 +60,10 @@ LOSSES: Mapping[str, str] = MappingProxyType(
 )
 """Name in the configuration -> class in `keras_unet3p.losses`."""
 
+INSTANCES = ("gaps", "distance")
+"""How touching instances are told apart: background drawn between them, or a map of the distance to
+the outline from which a seeded watershed grows."""
+
 ENCODERS = (
     "plain",
     "vgg16",

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from keras_unet3p.config.choices import (
     ARCHITECTURES,
     ENCODERS,
+    INSTANCES,
     LOSSES,
     MEASURES,
     NORMALIZATIONS,
@@ -80,12 +81,15 @@ class TrainingConfig(Checked):
     """Run folder or .keras file whose weights and architecture are taken over."""
     freeze: Annotated[str | None, Field(pattern=r"^[^,\s]+(,[^,\s]+)*$")] = None
     """What training does not change: encoder, none, or beginnings of layer names (e1_,e2_)."""
-    loss: Annotated[str, BeforeValidator(OneOf(tuple(LOSSES)))] = "hybrid"
-    """What is minimised."""
+    loss: Annotated[str, BeforeValidator(OneOf(("auto", *LOSSES)))] = "auto"
+    """What is minimised; auto is cross-entropy for the distance map of instances, else hybrid."""
+    instances: Annotated[str, BeforeValidator(OneOf(("auto", *INSTANCES)))] = "auto"
+    """How touching instances are told apart: by a learnt map of the distance to the outline, or by
+    gaps of background between them; auto is distance for masks of instances."""
     border_weights: Annotated[str | bool, BeforeValidator(OneOf(("auto", True, False)))] = "auto"
-    """The U-Net paper's weights between touching objects; auto for masks of instances."""
+    """The U-Net paper's weights between touching objects; auto for instances told apart by gaps."""
     separation: Annotated[int, Field(ge=0)] = 1
-    """Background drawn between touching instances, pixels of each."""
+    """Background drawn between touching instances where gaps tell them apart, pixels of each."""
     patch_size: _Count = 256
     """Side of the training patches, pixels."""
     batch_size: _Count = 4
@@ -179,6 +183,16 @@ class TrainingConfig(Checked):
                 "freeze: new weights would stay as they were drawn; expected init too, or "
                 "encoder_weights"
             )
+
+    def learns_distance(self, mask_kind: str) -> bool:
+        """Whether the network learns `targets.instance_maps` of masks of this kind.
+
+        Example:
+            >>> config = TrainingConfig()
+            >>> config.learns_distance("instances"), config.learns_distance("binary")
+            (True, False)
+        """
+        return mask_kind == "instances" and self.instances != "gaps"
 
     def frozen_parts(self) -> list[str]:
         """What `freeze` names."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from keras_unet3p.data.augmentation import Augmentation
 from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.patch_weights import PatchWeights
-from keras_unet3p.data.unlabeled import target_mask, without_ignored
+from keras_unet3p.data.unlabeled import IGNORED, check_instances, target_mask, without_ignored
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.unit_values import scale_in_place
 
@@ -33,6 +33,7 @@ def training_pipeline(
     border_weights: Mapping[str, Any] | None = None,
     foreground_probability: float = 0.5,
     separation: int = 0,
+    instances: str = "gaps",
 ) -> tf.data.Dataset:
     """Batches of augmented patches.
 
@@ -62,10 +63,13 @@ def training_pipeline(
         foreground_probability: see above.
         separation: width of the background that the mask draws between touching instances; see
             `separate_instances`.
+        instances: "gaps": the mask of instances is 1 in every cell, but for `separation`.
+            "distance": it is the two maps (B, P, P, 2) float32 of `targets.instance_maps`, and
+            `separation` has no effect.
 
     Returns:
         A dataset of (image (B, P, P, C) float32, mask (B, P, P) int32[, weight (B, P, P) float32]).
-        The mask of instances is 1 in every cell, but for `separation`. Unlabelled pixels are
+        Unlabelled pixels are
         `IGNORED` (-1) in the mask and weigh 0: losses and metrics take `ignore_class=-1`.
 
     Raises:
@@ -89,6 +93,7 @@ def training_pipeline(
     ):
         if int(value) != value or value < least:
             raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    check_instances(instances, images.mask_kind)
     sampler = _Sampler(
         images,
         int(patch_size),
@@ -97,6 +102,7 @@ def training_pipeline(
         border_weights,
         foreground_probability,
         separation,
+        instances,
     )
     kinds = [tf.float32, tf.int32] + [tf.float32] * (border_weights is not None)
     shapes = [(patch_size, patch_size, images.num_channels)] + [(patch_size, patch_size)] * 2
@@ -110,8 +116,20 @@ def training_pipeline(
     last = np.iinfo(np.int64).max if steps is None else first_sample + steps * batch_size
     dataset = tf.data.Dataset.range(first_sample, last)
     dataset = dataset.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(pipeline_options())
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    if instances == "distance":
+        dataset = dataset.map(
+            with_instance_maps(images), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(pipeline_options())
+
+
+def with_instance_maps(images: LabeledImages) -> Callable[..., tuple]:
+    """What makes `targets.instance_maps` of the ids in a batch."""
+    from keras_unet3p.targets import instance_maps
+
+    ignored = None if images.ignore is None else IGNORED
+    return lambda image, ids, *weight: (image, instance_maps(ids, ignore_class=ignored), *weight)
 
 
 def pipeline_options() -> tf.data.Options:
@@ -135,6 +153,7 @@ class _Sampler:
         border_weights: Mapping[str, Any] | None,
         foreground_probability: float,
         separation: int,
+        instances: str,
     ) -> None:
         if not 0 <= foreground_probability <= 1:
             raise InputError(f"foreground_probability is {foreground_probability}; expected 0 to 1")
@@ -144,6 +163,7 @@ class _Sampler:
         self._augmentation = augmentation
         self._foreground_probability = foreground_probability
         self._separation = separation
+        self._keeps_ids = instances == "distance"
         self._value_range = images.typical_range
         low, high = images.value_range
         if images.percentiles is not None:
@@ -167,9 +187,10 @@ class _Sampler:
         patch = self._images.for_network(index, patch)
         patch = self._augmentation.change_grey(patch, rng, self._value_range, self._limits)
         mask = target_mask(patch_labels, self._images.mask_kind, self._separation)
+        target = patch_labels.astype(np.int32) if self._keeps_ids else mask
         if self._weights is None:
-            return [patch, mask]
-        return [patch, mask, self._weights(patch_labels, mask)]
+            return [patch, target]
+        return [patch, target, self._weights(patch_labels, mask)]
 
     def _crop(
         self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator

@@ -10,6 +10,8 @@ from keras_unet3p.errors import InputError
 IGNORED = -1
 """The label of unlabelled pixels, whatever their value in the file: no class or instance has it."""
 
+INSTANCE_TARGETS = ("gaps", "distance")
+"""How touching instances are told apart: a mask with gaps, or `targets.instance_maps`."""
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -49,6 +51,16 @@ def marked(labels: np.ndarray, ignored: np.ndarray) -> np.ndarray:
 def without_ignored(labels: np.ndarray) -> np.ndarray:
     """Labels with background on the ignored pixels."""
     return np.maximum(labels, 0) if labels.dtype.kind == "i" else labels
+
+
+def check_instances(instances: str, mask_kind: str) -> None:
+    """Raises a ValueError unless these masks have what is to be learnt of instances."""
+    if instances not in INSTANCE_TARGETS:
+        raise InputError(f"instances must be one of {list(INSTANCE_TARGETS)}, found {instances!r}")
+    if instances == "distance" and mask_kind != "instances":
+        raise InputError(
+            f"instances is 'distance', and the masks are {mask_kind}; expected masks of instances"
+        )
 
 
 def target_mask(labels: np.ndarray, mask_kind: str, separation: int) -> np.ndarray:

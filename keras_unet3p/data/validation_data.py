@@ -9,8 +9,8 @@ import numpy as np
 from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.mirroring import mirrored_crop
 from keras_unet3p.data.patch_weights import PatchWeights
-from keras_unet3p.data.training_data import pipeline_options
-from keras_unet3p.data.unlabeled import target_mask
+from keras_unet3p.data.training_data import pipeline_options, with_instance_maps
+from keras_unet3p.data.unlabeled import check_instances, target_mask
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.unit_values import scale_in_place
 
@@ -25,6 +25,7 @@ def validation_pipeline(
     batch_size: int,
     scored_size: int | None = None,
     separation: int = 0,
+    instances: str = "gaps",
     border_weights: Mapping[str, Any] | None = None,
     unit_mean: bool = False,
 ) -> tf.data.Dataset:
@@ -44,7 +45,7 @@ def validation_pipeline(
         batch_size: tiles a batch; the last batch may be smaller.
         scored_size: side of the central part of a tile that is scored; the rest is context. By
             default all of it. For a network without padding, its output's size.
-        separation: as in `training_pipeline`.
+        separation, instances: as in `training_pipeline`.
         border_weights: as in `training_pipeline`, for a scored pixel's weight instead of 1.
         unit_mean: whether the weights are multiplied by the share of the tiles' central pixels that
             are scored, inverted; with unlabelled pixels, in proportion to the labelled pixels of
@@ -53,7 +54,7 @@ def validation_pipeline(
 
     Returns:
         A finite dataset of (image (B, P, P, C) float32, mask (B, P, P) int32, weight (B, P, P)
-        float32). The mask of instances is 1 in every cell, but for `separation`.
+        float32).
 
     Raises:
         ValueError: a size is out of range.
@@ -67,6 +68,7 @@ def validation_pipeline(
     """
     import tensorflow as tf
 
+    check_instances(instances, images.mask_kind)
     scored = patch_size if scored_size is None else scored_size
     for name, value in (("patch_size", patch_size), ("batch_size", batch_size)):
         if int(value) != value or value < 1:
@@ -93,6 +95,8 @@ def validation_pipeline(
         mask = target_mask(labels, images.mask_kind, separation)
         if weights is not None:
             scoring *= weights(labels, mask)
+        if instances == "distance":
+            mask = labels.astype(np.int32)
         return patch, mask, scoring * factor
 
     def load(number, factor):
@@ -105,8 +109,12 @@ def validation_pipeline(
 
     dataset = tf.data.Dataset.from_tensor_slices((np.array(tiles, np.int64), factors))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(pipeline_options())
+    dataset = dataset.batch(batch_size)
+    if instances == "distance":
+        dataset = dataset.map(
+            with_instance_maps(images), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(pipeline_options())
 
 
 def _with_factors(

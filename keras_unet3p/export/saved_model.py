@@ -25,12 +25,18 @@ from keras_unet3p.graphs.network import Network
 from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.images.unit_values import VALUE_SCALES
 from keras_unet3p.layers.intensity_normalization import normalizations
+from keras_unet3p.postprocessing import InstanceRule
+from keras_unet3p.targets.instances import INSTANCE_MAPS
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 _LARGEST_SET = 16
 """Number of classes that a 16-bit pixel of a PNG can hold as a set, one bit per class."""
 _PREDICT = "tensorflow/serving/predict"
+INSTANCES = "instances"
+INSTANCES_OF_BYTES = "instances_of_bytes"
+"""The signatures of a model that tells instances apart."""
+_MOST_IN_PNG = 65535
 STRETCHED_TILE = "stretched_tile"
 """Name of the tiles' input if a model has each whole image stretched before."""
 
@@ -56,6 +62,7 @@ def export_savedmodel(
     batch_size: int = 1,
     skip_empty: bool = True,
     test_time_augmentation: int = 1,
+    instances: InstanceRule | None = None,
     classes: Sequence[str] | None = None,
     training_metrics: dict | None = None,
 ) -> Path:
@@ -70,6 +77,13 @@ def export_savedmodel(
     | classes | image `input_dtype` [B, H, W, C] | class_ids uint8 [B, H, W] |
     | probabilities | image `input_dtype` [B, H, W, C] | probabilities float32 [B, H, W, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
+    | instances | image `input_dtype` [B, H, W, C] | instance_ids int32 [B, H, W], count int32 [B] |
+    | instances_of_bytes | image_bytes string [B] | instance_bytes string [B], count int32 [B] |
+
+    The last two are there with `instances`, for a network that tells instances apart. Ids run
+    from 1 to `count`, 0 is the background; those of an image are made of the maps of the whole
+    image, so that tiles cut no instance. `instance_bytes` are PNGs of 16 bits; an image of more
+    than 65,535 instances is refused. Such a model's class ids are 0 and 1, by the foreground.
 
     Class ids are 0 to K-1; for a model with one class they are 0 and 1, by `threshold`. They are
     the network's: what else was chosen to follow it (a smallest object, a largest hole) is in the
@@ -117,6 +131,9 @@ def export_savedmodel(
             patch in training.
         test_time_augmentation: the image signatures average over 2, 4 or 8 flipped and transposed
             versions of each tile; see `tiling.InGraphTiler`. "tile" is not changed.
+        instances: the rule that makes instances of a network's two maps, foreground and core, each
+            a sigmoid (`targets.instance_maps`), or of its one map; its threshold is that of the
+            mask. None gives no instances.
         classes: one name per class, for the model card.
         training_metrics: JSON-serialisable values about the training, for the model card.
 
@@ -144,6 +161,8 @@ def export_savedmodel(
     )
     num_classes = facts.num_classes
     multi_label = facts.is_multi_label(activation)
+    if instances is not None:
+        _check_maps(num_classes, multi_label, threshold, instances)
 
     limits = PixelLimits(max_pixels, max_batch_pixels or max_pixels)
     tiler = InGraphTiler(
@@ -153,6 +172,7 @@ def export_savedmodel(
         batch_size=batch_size,
         threshold=threshold,
         multi_label=multi_label,
+        instances=instances,
         test_time_augmentation=test_time_augmentation,
         percentiles=facts.percentiles,
         is_raw=value_scale == "raw",
@@ -180,8 +200,8 @@ def export_savedmodel(
                 classes=classes,
                 training_metrics=training_metrics,
                 whole_images={
-                    "threshold": threshold if num_classes == 1 or multi_label else None,
-                    "multi_label": multi_label,
+                    "threshold": threshold if tiler.has_threshold else None,
+                    "multi_label": tiler.multi_label,
                     "normalization": CardNormalization(
                         value_scale=value_scale, input_dtype=input_dtype, **_constants(model)
                     ),
@@ -217,6 +237,18 @@ def _check_values(
         raise InputError(f"max_batch_pixels must be at least 1, found {max_batch_pixels}")
 
 
+def _check_maps(num_classes: int, multi_label: bool, threshold: float, rule: InstanceRule) -> None:
+    if num_classes != 1 and not (num_classes == INSTANCE_MAPS and multi_label):
+        raise InputError(
+            f"instances: {num_classes} classes {'that may overlap' if multi_label else ''}; "
+            "expected a network of 2 with a sigmoid each, foreground and core, or of 1"
+        )
+    if threshold != rule.threshold:
+        raise InputError(
+            f"threshold is {threshold} and that of instances {rule.threshold}; expected the same"
+        )
+
+
 def _constants(model: Network) -> dict:
     """Mean and standard deviation with which the network normalises its input."""
     for layer in normalizations(model):
@@ -249,6 +281,30 @@ def _signature_functions(
         )
         return {"mask_bytes": masks}
 
+    def numbered(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ids = tiler.instances(decoder(encoded)[tf.newaxis])[0]
+        count = tf.reduce_max(ids)
+        fits = tf.debugging.Assert(
+            count <= _MOST_IN_PNG,
+            [f"more than {_MOST_IN_PNG} instances do not fit into a PNG; use the signature", count],
+        )
+        with tf.control_dependencies([fits]):
+            png = tf.io.encode_png(tf.cast(ids[:, :, tf.newaxis], tf.uint16))
+        return png, count
+
+    def serve_instances(image_bytes: tf.Tensor) -> dict:
+        pngs, counts = tf.map_fn(
+            numbered,
+            image_bytes,
+            fn_output_signature=(tf.string, tf.int32),
+            parallel_iterations=1,
+        )
+        return {"instance_bytes": pngs, "count": counts}
+
+    def instances(image: tf.Tensor) -> dict:
+        ids = tiler.instances(checked_pixels(image, *limits))
+        return {"instance_ids": ids, "count": tf.reduce_max(ids, axis=(1, 2))}
+
     def classes(image: tf.Tensor) -> dict:
         return {"class_ids": tiler.class_ids(checked_pixels(image, *limits))}
 
@@ -263,12 +319,17 @@ def _signature_functions(
     tile_limits = [max(limit, math.prod(tiler.geometry.tile)) for limit in limits]
     image_spec = {"image": ((None, None, None, channels), input_dtype)}
     tile_spec = {_tile_input(tiler): ((None, *tiler.geometry.tile, channels), tf.float32)}
-    return {
-        "serving_default": (serve, {"image_bytes": ((None,), tf.string)}),
+    bytes_spec: Specs = {"image_bytes": ((None,), tf.string)}
+    functions: SignatureFunctions = {
+        "serving_default": (serve, bytes_spec),
         "classes": (classes, image_spec),
         "probabilities": (probabilities, image_spec),
         "tile": (tile, tile_spec),
     }
+    if tiler.instance_rule is not None:
+        functions[INSTANCES] = (instances, image_spec)
+        functions[INSTANCES_OF_BYTES] = (serve_instances, bytes_spec)
+    return functions
 
 
 def _tile_input(tiler: InGraphTiler) -> str:

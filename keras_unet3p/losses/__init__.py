@@ -6,6 +6,7 @@ from keras_unet3p.losses.cl_dice import ClDice
 from keras_unet3p.losses.dice import Dice
 from keras_unet3p.losses.focal import Focal
 from keras_unet3p.losses.hybrid_loss import HybridLoss
+from keras_unet3p.losses.instance_loss import InstanceLoss
 from keras_unet3p.losses.iou import IoU
 from keras_unet3p.losses.loss_layer import LossLayer
 from keras_unet3p.losses.ms_ssim import MSSSIM
@@ -19,6 +20,7 @@ __all__ = [
     "Dice",
     "Focal",
     "HybridLoss",
+    "InstanceLoss",
     "IoU",
     "LossLayer",
     "SegmentationLoss",

@@ -12,18 +12,27 @@ from keras_unet3p._lazy_names import lazy_names
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
+    from keras_unet3p.postprocessing.in_graph_instances import in_graph_instances
+    from keras_unet3p.postprocessing.instance_rule import InstanceRule
     from keras_unet3p.postprocessing.instances import instances_from_probability, label_instances
     from keras_unet3p.postprocessing.mask_rule import MaskRule
     from keras_unet3p.postprocessing.regions import connected_regions
-    from keras_unet3p.postprocessing.rule_search import RuleChoice, search_rule
+    from keras_unet3p.postprocessing.rule_search import (
+        RuleChoice,
+        search_instance_rule,
+        search_rule,
+    )
 
 __all__ = [
+    "InstanceRule",
     "MaskRule",
     "RuleChoice",
     "connected_regions",
+    "in_graph_instances",
     "instances_from_probability",
     "is_foreground",
     "label_instances",
+    "search_instance_rule",
     "search_rule",
     "to_class_ids",
     "to_class_ids_in_graph",
@@ -32,12 +41,15 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "InstanceRule": "instance_rule",
         "MaskRule": "mask_rule",
         "RuleChoice": "rule_search",
         "connected_regions": "regions",
+        "in_graph_instances": "in_graph_instances",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
+        "search_instance_rule": "rule_search",
         "search_rule": "rule_search",
         "to_class_ids": "class_ids",
         "to_class_ids_in_graph": "in_graph_class_ids",

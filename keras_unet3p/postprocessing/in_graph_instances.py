@@ -142,9 +142,7 @@ def _seed_roots(grid: _Grid, seeds: tf.Tensor, smallest: int) -> tuple[tf.Tensor
     return seeds & (tf.gather(sizes, roots) >= smallest), roots
 
 
-def _joined(
-    parents: tf.Tensor, is_final: tf.Tensor, grid: _Grid, heights: tf.Tensor
-) -> tf.Tensor:
+def _joined(parents: tf.Tensor, is_final: tf.Tensor, grid: _Grid, heights: tf.Tensor) -> tf.Tensor:
     """Roots after every fragment that is not final has joined over its highest pass."""
     left, right = grid.edges()
     order = tf.range(tf.size(left))

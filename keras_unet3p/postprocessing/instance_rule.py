@@ -75,6 +75,11 @@ class InstanceRule:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: values[name] for name in names if name in values})
 
+    @staticmethod
+    def is_in(values: Mapping[str, Any]) -> bool:
+        """Whether these are the entries of such a rule, not of a `MaskRule`."""
+        return values.get("seed_threshold") is not None
+
     def to_dict(self) -> dict[str, Any]:
         """As a dictionary that JSON takes; `from_dict` reads it."""
         return dataclasses.asdict(self)
@@ -149,10 +154,11 @@ def _two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _seed_roots(seeds: np.ndarray, smallest: int) -> tuple[np.ndarray, np.ndarray]:
     """The first pixel, as a flat index, of each pixel's region; and the pixels of large regions."""
-    _, regions, statistics, _ = cv2.connectedComponentsWithStats(
-        seeds.astype(np.uint8), connectivity=4
+    _, found, statistics, _ = cv2.connectedComponentsWithStats(
+        np.asarray(seeds, np.uint8), connectivity=4
     )
-    large = statistics[:, cv2.CC_STAT_AREA] >= smallest
+    regions = np.asarray(found, np.int64)
+    large = np.asarray(statistics)[:, cv2.CC_STAT_AREA] >= smallest
     large[0] = False
     flat = regions.ravel()
     first = np.zeros(len(statistics), np.int64)
@@ -214,9 +220,7 @@ def _joined(
         # The lower of both ends; of equal passes the edge that comes first.
         passes = np.minimum(heights[left], heights[right])
         starts, goals, order = [], [], []
-        for here, there, is_open in zip(
-            fragments, reversed(fragments), open_ends, strict=True
-        ):
+        for here, there, is_open in zip(fragments, reversed(fragments), open_ends, strict=True):
             kept = is_open[useful]
             starts.append(here[useful][kept])
             goals.append(there[useful][kept])

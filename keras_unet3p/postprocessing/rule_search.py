@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.postprocessing.mask_rule import MaskRule
 
 THRESHOLDS = tuple(number / 20 for number in range(2, 19))
@@ -14,6 +15,13 @@ SIZES = (8, 16, 32, 64, 128, 256)
 """The numbers of pixels that are tried for the smallest object and the largest hole, beside 0."""
 _NEAR = 2  # steps of the threshold that are tried again after the sizes
 _EQUAL = 1e-9  # scores that differ by less are equal: sums of floats
+
+SEED_THRESHOLDS = tuple(number / 20 for number in range(2, 20, 2))
+"""The thresholds of seeds that are tried first, 0.1 to 0.9."""
+_MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+_FINE = 0.05
+_SEED_SIZES = (1, 16)
+_OBJECT_SIZES = (0, 8, 32, 64, 128)
 
 Scores = Callable[[Sequence[MaskRule]], Sequence[float]]
 """The score of each of a few rules, the larger the better."""
@@ -26,14 +34,15 @@ class RuleChoice(NamedTuple):
         rule: the best one; never worse than `MaskRule()`, which wins where nothing is better.
         score: its score.
         default_score: that of `MaskRule()`.
-        curve: pairs of a threshold and its score, nothing removed; empty without a threshold.
+        curve: pairs of a threshold and its score, nothing removed; empty without a threshold. Of
+            instances the threshold of the seeds.
 
     Example:
         >>> RuleChoice(MaskRule(0.4), score=0.8, default_score=0.7, curve=()).rule.threshold
         0.4
     """
 
-    rule: MaskRule
+    rule: MaskRule | InstanceRule
     score: float
     default_score: float
     curve: tuple[tuple[float, float], ...]
@@ -81,6 +90,61 @@ def search_rule(scores: Scores, *, has_threshold: bool = True) -> RuleChoice:
         ]
         best, best_score = _better(best, best_score, rules, scores(rules))
     return RuleChoice(best, best_score, default_score, curve)
+
+
+def search_instance_rule(
+    scores: Callable[[Sequence[InstanceRule]], Sequence[float]],
+) -> RuleChoice:
+    """Look for the instance rule with the largest score, one number after the other.
+
+    The seeds' threshold first, then the mask's, then the sizes, then the neighbours of both
+    thresholds: about 25 rules.
+
+    Args:
+        scores: gives the score of each rule that it gets.
+
+    Example:
+        >>> choice = search_instance_rule(
+        ...     lambda rules: [-abs(rule.seed_threshold - 0.65) for rule in rules]
+        ... )
+        >>> choice.rule
+        InstanceRule(threshold=0.5, seed_threshold=0.65, smallest_seed=4, smallest_object=16)
+    """
+    default = InstanceRule()
+    rules = [dataclasses.replace(default, seed_threshold=value) for value in SEED_THRESHOLDS]
+    if default not in rules:
+        rules.append(default)
+    found = [float(score) for score in scores(rules)]
+    default_score = found[rules.index(default)]
+    curve = tuple(sorted((r.seed_threshold, s) for r, s in zip(rules, found, strict=True)))
+    best, best_score = _best_of(default, default_score, rules, found)
+
+    def try_values(**values: Sequence[float]) -> None:
+        nonlocal best, best_score
+        for name, tried in values.items():
+            rules = [
+                dataclasses.replace(best, **{name: value})
+                for value in tried
+                if value != getattr(best, name)
+            ]
+            best, best_score = _best_of(best, best_score, rules, scores(rules))
+
+    try_values(threshold=_MASK_THRESHOLDS)
+    try_values(smallest_seed=_SEED_SIZES, smallest_object=_OBJECT_SIZES)
+    for name in ("seed_threshold", "threshold"):
+        middle = getattr(best, name)
+        try_values(**{name: (round(middle - _FINE, 4), round(middle + _FINE, 4))})
+    return RuleChoice(best, best_score, default_score, curve)
+
+
+def _best_of(
+    best: InstanceRule, best_score: float, rules: Sequence[InstanceRule], found: Sequence[float]
+) -> tuple[InstanceRule, float]:
+    """The best of all; of equal ones the earlier."""
+    for rule, score in zip(rules, found, strict=True):
+        if score > best_score + _EQUAL:
+            best, best_score = rule, float(score)
+    return best, best_score
 
 
 def _better(

@@ -11,7 +11,10 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry, fade_in, mirrored
 from keras_unet3p.images.unit_values import divisor, reciprocal
 from keras_unet3p.layers.stretching import intensity_range, stretch
+from keras_unet3p.postprocessing.class_ids import has_threshold
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
+from keras_unet3p.postprocessing.in_graph_instances import in_graph_instances
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 
 
 class InGraphTiler:
@@ -31,6 +34,8 @@ class InGraphTiler:
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
             With `multi_label` the same holds for each class.
         multi_label: whether classes may overlap; then each class is decided separately.
+        instances: the rule by which `instances` makes instance ids of two maps, foreground and
+            core, or of one. Class ids are then 0 and 1, by the foreground.
         test_time_augmentation: 1 is none. Otherwise the result is the mean over this number of
             flipped and transposed versions of each tile: 2 (left-right), 4 (also up-down), 8 (also
             transposed; square tiles only). Time grows in proportion, memory does not.
@@ -61,6 +66,7 @@ class InGraphTiler:
         batch_size: int = 1,
         threshold: float = 0.5,
         multi_label: bool = False,
+        instances: InstanceRule | None = None,
         test_time_augmentation: int = 1,
         percentiles: tuple[float, float] | None = None,
         is_raw: bool = False,
@@ -84,7 +90,13 @@ class InGraphTiler:
         self.ids_dtype = ids_dtype(num_classes)
         self.batch_size = batch_size
         self.threshold = threshold
-        self.multi_label = multi_label and num_classes > 1
+        self.instance_rule = instances
+        self.multi_label = multi_label and num_classes > 1 and instances is None
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether a threshold decides on class ids."""
+        return has_threshold(self.num_classes, self.multi_label) or self.instance_rule is not None
 
     def probabilities(self, images: tf.Tensor) -> tf.Tensor:
         """Return probabilities (B, H, W, K) float32 for images (B, H, W, C).
@@ -108,7 +120,27 @@ class InGraphTiler:
             return self._run(images, self._decide, tf.uint8, self.num_classes)
         return self._run(images, self._decide, self.ids_dtype, 1)[:, :, :, 0]
 
+    def instances(self, images: tf.Tensor) -> tf.Tensor:
+        """Return instance ids (B, H, W) int32, numbered from 1 in each image.
+
+        The probabilities of a whole image are in memory: tiles cut no instance.
+
+        Args:
+            images: as for `probabilities`.
+        """
+        rule = self.instance_rule
+        if rule is None:
+            raise InputError("instances: this tiler was made without a rule for them")
+
+        def of_one(image: tf.Tensor) -> tf.Tensor:
+            return in_graph_instances(self.probabilities(image[tf.newaxis])[0], rule)
+
+        spec = tf.TensorSpec((None, None), tf.int32)
+        return tf.map_fn(of_one, images, fn_output_signature=spec, parallel_iterations=1)
+
     def _decide(self, probabilities: tf.Tensor) -> tf.Tensor:
+        if self.instance_rule is not None:
+            probabilities = probabilities[:, :, :1]
         ids = to_class_ids_in_graph(probabilities, self.threshold, multi_label=self.multi_label)
         return ids if self.multi_label else tf.expand_dims(ids, -1)
 

@@ -126,7 +126,7 @@ def evaluate_images(
     opened: data.LabeledImages,
     out: str | os.PathLike[str] | None,
     *,
-    class_ids: Callable[[int], np.ndarray] | None = None,
+    labels: Callable[[int], np.ndarray] | None = None,
 ) -> EvaluationReport:
     """As `evaluate`, for a loaded predictor and opened images; it writes no page.
 
@@ -134,7 +134,8 @@ def evaluate_images(
         predictor: segments the images.
         opened: images with their masks.
         out: see `evaluate`.
-        class_ids: gives the class ids (H, W) of an image by its number, where they are known.
+        labels: gives the class ids (H, W) of an image by its number, where they are known; or the
+            instance ids, where the predictor gives instances.
 
     Example:
         >>> import numpy as np
@@ -147,12 +148,16 @@ def evaluate_images(
         1.0
     """
     rows, evaluations = [], []
+    # Masks of instances are compared with instances, others with the masks of the model.
+    segment = predictor.labels
+    if opened.mask_kind == "instances" and predictor.instances is not None:
+        segment = predictor.instances
     picture_folder = make_output_folder(Path(out) / PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
     for number, name in enumerate(opened.names):
         image, truth = opened.stored(number)
-        prediction = predictor.labels(image) if class_ids is None else class_ids(number)
-        if opened.mask_kind == "instances":
+        prediction = segment(image) if labels is None else labels(number)
+        if opened.mask_kind == "instances" and predictor.instances is None:
             prediction = postprocessing.label_instances(prediction, predictor.separation)
         measures = metrics.evaluate_labels(
             truth,

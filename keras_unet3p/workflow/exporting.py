@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.config import MAX_PIXELS
 from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
+from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.tiling.keras_file import load_best
 from keras_unet3p.workflow.opening import rule_of
 
@@ -60,14 +62,16 @@ def export(
         raise InputError(f"run: {source}; expected the run folder of a training")
     record, best = source.run.read_record(), source.run.read_history().best()
     found, chosen = record.data, source.postprocessing()
+    rule = rule_of(chosen, record)
     if threshold is None:
-        threshold = rule_of(chosen).threshold
+        threshold = rule.threshold
+    tells_apart = isinstance(rule, InstanceRule)
     trained = {
         "mask_kind": found.mask_kind,
         "class_values": found.class_values,
         "ignore": found.ignore,
         "separation": record.separation,
-        "postprocessing": None if chosen is None else chosen.rule(),
+        "postprocessing": rule.to_dict() if chosen is not None or tells_apart else None,
         # A network whose encoder normalises does not know them itself.
         "stored_values": found.normalization.get("stored_values", []),
     }
@@ -84,6 +88,7 @@ def export(
         blend=blend,
         border=border,
         threshold=threshold,
+        instances=dataclasses.replace(rule, threshold=threshold) if tells_apart else None,
         max_pixels=max_pixels,
         max_batch_pixels=max_batch_pixels,
         batch_size=batch_size,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_unet3p.postprocessing import MaskRule, is_foreground
 from keras_unet3p.postprocessing.rule_search import THRESHOLDS
+from keras_unet3p.workflow.kept_arrays import KeptArrays
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,38 +45,31 @@ class KeptPredictions:
         most_in_memory: int = 2**26,
     ) -> None:
         self._thresholds = thresholds
-        # Closed in __exit__, as the caller's context ends.
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
-            max_size=most_in_memory, dir=None if folder is None else os.fspath(folder)
+        self._has_threshold: list[bool] = []
+        self._kept = KeptArrays(
+            map(self._in_bytes, predictions), folder, most_in_memory=most_in_memory
         )
-        self._places: list[tuple[int, tuple[int, ...], bool]] = []
-        try:
-            for prediction in predictions:
-                has_threshold = prediction.dtype.kind == "f"
-                levels = self._levels(prediction) if has_threshold else prediction
-                self._places.append((self._file.tell(), prediction.shape, has_threshold))
-                self._file.write(np.ascontiguousarray(levels, np.uint8).tobytes())
-        except BaseException:
-            self._file.close()
-            raise
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._kept)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._kept.__exit__(*error)
 
     def class_ids(self, index: int, rule: MaskRule) -> np.ndarray:
         """Class ids (H, W), uint8, of an image under a rule."""
-        start, shape, has_threshold = self._places[index]
-        self._file.seek(start)
-        kept = np.frombuffer(self._file.read(shape[0] * shape[1]), np.uint8).reshape(shape)
-        if has_threshold:
+        kept = self._kept[index]
+        if self._has_threshold[index]:
             kept = (kept > self._thresholds.index(rule.threshold)).astype(np.uint8)
         return rule.cleaned(kept)
+
+    def _in_bytes(self, prediction: np.ndarray) -> np.ndarray:
+        self._has_threshold.append(prediction.dtype.kind == "f")
+        levels = self._levels(prediction) if self._has_threshold[-1] else prediction
+        return np.asarray(levels, np.uint8)
 
     def _levels(self, probability: np.ndarray) -> np.ndarray:
         levels = np.zeros(probability.shape, np.uint8)

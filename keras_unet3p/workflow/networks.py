@@ -6,6 +6,7 @@ from keras_unet3p import losses, metrics, models, optimizers
 from keras_unet3p.config import LOSSES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import Normalization
+from keras_unet3p.targets.instances import INSTANCE_MAPS
 from keras_unet3p.workflow.starting_point import StartingPoint
 
 
@@ -16,6 +17,8 @@ def build_model(
     normalization: Normalization | None,
     ignore_class: int | None = None,
     start: StartingPoint | None = None,
+    *,
+    learns_distance: bool = False,
 ) -> models.SegmentationModel:
     """The compiled network of a configuration.
 
@@ -23,6 +26,7 @@ def build_model(
         config: the choices of the run.
         num_channels: of the images.
         num_classes: of the masks, 1 for foreground against background.
+        learns_distance: whether the network learns `targets.instance_maps` instead of them.
         normalization: what the network's first layer does to unit values; None leaves it out.
         ignore_class: what unlabelled pixels are in the masks, for loss and metrics; None where all
             are labelled. A loss with it is the mean over the labelled pixels; zeros as weights
@@ -48,7 +52,8 @@ def build_model(
         )
     model = getattr(models, config.architecture)(
         input_shape=(None, None, num_channels),
-        num_classes=num_classes,
+        num_classes=INSTANCE_MAPS if learns_distance else num_classes,
+        classifier_activation="sigmoid" if learns_distance else "auto",
         # An encoder with given weights normalises as it did when they were learnt.
         normalization=None if normalized else normalization,
         **start.builder_options(),
@@ -59,15 +64,27 @@ def build_model(
             f"{' and '.join(map(str, model.nearest_sizes(config.patch_size)))}"
         )
     start.give_weights(model)
+    of_masks = {
+        "use_pixel_weights": False,
+        "ignore_class": ignore_class,
+        "multi_label": learns_distance,
+    }
     model.compile(
         # A plain number: the training sets it for every step.
         optimizer=optimizers.AdamW(config.learning_rate, config.weight_decay),
-        loss=getattr(losses, LOSSES[config.loss])(ignore_class=ignore_class),
+        loss=_loss(config.loss, learns_distance, ignore_class),
         # Weighted, because a validation tile's weights leave out what mirroring filled. A border
         # weight is the loss's alone.
         weighted_metrics=[
-            metrics.Dice(name="dice", use_pixel_weights=False, ignore_class=ignore_class),
-            metrics.IoU(name="iou", use_pixel_weights=False, ignore_class=ignore_class),
+            metrics.Dice(name="dice", **of_masks),
+            metrics.IoU(name="iou", **of_masks),
         ],
     )
     return model
+
+
+def _loss(name: str, learns_distance: bool, ignore_class: int | None) -> losses.SegmentationLoss:
+    if learns_distance and name == "auto":
+        return losses.InstanceLoss(ignore_class=ignore_class)
+    chosen = getattr(losses, LOSSES["hybrid" if name == "auto" else name])
+    return chosen(ignore_class=ignore_class, multi_label=learns_distance)

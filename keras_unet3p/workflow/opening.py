@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,18 +16,23 @@ from keras_unet3p import tiling
 from keras_unet3p.artifacts import ModelCard, ModelSource, PostprocessingRecord, RunRecord
 from keras_unet3p.artifacts.model_card import CARD_FILE
 from keras_unet3p.errors import InputError
+from keras_unet3p.export.saved_model import INSTANCES
 from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.images import Normalization, StoredValues
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
 from keras_unet3p.layers.intensity_normalization import normalizations
-from keras_unet3p.postprocessing import MaskRule
+from keras_unet3p.postprocessing import InstanceRule, MaskRule, to_class_ids
+from keras_unet3p.targets.instances import INSTANCE_MAPS
 from keras_unet3p.tiling.exported_model import load_exported_model
 from keras_unet3p.tiling.keras_file import load_best
 from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
 def open_model(
-    model: str | os.PathLike[str], *, tile_size: int = 512, rule: MaskRule | None = None
+    model: str | os.PathLike[str],
+    *,
+    tile_size: int = 512,
+    rule: MaskRule | InstanceRule | None = None,
 ) -> Predictor:
     """Load whatever `model` names.
 
@@ -36,7 +42,9 @@ def open_model(
             MODEL, the only one that the endpoint serves.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
         rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
-            the run's validation images, or `MaskRule()` where nothing was. Not for an exported
+            the run's validation images, or `MaskRule()` where nothing was; of a network that tells
+            instances apart `InstanceRule()`. With an `InstanceRule` a `.keras` file of two classes
+            that may overlap is such a network (`targets.instance_maps`). Not for an exported
             model, which has its threshold in its graph, and what else was chosen in its card; and
             not for an endpoint, which does not show its card: of its masks nothing is removed.
 
@@ -66,18 +74,31 @@ def open_model(
     # The record first: where it is damaged, nobody waits for the network to be loaded.
     record = source.run.read_record() if source.run is not None else None
     if rule is None:
-        rule = rule_of(source.postprocessing())
+        rule = rule_of(source.postprocessing(), record)
     return _keras(load_best(source), tile_size, record, rule)
 
 
-def rule_of(chosen: PostprocessingRecord | None) -> MaskRule:
+def rule_of(
+    chosen: PostprocessingRecord | None, record: RunRecord | None = None
+) -> MaskRule | InstanceRule:
     """What was chosen to follow a network; the default where nothing was.
+
+    Args:
+        chosen: what was chosen, if anything was.
+        record: of the network's run, if there is one.
 
     Example:
         >>> rule_of(None)
         MaskRule(threshold=0.5, smallest_object=0, largest_hole=0)
     """
-    return MaskRule() if chosen is None else MaskRule.from_dict(chosen.rule())
+    if chosen is not None:
+        return _rule(chosen.rule())
+    return InstanceRule() if record is not None and record.learns_distance else MaskRule()
+
+
+def _rule(values: Mapping[str, Any]) -> MaskRule | InstanceRule:
+    kind = InstanceRule if InstanceRule.is_in(values) else MaskRule
+    return kind.from_dict(values)
 
 
 def _check_exclusive(name: str, multi_label: bool) -> None:
@@ -90,9 +111,17 @@ def _check_exclusive(name: str, multi_label: bool) -> None:
         )
 
 
-def _keras(network, tile_size: int, record: RunRecord | None, chosen: MaskRule) -> Predictor:
+def _keras(
+    network, tile_size: int, record: RunRecord | None, chosen: MaskRule | InstanceRule
+) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
-    _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
+    if isinstance(chosen, MaskRule):
+        _check_exclusive(network.name, is_multi_label(network, num_classes or 1))
+    elif num_classes not in (None, 1, INSTANCE_MAPS):
+        raise InputError(
+            f"rule: an InstanceRule for a network of {num_classes} classes; expected one of 2 that "
+            "may overlap, foreground and core, or of 1"
+        )
     if record is None:
         rule = own_normalization(network)
     else:
@@ -105,14 +134,29 @@ def _keras(network, tile_size: int, record: RunRecord | None, chosen: MaskRule) 
             network, image, tile_size=tile_size, kind=kind, threshold=chosen.threshold
         )
 
+    def maps(image: np.ndarray) -> np.ndarray:
+        return predicted(image, "probabilities")
+
     predictor = Predictor(
-        lambda image: chosen.cleaned(predicted(image, "classes")),
+        lambda image: predicted(image, "classes"),
         network.input_shape[-1],
         rule,
         num_classes,
         rule=chosen,
-        probabilities=lambda image: predicted(image, "probabilities"),
+        probabilities=maps,
     )
+    if isinstance(chosen, MaskRule):
+        predictor = dataclasses.replace(
+            predictor, labels=lambda image: chosen.cleaned(predicted(image, "classes"))
+        )
+    else:
+        predictor = dataclasses.replace(
+            predictor,
+            labels=lambda image: to_class_ids(maps(image)[..., :1], chosen.threshold),
+            instances=lambda image: chosen.instances(maps(image)),
+            num_classes=1,
+            mask_kind="instances",
+        )
     if record is None:
         return predictor
     return dataclasses.replace(
@@ -142,6 +186,7 @@ def _saved_model(version: Path) -> Predictor:
     spec = signature.structured_input_signature[1]["image"]
 
     card = ModelCard.of_version(version)
+    tells_apart = INSTANCES in loaded.signatures
     value_scale = "unit" if card is None else card.normalization.value_scale
     rule = _rule_of_card(version, card)
 
@@ -149,14 +194,26 @@ def _saved_model(version: Path) -> Predictor:
         # The signature takes what the model was exported for: stored integers, or unit values.
         pixels = as_type(image, value_scale, spec.dtype.as_numpy_dtype)
         # The threshold is in the graph.
-        return rule.cleaned(signature(image=tf.constant(pixels[None]))["class_ids"].numpy()[0])
+        ids = signature(image=tf.constant(pixels[None]))["class_ids"].numpy()[0]
+        return rule.cleaned(ids) if isinstance(rule, MaskRule) else ids
 
     labels.owner = loaded  # type: ignore[attr-defined]  # the graph lives as long as its owner
+
+    def instances(image: np.ndarray) -> np.ndarray:
+        pixels = as_type(image, value_scale, spec.dtype.as_numpy_dtype)
+        found = loaded.signatures[INSTANCES](image=tf.constant(pixels[None]))
+        return found["instance_ids"].numpy()[0]
+
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
     channels = spec.shape[-1]
     predictor = Predictor(
-        labels, channels, unit_values(channels), probabilities.shape[-1], rule=rule
+        labels,
+        channels,
+        unit_values(channels),
+        1 if tells_apart else probabilities.shape[-1],
+        rule=rule,
+        instances=instances if tells_apart else None,
     )
     if card is None:
         return predictor
@@ -177,13 +234,13 @@ def _saved_model(version: Path) -> Predictor:
     )
 
 
-def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule:
+def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule | InstanceRule:
     if card is None:
         return MaskRule()
     chosen = card.training.postprocessing or {}
     threshold = {} if card.threshold is None else {"threshold": card.threshold}
     try:
-        return MaskRule.from_dict({**chosen, **threshold})
+        return _rule({**chosen, **threshold})
     except (InputError, TypeError) as error:
         raise ModelCard.damaged(version / CARD_FILE, str(error)) from None
 

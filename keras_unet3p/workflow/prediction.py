@@ -39,7 +39,8 @@ def predict(
         model: run folder, `.keras` file, exported model, or endpoint URL; see `open_model`, also
             for what follows its network: what was chosen on the run's validation images.
         images: an image file, a multi-page TIFF, or a folder of them.
-        out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class;
+        out: folder for the masks: `NAME.png` with class ids, or 0 and 255 where there is one class,
+            or of a network that tells instances apart the ids of the instances, with 16 bits;
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
             a digest of the whole.
         overlays: write `overlays/NAME.png` too.
@@ -84,15 +85,29 @@ def predict(
         for index, name in enumerate(masks[stem]):
             image = stack.stored(index)
             _check_channels(stack.path, image, predictor.num_channels)
-            labels = predictor.labels(image)
-            # As 0 and 255, which viewers show and which `train` reads again.
-            mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels
+            if predictor.instances is not None:
+                labels = predictor.instances(image)
+                mask = _as_stored(labels, name)
+            else:
+                labels = predictor.labels(image)
+                # As 0 and 255, which viewers show and which `train` reads again.
+                mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels
             pictures.write_picture(out / name, mask)
             if overlays:
                 overlay = pictures.overlay(image, labels)
                 pictures.write_picture(out / "overlays" / name, overlay)
             written.append(out / name)
     return written
+
+
+def _as_stored(instances: np.ndarray, name: str) -> np.ndarray:
+    most = np.iinfo(np.uint16).max
+    if instances.max(initial=0) > most:
+        raise InputError(
+            f"{name}: {instances.max()} instances; a PNG of 16 bits holds {most}; take "
+            "open_model(...).instances(image) in a script"
+        )
+    return instances.astype(np.uint16)
 
 
 def _mask_names(

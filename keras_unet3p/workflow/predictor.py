@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_unet3p.images import Normalization
-from keras_unet3p.postprocessing import MaskRule
+from keras_unet3p.postprocessing import InstanceRule, MaskRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Predictor:
     Attributes:
         labels: takes an image (H, W, C) as it is stored, gives class ids (H, W), uint8.
         num_channels: C, or None where the other side does not say.
-        num_classes: of the network, 1 for foreground against background; None where unknown.
+        num_classes: of the masks, 1 for foreground against background; None where unknown.
         normalization: how stored images become unit values, and what those of the training were
             like; `unit_values` where that is not known.
         mask_kind: of the masks in training, where known.
@@ -27,10 +27,13 @@ class Predictor:
         ignore: the value of unlabelled pixels in those masks; None where there are none.
         separation: how far apart the masks in training drew touching instances, pixels; see
             `data.separate_instances`.
-        rule: what follows the network in `labels`, as far as it is known; of an endpoint the
-            threshold of its model is not.
+        rule: what follows the network in `labels` or `instances`, as far as it is known; of an
+            endpoint the threshold of its model is not.
         probabilities: as `labels`, gives probabilities (H, W, K), float32; None where the other
-            side is not asked for them.
+            side is not asked for them. Of a network that tells instances apart, the maps (H, W, 2)
+            of `targets.instance_maps`.
+        instances: as `labels`, gives instance ids (H, W), int32, of a network that tells instances
+            apart; None of another one. `labels` then gives 1 in all of them.
 
     Example:
         >>> import numpy as np
@@ -48,8 +51,9 @@ class Predictor:
     class_values: tuple[int, ...] | None = None
     ignore: int | None = None
     separation: int = 1
-    rule: MaskRule = dataclasses.field(default_factory=MaskRule)
+    rule: MaskRule | InstanceRule = dataclasses.field(default_factory=MaskRule)
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
+    instances: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def unit_values(num_channels: int | None) -> Normalization:

@@ -10,13 +10,14 @@ from rich.console import Console
 from keras_unet3p import data
 from keras_unet3p.artifacts import EvaluationReport, PostprocessingRecord, RunFolder
 from keras_unet3p.config import TrainingConfig
-from keras_unet3p.postprocessing import MaskRule
+from keras_unet3p.postprocessing import InstanceRule, MaskRule
 from keras_unet3p.reports import write_run_page
 from keras_unet3p.workflow.evaluation import evaluate_images
+from keras_unet3p.workflow.kept_arrays import KeptArrays
 from keras_unet3p.workflow.kept_predictions import KeptPredictions
 from keras_unet3p.workflow.opening import open_model, rule_of
 from keras_unet3p.workflow.predictor import Predictor
-from keras_unet3p.workflow.tuning import tune
+from keras_unet3p.workflow.tuning import tune, tune_instances
 
 
 def write_results(
@@ -44,11 +45,15 @@ def write_results(
 def _evaluate(
     run: RunFolder, config: TrainingConfig, validation: data.LabeledImages, console: Console
 ) -> EvaluationReport:
-    predictor = open_model(run.path, rule=MaskRule())
+    learns_distance = config.learns_distance(validation.mask_kind)
+    predictor = open_model(run.path, rule=InstanceRule() if learns_distance else MaskRule())
     if not config.tuning:
         run.postprocessing.unlink(missing_ok=True)
         return evaluate_images(predictor, validation, run.validation)
     best = run.read_history().best()
+    epoch = None if best is None else int(best["epoch"])
+    if learns_distance:
+        return _evaluate_instances(run, config, predictor, validation, epoch, console)
     segment = _segmentation(predictor, validation)
     with KeptPredictions(map(segment, range(len(validation))), run.path) as kept:
         chosen = tune(
@@ -56,18 +61,49 @@ def _evaluate(
             validation,
             measure=config.measure,
             separation=config.separation,
-            epoch=None if best is None else int(best["epoch"]),
+            epoch=epoch,
         )
-        chosen.write(run.postprocessing)
-        sentence = _sentence(chosen, predictor.num_classes == 1)
-        console.print(sentence, highlight=False, soft_wrap=True)
-        rule = rule_of(chosen)
+        rule = _keep(chosen, run, predictor, console)
+        assert isinstance(rule, MaskRule)
         return evaluate_images(
             predictor,
             validation,
             run.validation,
-            class_ids=lambda number: kept.class_ids(number, rule),
+            labels=lambda number: kept.class_ids(number, rule),
         )
+
+
+def _evaluate_instances(
+    run: RunFolder,
+    config: TrainingConfig,
+    predictor: Predictor,
+    validation: data.LabeledImages,
+    epoch: int | None,
+    console: Console,
+) -> EvaluationReport:
+    probabilities = predictor.probabilities
+    assert probabilities is not None, "the network is at hand"
+    maps = (probabilities(validation.stored(number)[0]) for number in range(len(validation)))
+    with KeptArrays(maps, run.path) as kept:
+        chosen = tune_instances(kept, validation, measure=config.measure, epoch=epoch)
+        rule = _keep(chosen, run, predictor, console)
+        assert isinstance(rule, InstanceRule)
+        return evaluate_images(
+            predictor,
+            validation,
+            run.validation,
+            labels=lambda number: rule.instances(kept[number]),
+        )
+
+
+def _keep(
+    chosen: PostprocessingRecord, run: RunFolder, predictor: Predictor, console: Console
+) -> MaskRule | InstanceRule:
+    """Write what was chosen, and say it."""
+    chosen.write(run.postprocessing)
+    sentence = _sentence(chosen, predictor.num_classes == 1)
+    console.print(sentence, highlight=False, soft_wrap=True)
+    return rule_of(chosen)
 
 
 def _segmentation(predictor: Predictor, images: data.LabeledImages) -> Callable[[int], np.ndarray]:
@@ -86,6 +122,8 @@ def _segmentation(predictor: Predictor, images: data.LabeledImages) -> Callable[
 
 def _sentence(chosen: PostprocessingRecord, has_threshold: bool) -> str:
     parts = [f"threshold {chosen.threshold:g}"] if has_threshold else []
+    if chosen.gives_instances:
+        parts.append(f"seeds from {chosen.seed_threshold:g} of {chosen.smallest_seed} pixels on")
     if chosen.smallest_object:
         parts.append(f"objects below {chosen.smallest_object} pixels removed")
     if chosen.largest_hole:

@@ -57,12 +57,21 @@ class TrainingJob:
         pixels = sum(height * width for height, width in self.training.shapes)
         return max(_SMALLEST_EPOCH, math.ceil(pixels / (config.patch_size**2 * config.batch_size)))
 
+    @property
+    def learns_distance(self) -> bool:
+        """Whether the network learns `targets.instance_maps`."""
+        return self.config.learns_distance(self.training.mask_kind)
+
+    @property
+    def _instances(self) -> str:
+        return "distance" if self.learns_distance else "gaps"
+
     @functools.cached_property
     def border_weights(self) -> dict[str, Any] | None:
         """Options of the weights between touching objects; None where there are none."""
         wanted = self.config.border_weights
         if wanted == "auto":
-            wanted = self.training.mask_kind == "instances"
+            wanted = self.training.mask_kind == "instances" and not self.learns_distance
         return {"class_balance": data.class_balance(self.training)} if wanted else None
 
     def training_data(self, steps_done: int) -> tf.data.Dataset:
@@ -78,6 +87,7 @@ class TrainingJob:
             augmentation=data.Augmentation() if config.augment else data.Augmentation.none(),
             border_weights=self.border_weights,
             separation=config.separation,
+            instances=self._instances,
         )
 
     def validation_data(self, model: Any) -> tf.data.Dataset:
@@ -89,6 +99,7 @@ class TrainingJob:
             batch_size=config.batch_size,
             scored_size=config.patch_size - 2 * model.margin,
             separation=config.separation,
+            instances=self._instances,
             border_weights=self.border_weights,
             unit_mean=True,
         )
@@ -110,6 +121,7 @@ class TrainingJob:
                 self.training.normalization(),
                 None if self.training.ignore is None else data.IGNORED,
                 self.start,
+                learns_distance=self.learns_distance,
             )
         finally:
             keras.mixed_precision.set_global_policy(before)
