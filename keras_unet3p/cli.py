@@ -261,6 +261,12 @@ def predict(
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            help="Side of a pixel in micrometres, for the table of objects.", show_default=False
+        ),
+    ] = None,
     tile_size: Tile = 512,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -273,6 +279,7 @@ def predict(
         images,
         out=out,
         overlays=overlays,
+        pixel_size=pixel_size,
         tile_size=tile_size,
         max_pixels=max_pixels,
         max_pages=max_pages,

@@ -159,6 +159,30 @@ class Client:
         array[0] = bytes(image)
         return self._run("serving_default", {"image_bytes": array})[0]
 
+    def predict_instances(self, image: Image) -> np.ndarray:
+        """Segments one image of any size into objects, each with a number of its own.
+
+        Args:
+            image: as for `predict`.
+
+        Returns:
+            Instance ids, int32 (H, W): 0 the background, the objects from 1 on.
+
+        Raises:
+            ValueError: if `image` is not of an accepted kind.
+            EndpointError: as `predict`; FAILED_PRECONDITION if the model does not tell instances
+                apart, INVALID_ARGUMENT for more than 65,535 of them in an image sent as PNG.
+        """
+        image = open_image(image)
+        if not fits_png(image):
+            found = self._predict_pixels("instances", image, "instance_ids")
+            return found.astype(np.int32, copy=False)
+        encoded = np.empty(1, object)
+        encoded[0] = encode_image(image)
+        signature = "instances_of_bytes"
+        png = self._run(signature, {"image_bytes": encoded}, "instance_bytes")[0]
+        return decode_mask(png).astype(np.int32)
+
     def probabilities(self, image: Image) -> np.ndarray:
         """Segments one image and returns float32 (H, W, K) probabilities.
 
@@ -340,15 +364,20 @@ class Client:
             )
         return names[0]
 
-    def _predict_pixels(self, signature: str, image: Image) -> np.ndarray:
+    def _predict_pixels(
+        self, signature: str, image: Image, output: str | None = None
+    ) -> np.ndarray:
         name = self._only(signature, "inputs")
         info = self._signature(signature)["inputs"][name]
         channels = info["shape"][-1] if info["shape"] else -1
         pixels = model_pixels(image, info["dtype"], channels)
-        return self._run(signature, {name: pixels[np.newaxis]})[0]
+        return self._run(signature, {name: pixels[np.newaxis]}, output)[0]
 
-    def _run(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        name = self._only(signature, "outputs")
+    def _run(
+        self, signature: str, inputs: dict[str, np.ndarray], output: str | None = None
+    ) -> np.ndarray:
+        """One output of a signature; by default the only one that it has."""
+        name = output or self._only(signature, "outputs")
         dtype = self._signature(signature)["outputs"][name]["dtype"]
         return self._try(
             lambda timeout: self._transport.predict(signature, inputs, name, dtype, timeout)

@@ -404,6 +404,10 @@ def _write_warmup(
     if channels in (1, 2, 3, 4) and answers:
         png = tf.io.encode_png(grey if channels in (1, 3) else image.astype(np.uint8)[0])
         records.insert(0, ("serving_default", {"image_bytes": tf.reshape(png, (1,))}))
+        if tiler.instance_rule is not None:
+            records.append((INSTANCES_OF_BYTES, records[0][1]))
+    if tiler.instance_rule is not None:
+        records.append((INSTANCES, {"image": image}))
     path = folder / "tf_serving_warmup_requests"
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in records:

@@ -7,9 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.metrics._labels import checked_labels
+from keras_unet3p.metrics._labels import checked_labels, overlaps
 from keras_unet3p.metrics.borders import hausdorff_distance
-from keras_unet3p.metrics.objects import ObjectScores, object_scores, seg
+from keras_unet3p.metrics.objects import (
+    ObjectScores,
+    matched_jaccard,
+    object_scores,
+    panoptic_quality,
+    quality_of,
+    seg,
+)
 from keras_unet3p.metrics.partitions import rand_error, variation_of_information
 from keras_unet3p.metrics.pixels import pixel_error
 from keras_unet3p.metrics.topology import warping_error
@@ -33,9 +40,9 @@ def evaluate_labels(
     Every kind: `dice`, `iou`, `precision`, `recall` of the foreground pixels (with "classes", the
     means over the classes from 1 and `dice_1`, ... of each), `pixel_error`, `hausdorff_95` (in
     pixels).
-    "binary" and "instances": `rand_error`, `voi_split`, `voi_merge`, `seg`, and for each threshold
-    t of the IoU `precision@t`, `recall@t`, `f1@t`, `average_precision@t` of the objects. "binary",
-    whose objects are its 4-connected regions, also: `warping_error`.
+    "binary" and "instances": `rand_error`, `voi_split`, `voi_merge`, `seg`, `pq`, and for each
+    threshold t of the IoU `precision@t`, `recall@t`, `f1@t`, `average_precision@t` of the objects.
+    "binary", whose objects are its 4-connected regions, also: `warping_error`.
 
     Pixels of `ignore_class` in the truth are unlabelled and count in no measure. Of the pixels only
     the labelled ones are compared (Dice, IoU, precision, recall, pixel error; the Rand error and
@@ -90,8 +97,9 @@ def evaluate_labels(
         "voi_split": information.split,
         "voi_merge": information.merge,
         "seg": seg(truth, prediction),
+        "pq": panoptic_quality(truth, prediction),
     }
-    objects = {}
+    objects = {"objects_jaccard": matched_jaccard(overlaps(truth, prediction))}
     for threshold in object_thresholds:
         scores = object_scores(truth, prediction, threshold)
         results |= {
@@ -240,6 +248,8 @@ def summarize_evaluations(evaluations: Sequence[Mapping[str, float]]) -> dict[st
         objects = columns[COUNT_PREFIX + "objects_true"]
         if objects.any():
             summary["seg"] = float(np.average(columns["seg"], weights=objects))
+        both = total("objects_true") + total("objects_predicted")
+        summary["pq"] = quality_of(total("objects_jaccard"), both)
         for name in names:
             if name.startswith(COUNT_PREFIX + "objects_matched@"):
                 threshold = name.split("@")[1]

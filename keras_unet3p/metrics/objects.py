@@ -86,6 +86,37 @@ def matched_objects(table: Overlaps, threshold: float) -> int:
     return matched
 
 
+def panoptic_quality(truth, prediction) -> float:
+    """Panoptic quality (Kirillov et al. 2019), in [0, 1].
+
+    Sum of the IoU of the matched objects / (matched + missed / 2 + extra / 2). Objects match where
+    their IoU is above 1/2, so that none has two partners. Of nothing to nothing it is 1. Over
+    several images see `summarize_evaluations`.
+
+    Args:
+        truth, prediction: (H, W) instance ids, 0 is background.
+
+    Raises:
+        ValueError: For shapes that differ or values that are not labels.
+
+    Example:
+        >>> round(panoptic_quality(np.array([[1, 1, 1, 0, 2]]), np.array([[7, 7, 0, 0, 0]])), 3)
+        0.444
+    """
+    table = overlaps(truth, prediction)
+    return quality_of(matched_jaccard(table), len(table.truth_sizes) + len(table.prediction_sizes))
+
+
+def matched_jaccard(table: Overlaps) -> float:
+    """Sum of the Jaccard indices above 1/2."""
+    return float(np.sum(table.jaccard[table.jaccard > 0.5]))
+
+
+def quality_of(jaccard: float, objects: float) -> float:
+    """Panoptic quality from the sum of `matched_jaccard` and all objects, true and predicted."""
+    return 2.0 * jaccard / objects if objects else 1.0
+
+
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 

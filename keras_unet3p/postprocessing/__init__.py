@@ -12,10 +12,11 @@ from keras_unet3p._lazy_names import lazy_names
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
-    from keras_unet3p.postprocessing.in_graph_instances import in_graph_instances
+    from keras_unet3p.postprocessing.in_graph_watershed import in_graph_instances
     from keras_unet3p.postprocessing.instance_rule import InstanceRule
     from keras_unet3p.postprocessing.instances import instances_from_probability, label_instances
     from keras_unet3p.postprocessing.mask_rule import MaskRule
+    from keras_unet3p.postprocessing.measurements import object_table
     from keras_unet3p.postprocessing.regions import connected_regions
     from keras_unet3p.postprocessing.rule_search import (
         RuleChoice,
@@ -32,6 +33,7 @@ __all__ = [
     "instances_from_probability",
     "is_foreground",
     "label_instances",
+    "object_table",
     "search_instance_rule",
     "search_rule",
     "to_class_ids",
@@ -45,10 +47,11 @@ __getattr__, __dir__ = lazy_names(
         "MaskRule": "mask_rule",
         "RuleChoice": "rule_search",
         "connected_regions": "regions",
-        "in_graph_instances": "in_graph_instances",
+        "in_graph_instances": "in_graph_watershed",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
+        "object_table": "measurements",
         "search_instance_rule": "rule_search",
         "search_rule": "rule_search",
         "to_class_ids": "class_ids",

@@ -96,8 +96,9 @@ def _chosen(record: PostprocessingRecord | None) -> dict[str, Any] | None:
     if record is None:
         return None
     curve = dict(record.curve)
-    texts = {_DEFAULT: f"default {_DEFAULT:g}", record.threshold: f"chosen {record.threshold:g}"}
-    if record.threshold == _DEFAULT:
+    threshold = record.seed_threshold or record.threshold
+    texts = {_DEFAULT: f"default {_DEFAULT:g}", threshold: f"chosen {threshold:g}"}
+    if threshold == _DEFAULT:
         texts = {_DEFAULT: f"chosen, default {_DEFAULT:g}"}
     marks = [Mark(at, curve[at], text) for at, text in texts.items() if at in curve]
     name = record.measure_name
@@ -107,11 +108,12 @@ def _chosen(record: PostprocessingRecord | None) -> dict[str, Any] | None:
         "default_score": record.default_score,
         "gain": record.gain,
         "threshold": f"{record.threshold:g}" if curve else None,
+        "seed_threshold": f"{record.seed_threshold:g}" if record.gives_instances else None,
         "smallest_object": record.smallest_object,
         "largest_hole": record.largest_hole,
         "chart": line_chart(
             [Curve(name, record.curve)],
-            x_name="threshold (nothing removed)",
+            x_name=f"threshold{' of seeds' if record.gives_instances else ''} (nothing removed)",
             title=f"{name} by threshold",
             marks=marks,
         ),

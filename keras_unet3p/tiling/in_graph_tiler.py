@@ -13,7 +13,7 @@ from keras_unet3p.images.unit_values import divisor, reciprocal
 from keras_unet3p.layers.stretching import intensity_range, stretch
 from keras_unet3p.postprocessing.class_ids import has_threshold
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
-from keras_unet3p.postprocessing.in_graph_instances import in_graph_instances
+from keras_unet3p.postprocessing.in_graph_watershed import in_graph_instances
 from keras_unet3p.postprocessing.instance_rule import InstanceRule
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class OverlayLog(keras.callbacks.Callback):
         samples: pairs of an image (H, W, C) in unit values and its labels (H, W), of a size that
             the network takes.
         every: number of epochs between two logs.
+        segment: makes labels (H, W) of what the network says of a sample, (h, w, K).
 
     Example:
         >>> import pathlib, tempfile
@@ -34,12 +35,18 @@ class OverlayLog(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: Path, samples: Sequence[tuple[np.ndarray, np.ndarray]], *, every: int = 1
+        self,
+        folder: Path,
+        samples: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        every: int = 1,
+        segment: Callable[[np.ndarray], np.ndarray] = to_class_ids,
     ):
         super().__init__()
         self.folder = folder
         self.samples = list(samples)
         self.every = every
+        self.segment = segment
         self._writer: Any = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -57,7 +64,7 @@ class OverlayLog(keras.callbacks.Callback):
                 probability = np.asarray(model(image[None], training=False))[0]
                 height, width = probability.shape[:2]
                 image, truth = (center_crop(value, height, width) for value in (image, truth))
-                panel = pictures.result_panel(image, truth, to_class_ids(probability))
+                panel = pictures.result_panel(image, truth, self.segment(probability))
                 tf.summary.image(f"sample {number}", panel[None])
         self._writer.flush()
 

@@ -30,8 +30,9 @@ from keras_unet3p.workflow.predictor import Predictor
 _MAIN = {
     "binary": ("dice", "iou", "pixel_error", "rand_error", "warping_error"),
     "classes": ("dice", "iou", "pixel_error", "hausdorff_95"),
-    "instances": ("dice", "iou", "seg", "f1@0.5", "f1@0.75"),
+    "instances": ("dice", "seg", "pq", "f1@0.5", "average_precision@0.5", "average_precision@0.8"),
 }
+_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)  # of the objects' IoU
 _REPORT = "metrics.json"
 _UNRANKED = "unranked"
 
@@ -165,6 +166,7 @@ def evaluate_images(
             mask_kind=opened.mask_kind,
             num_classes=opened.num_classes if opened.mask_kind == "classes" else None,
             ignore_class=None if opened.ignore is None else data.IGNORED,
+            object_thresholds=_THRESHOLDS,
         )
         evaluations.append(measures)
         rows.append({"name": name, **_shown(measures)})

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import fitting_name, ignores_case, make_output_folder
+from keras_unet3p.files import (
+    fitting_name,
+    ignores_case,
+    make_output_folder,
+    printable,
+    replacing,
+)
 from keras_unet3p.images import (
     MAX_PAGES,
     MAX_PIXELS,
@@ -19,7 +27,10 @@ from keras_unet3p.images import (
     name_images,
     pictures,
 )
+from keras_unet3p.postprocessing import object_table
 from keras_unet3p.workflow.opening import open_model
+
+OBJECTS = "objects.csv"
 
 
 def predict(
@@ -28,6 +39,7 @@ def predict(
     *,
     out: str | os.PathLike[str],
     overlays: bool = True,
+    pixel_size: float | None = None,
     tile_size: int = 512,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
@@ -44,11 +56,16 @@ def predict(
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
             a digest of the whole.
         overlays: write `overlays/NAME.png` too.
+        pixel_size: side of a pixel, micrometres, for the table of objects.
         tile_size: side of the tiles, pixels.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         accept_values: warn of images whose stored type or range clearly is not that of the training
             images, instead of refusing them; see `images.check_values`.
+
+    A network that tells instances apart also gives `objects.csv`: a row for each object of each
+    image, with the columns of `postprocessing.object_table`. An object's number means nothing in
+    another image: the same cell has another one in the next frame of a film.
 
     Returns:
         The paths of the masks.
@@ -80,7 +97,12 @@ def predict(
     names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
     masks = _mask_names(files, names, out)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
-    written = []
+    if pixel_size is not None and predictor.instances is None:
+        raise InputError(
+            f"pixel_size: {printable(os.fspath(model))} does not tell instances apart, of which a "
+            "table could be made; leave it out"
+        )
+    written, objects = [], []
     for stem, stack in stacks.items():
         for index, name in enumerate(masks[stem]):
             image = stack.stored(index)
@@ -88,6 +110,8 @@ def predict(
             if predictor.instances is not None:
                 labels = predictor.instances(image)
                 mask = _as_stored(labels, name)
+                rows = object_table(labels, image, pixel_size=pixel_size)
+                objects += [{"image": printable(name), **row} for row in rows]
             else:
                 labels = predictor.labels(image)
                 # As 0 and 255, which viewers show and which `train` reads again.
@@ -97,7 +121,16 @@ def predict(
                 overlay = pictures.overlay(image, labels)
                 pictures.write_picture(out / "overlays" / name, overlay)
             written.append(out / name)
+    if predictor.instances is not None:
+        _write_table(out / OBJECTS, objects)
     return written
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["image", "id"])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _as_stored(instances: np.ndarray, name: str) -> np.ndarray:

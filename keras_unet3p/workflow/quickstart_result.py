@@ -15,8 +15,10 @@ class QuickstartResult:
         export: the version folder of the SavedModel.
         dice: of the foreground on held-out images.
         iou: of the foreground on held-out images.
+        average_precision: of the cells on held-out images, at IoU 0.5.
         large_dice: of the foreground on the large image that the endpoint segmented.
-        mask: the mask that the endpoint returned, PNG.
+        large_average_precision: of its cells, at IoU 0.5.
+        mask: the instance ids that the endpoint returned, PNG of 16 bits.
         overlay: its overlay, PNG.
 
     Example:
@@ -25,7 +27,9 @@ class QuickstartResult:
         ...     export=Path("quickstart/models/cells/1"),
         ...     dice=0.95,
         ...     iou=0.9,
+        ...     average_precision=0.9,
         ...     large_dice=0.94,
+        ...     large_average_precision=0.88,
         ...     mask=Path("quickstart/large_mask.png"),
         ...     overlay=Path("quickstart/large_overlay.png"),
         ... )
@@ -37,6 +41,8 @@ class QuickstartResult:
     export: Path
     dice: float
     iou: float
+    average_precision: float
     large_dice: float
+    large_average_precision: float
     mask: Path
     overlay: Path

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_unet3p import data, models, training
+from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
 from keras_unet3p.config import PERCENTILES, TrainingConfig
@@ -332,7 +332,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
             weight_average=config.weight_average,
             strategy=training.choose_strategy(config.strategy),
             patience=config.patience,
-            callbacks=[progress, training.OverlayLog(run.tensorboard, job.overlay_samples())],
+            callbacks=[progress, _overlays(job, run)],
             report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
             lock=False,
             prepare=job.prepare,
@@ -341,6 +341,13 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         progress.stop()
     write_results(run, config, job.validation, console)
     return best
+
+
+def _overlays(job: TrainingJob, run: RunFolder) -> training.OverlayLog:
+    segment = postprocessing.to_class_ids
+    if job.learns_distance:
+        segment = postprocessing.InstanceRule().instances
+    return training.OverlayLog(run.tensorboard, job.overlay_samples(), segment=segment)
 
 
 def _labeled_share(images: data.LabeledImages) -> str:
