@@ -88,6 +88,8 @@ def test_the_commands_run_one_after_the_other(folder, monkeypatch):
         if arguments[0] in ("quickstart", "serve"):
             continue  # the quick start has a test of its own; serving is tested with the next one
         arguments += shlex.split(SHORTENED.get(arguments[0], ""))
+        if "--hours" in arguments:
+            arguments += ["--hours", "0.0005"]
         result = CliRunner().invoke(cli.app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
         ran.append(arguments[0])

@@ -69,7 +69,7 @@ class ModelCard(JsonArtifact):
     threshold: float | None = None
     """From this probability on a pixel is of a class; None where the likeliest class is taken."""
     multi_label: bool = False
-    """Whether classes may overlap; each is decided by the threshold."""
+    """Whether the channels may overlap; each is decided by the threshold."""
     normalization: CardNormalization = CardNormalization(value_scale="unit")
     """The values that the model takes."""
     max_pixels: int | None = None

@@ -247,7 +247,8 @@ class Client:
                 of the tile; for an unpadded network, the pixels that it removes.
             stride: a multiple of the network's largest pooling step.
             kind: "classes" gives (H, W), uint8 for up to 256 classes and uint16 for more, or uint8
-                (H, W, K) where classes may overlap. "probabilities" gives float32 (H, W, K).
+                (H, W, K) where classes may overlap. "probabilities" gives float32 (H, W, K). Of a
+                model that tells instances apart, its two maps, foreground and core.
             threshold: for one class, a pixel belongs to class 1 if its probability is at least
                 this. The exported model's own threshold is in its card; endpoints do not report it.
             percentiles: for a model that has each whole image stretched, those that its card has
@@ -431,6 +432,12 @@ def _check_percentiles(name: str, percentiles: tuple[float, float] | None) -> No
 
 
 def _gives_one_map_per_class(signatures: dict[str, Any]) -> bool:
-    """Whether the model's classes may overlap: "classes" gives (B, H, W, K), not (B, H, W)."""
+    """Whether the channels may overlap: "classes" gives (B, H, W, K), or instances are told apart.
+
+    The two maps of which instances are made overlap, though "classes" gives (B, H, W) there.
+    """
     outputs = signatures.get("classes", {}).get("outputs", {})
-    return len(outputs.get("class_ids", {}).get("shape", ())) == 4
+    if len(outputs.get("class_ids", {}).get("shape", ())) == 4:
+        return True
+    maps = signatures.get("probabilities", {}).get("outputs", {}).get("probabilities", {})
+    return "instances" in signatures and maps.get("shape", [1])[-1] > 1

@@ -201,7 +201,7 @@ def export_savedmodel(
                 training_metrics=training_metrics,
                 whole_images={
                     "threshold": threshold if tiler.has_threshold else None,
-                    "multi_label": tiler.multi_label,
+                    "multi_label": multi_label,
                     "normalization": CardNormalization(
                         value_scale=value_scale, input_dtype=input_dtype, **_constants(model)
                     ),

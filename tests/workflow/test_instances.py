@@ -14,6 +14,7 @@ from keras_unet3p.artifacts import ModelCard, RunFolder
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.images import pictures, read_image
 from keras_unet3p.postprocessing import InstanceRule, label_instances
+from keras_unet3p.tiling import StreamingPredictor
 from keras_unet3p.workflow import open_model
 
 _LEARNING = {
@@ -135,7 +136,8 @@ def test_the_export_gives_the_same_instances(learnt, served, touching):
     assert there.num_classes == 1
     card = ModelCard.of_version(served)
     assert card.threshold == here.rule.threshold
-    assert not card.multi_label
+    maps = StreamingPredictor(served).predict(image, kind="classes", progress=False)
+    assert maps.shape == (*image.shape[:2], 2)
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
