@@ -1,9 +1,10 @@
 """What it costs to make instances of a network's maps, against the network itself.
 
-A 2048 x 2048 image with about 2,000 cells. A U-Net of 24 filters computes maps in tiles of 512; maps
-of the generated cells, blurred and noisy, stand for those of a trained network. The network and both
-ways of making instances take turns; medians are given, and the ratio to the network's time. Beside
-them: how well the cells are found, also by scikit-image's watershed from the same seeds.
+A 2048 x 2048 image with about 2,000 cells. A U-Net of 24 filters computes maps in tiles of 512;
+maps of the generated cells, blurred and noisy, stand for those of a trained network. The network
+and both ways of making instances take turns; medians are given, and the ratio to the network's
+time. Beside them: how well the cells are found, also by scikit-image's watershed from the same
+seeds.
 
     python benchmarks/instances.py [--side 2048] [--cells 2000] [--filters 24] [--repeats 5]
 """
