@@ -109,7 +109,7 @@ class RestTransport:
         dtype: str,
         timeout: float,
     ) -> np.ndarray:
-        """Runs a signature with a single output. In JSON a single output has no name."""
+        """Runs a signature and returns one output. In JSON a single output has no name."""
         columns = {
             name: _encode(array) if array.dtype == object else array.tolist()
             for name, array in inputs.items()
@@ -118,9 +118,14 @@ class RestTransport:
         answer = self._request("POST", self._path(timeout) + ":predict", timeout, body)
         if "outputs" not in answer:
             raise EndpointError("UNKNOWN", 'The answer has no "outputs".')
+        found = answer["outputs"]
+        if isinstance(found, dict):  # of several outputs, by their names
+            if output not in found:
+                raise EndpointError("UNKNOWN", f"The answer has no output {output!r}.")
+            found = found[output]
         if dtype != "string":
-            return np.asarray(answer["outputs"], dtype)
-        return _decode(np.array(answer["outputs"], object))
+            return np.asarray(found, dtype)
+        return _decode(np.array(found, object))
 
     def status(self, timeout: float) -> list[dict[str, Any]]:
         """Returns the versions' states."""
