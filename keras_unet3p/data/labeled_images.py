@@ -361,6 +361,35 @@ class LabeledImages(Sequence):
         rest = [index for index in range(len(self)) if index not in held_back]
         return self.subset(rest), self.subset(sorted(held_back))
 
+    def folds(
+        self, count: int, seed: int, *, contiguous: bool = False
+    ) -> list[tuple[LabeledImages, LabeledImages]]:
+        """Split for cross-validation: a (training, validation) pair for each fold.
+
+        Each image is in the validation part of exactly one fold. The validation parts differ in
+        size by one image at most, and images keep their order.
+
+        Args:
+            count: how many folds, from 2 to the number of images.
+            seed: decides which images go together; without effect where `contiguous`.
+            contiguous: a fold holds out neighbouring images (sections of one block, frames of one
+                film): the first fold the first ones, and so on.
+
+        Raises:
+            ValueError: `count` is below 2 or above the number of images.
+        """
+        if not 2 <= count <= len(self):
+            raise InputError(
+                f"count: {count} folds of {len(self)} images; expected from 2 folds to one for "
+                "each image"
+            )
+        order = np.arange(len(self))
+        if not contiguous:
+            order = np.random.default_rng(seed).permutation(order)
+        parts = [sorted(part.tolist()) for part in np.array_split(order, count)]
+        everything = set(range(len(self)))
+        return [(self.subset(sorted(everything - set(part))), self.subset(part)) for part in parts]
+
 
 def compact(labels: np.ndarray) -> np.ndarray:
     """Labels in the smallest unsigned type that holds them, or int32; marked ones as they are."""

@@ -5,6 +5,7 @@ from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
 from keras_unet3p.layers.center_crop import CenterCrop
 from keras_unet3p.layers.crop_to import CropTo
 from keras_unet3p.layers.dropout import Dropout
+from keras_unet3p.layers.ensemble_average import EnsembleAverage
 from keras_unet3p.layers.folded_batch_normalization import FoldedBatchNormalization
 from keras_unet3p.layers.image_net_input import ImageNetInput
 from keras_unet3p.layers.input_size import InputSize
@@ -20,6 +21,7 @@ __all__ = [
     "CenterCrop",
     "CropTo",
     "Dropout",
+    "EnsembleAverage",
     "FoldedBatchNormalization",
     "ImageNetInput",
     "InputSize",

@@ -9,6 +9,7 @@ from keras_unet3p.models.architectures.fcn import fcn
 from keras_unet3p.models.architectures.unet import unet
 from keras_unet3p.models.architectures.unet3plus import unet3plus
 from keras_unet3p.models.architectures.unetplusplus import unetplusplus
+from keras_unet3p.models.averaging import ensemble
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
 from keras_unet3p.models.pruning import prune_unetplusplus
 from keras_unet3p.models.pytorch_weights import load_pytorch_state_dict, pytorch_state_dict
@@ -23,6 +24,7 @@ __all__ = [
     "TakenWeights",
     "attention_unet",
     "encoder_tensors",
+    "ensemble",
     "fcn",
     "freeze_layers",
     "load_pytorch_state_dict",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keras_unet3p import data
 from keras_unet3p.data import pairing
@@ -141,3 +143,32 @@ def test_it_says_what_it_holds():
         "LabeledImages(10 images, 20x31 to 29x31, 2 channels, uint16, values dtype, "
         "masks binary, 1 class)"
     )
+
+
+@given(
+    images=st.integers(2, 12), share=st.floats(0, 1), seed=st.integers(0, 99), near=st.booleans()
+)
+def test_folds(images, share, seed, near):
+    folder = opened(images)
+    count = 2 + round(share * (images - 2))
+    folds = folder.folds(count, seed, contiguous=near)
+    held_out = [validation.names for _, validation in folds]
+    assert len(folds) == count
+    assert sorted(name for names in held_out for name in names) == sorted(folder.names)
+    assert max(map(len, held_out)) - min(map(len, held_out)) <= 1
+    for train, validation in folds:
+        kept = set(validation.names)
+        assert train.names == [name for name in folder.names if name not in kept]
+        assert validation.names == [name for name in folder.names if name in kept]
+    if near:
+        assert [name for names in held_out for name in names] == list(folder.names)
+    again = folder.folds(count, seed, contiguous=near)
+    assert [validation.names for _, validation in again] == held_out
+
+
+def test_folds_differ_by_seed_and_are_refused():
+    folder = opened(6)
+    assert len({tuple(folder.folds(3, seed)[0][1].names) for seed in range(9)}) > 3
+    for count in (1, 7):
+        with pytest.raises(ValueError, match=f"count: {count} folds of 6 images"):
+            folder.folds(count, 0)
