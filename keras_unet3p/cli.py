@@ -167,9 +167,20 @@ def train(
     ] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
+    planned: Annotated[
+        bool,
+        typer.Option(
+            "--plan/--no-plan",
+            help="Without a network, epochs or a file of options, plan the training from the data "
+            "and this machine, as unet3p plan does.",
+        ),
+    ] = True,
     **training: Any,
 ) -> None:
-    """Train a network. The same command continues a run that was stopped or killed."""
+    """Train a network. The same command continues a run that was stopped or killed.
+
+    Without a choice of a network or of epochs the training is planned, for one hour or --hours.
+    """
     chosen = read_run_file(config) if config is not None else RunChoices({}, {})
     if "border_weights" in training:  # as in a file: yes, no or auto
         training["border_weights"] = _yes_or_no(training["border_weights"])
@@ -193,6 +204,19 @@ def train(
         if data.get(name) is None:
             raise InputError(f"{name}: none given; expected --{name}, or {name} in --config")
     names, values = data.pop("classes", None), data.pop("class_values", None)
+    if planned and config is None:
+        found = _workflow().plan_of_run(
+            out,
+            given,
+            **{name: value for name, value in data.items() if not name.startswith("validation")},
+            classes=_classes(classes) or values or names,
+            max_pixels=max_pixels,
+            max_pages=max_pages,
+            on_planning=_say,
+        )
+        if found is not None:
+            _print_plan(found)
+            given = {**found.training(), **given}
     training_config = TrainingConfig(**{**chosen.training, **given})
     best = _workflow().train(
         data.pop("images"),
@@ -210,8 +234,43 @@ def train(
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 
+def _print_plan(found: Any) -> None:
+    table = Table("option", "value", "because")
+    for line in found.lines:
+        table.add_row(line.name, str(line.value), Text(line.reason))
+    _console.print(table)
+
+
 train.__signature__ = _with_options(train, TrainingConfig)
 app.command()(train)
+
+
+@app.command()
+def plan(
+    images: Images,
+    masks: Masks,
+    hours: Annotated[float, typer.Option(help="Time of the training.")] = 1.0,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the plan, JSON.", show_default=False)
+    ] = None,
+    mask_kind: Kind = "auto",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+) -> None:
+    """Look at the images and at this machine, and say how a training would be done, and why."""
+    found = _workflow().plan(
+        images,
+        masks,
+        hours=hours,
+        mask_kind=mask_kind,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        out=out,
+    )
+    _print_plan(found)
+    _say(f"about {found.steps} steps of {found.step_seconds:.3g} s")
+    if out is not None:
+        _say(f"written to {printable(out)}")
 
 
 @app.command()

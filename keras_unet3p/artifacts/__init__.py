@@ -12,6 +12,7 @@ from keras_unet3p.artifacts.history import History
 from keras_unet3p.artifacts.model_card import ModelCard
 from keras_unet3p.artifacts.model_source import ModelSource
 from keras_unet3p.artifacts.model_versions import newest_version, version_folders
+from keras_unet3p.artifacts.plan import Plan, PlanLine
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
 from keras_unet3p.artifacts.run_folder import RunFolder
 from keras_unet3p.artifacts.run_record import RunRecord
@@ -24,6 +25,8 @@ __all__ = [
     "History",
     "ModelCard",
     "ModelSource",
+    "Plan",
+    "PlanLine",
     "PostprocessingRecord",
     "RunFolder",
     "RunRecord",

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from keras_unet3p.artifacts.history import History
+from keras_unet3p.artifacts.plan import Plan
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
 from keras_unet3p.artifacts.run_record import RunRecord
 from keras_unet3p.errors import InputError
@@ -57,6 +58,11 @@ class RunFolder:
     def postprocessing(self) -> Path:
         """`postprocessing.json`, what follows the best model; see `PostprocessingRecord`."""
         return self.path / "postprocessing.json"
+
+    @property
+    def plan(self) -> Path:
+        """`plan.json`, the plan that the run follows; see `planning.Plan`."""
+        return self.path / "plan.json"
 
     @property
     def report(self) -> Path:
@@ -118,6 +124,14 @@ class RunFolder:
             ValueError: the file is damaged.
         """
         return History(self.history, monitor)
+
+    def read_plan(self) -> Plan | None:
+        """The plan that the run follows; None where it was begun without one.
+
+        Raises:
+            ValueError: the file is damaged or of a newer format.
+        """
+        return Plan.read(self.plan) if self.plan.is_file() else None
 
     def read_postprocessing(self) -> PostprocessingRecord | None:
         """What was chosen to follow the best model; None where nothing was.

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_unet3p.artifacts import (
     EvaluationReport,
+    Plan,
     PostprocessingRecord,
     RunFolder,
     RunRecord,
@@ -47,6 +48,7 @@ def write_run_page(run: RunFolder) -> Path:
         is_run=True,
         charts=_charts(history.rows, best),
         chosen=_chosen(run.read_postprocessing()),
+        plan=_plan(run.read_plan()),
         epochs=int(history.rows[-1]["epoch"]) if history.rows else 0,
         best_epoch=None if best is None else int(best["epoch"]),
         time=duration(sum(row.get("seconds", 0.0) for row in history.rows)),
@@ -90,6 +92,14 @@ def _charts(
         if chart:
             charts.append((title, chart))
     return charts
+
+
+def _plan(plan: Plan | None) -> list[tuple[str, str, str]]:
+    """Option, value and reason of each line."""
+    return [
+        (printable(line.name), _word(line.value), printable(line.reason))
+        for line in (plan.lines if plan is not None else ())
+    ]
 
 
 def _chosen(record: PostprocessingRecord | None) -> dict[str, Any] | None:

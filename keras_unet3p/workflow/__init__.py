@@ -7,6 +7,7 @@ from keras_unet3p.config import TrainingConfig
 from keras_unet3p.workflow.evaluation import evaluate
 from keras_unet3p.workflow.exporting import export
 from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.planning import plan, plan_of_run
 from keras_unet3p.workflow.prediction import predict
 from keras_unet3p.workflow.predictor import Predictor
 from keras_unet3p.workflow.quick_start import quickstart
@@ -21,6 +22,8 @@ __all__ = [
     "evaluate",
     "export",
     "open_model",
+    "plan",
+    "plan_of_run",
     "predict",
     "quickstart",
     "serve",
