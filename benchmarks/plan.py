@@ -50,9 +50,7 @@ def main() -> None:
         rows = RunFolder(out).read_history().rows
         seconds = sum(row["seconds"] for row in rows)
         steps = len(rows) * plan.config().steps_per_epoch
-    print(
-        f"planning {planned - began:.0f} s, training with all around it {trained - planned:.0f} s"
-    )
+    print(f"planning {planned - began:.0f} s, training and all after it {trained - planned:.0f} s")
     print(
         f"epochs   {seconds:.0f} s of {options.minutes * 60:.0f} s: "
         f"{seconds / options.minutes / 60:.2f} of the plan"

@@ -46,7 +46,7 @@ class InstanceRule:
         >>> core = np.array([[0.2, 0.8, 0.9, 0.5, 0.3, 0.6, 0.9, 0.8, 0.1]], np.float32)
         >>> rule = InstanceRule(seed_threshold=0.7, smallest_seed=1, smallest_object=0)
         >>> rule.instances(np.stack([foreground, core], axis=-1)).tolist()
-        [[1, 1, 1, 1, 1, 2, 2, 2, 2]]
+        [[1, 1, 1, 1, 2, 2, 2, 2, 2]]
     """
 
     threshold: float = 0.5

@@ -42,7 +42,7 @@ def instance_maps(ids: Any, *, ignore_class: int | None = None, reach: int = _RE
 
     Example:
         >>> maps = instance_maps(tf.constant([[[0, 1, 1, 1, 1, 1, 2, 2, 2, 0]] * 9]))
-        >>> np.round(maps[0, 4, :, 1], 2).tolist()
+        >>> [round(float(value), 2) for value in maps[0, 4, :, 1]]
         [0.0, 0.33, 0.67, 1.0, 0.67, 0.33, 0.5, 1.0, 0.5, 0.0]
     """
     ids = tf.convert_to_tensor(ids)

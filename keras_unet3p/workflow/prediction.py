@@ -128,7 +128,9 @@ def predict(
 
 def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["image", "id"])
+        # Images may differ in channels where the model leaves their number open.
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, list(names) or ["image", "id"])
         writer.writeheader()
         writer.writerows(rows)
 

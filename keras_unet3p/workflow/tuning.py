@@ -119,8 +119,8 @@ def tune_instances(
         >>> core = np.where(np.isin(np.arange(20), (9, 10)), 0.6, 0.9) * (ids > 0)
         >>> with KeptArrays([np.stack([ids > 0, core], -1).astype(np.float32)]) as kept:
         ...     chosen = tune_instances(kept, opened)
-        >>> chosen.seed_threshold, chosen.score, chosen.default_score
-        (0.7, 1.0, 0.0)
+        >>> chosen.seed_threshold, chosen.score, chosen.default_score < 0.1
+        (0.7, 1.0, True)
     """
     measure = fitting_measure(measure, opened.mask_kind)
     counted = metrics.MASK_MEASURES[measure]

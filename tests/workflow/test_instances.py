@@ -186,7 +186,7 @@ def test_evaluate_compares_instances(learnt, served, touching, tmp_path):
 
 
 def test_gaps_stay_a_choice(touching, tmp_path, quiet, small):
-    config = TrainingConfig(**{**small, "epochs": 1}, instances="gaps")
+    config = TrainingConfig(**{**small, "epochs": 1, "instances": "gaps"})
     workflow.train(touching / "images", touching / "masks", config, out=tmp_path, console=quiet)
     network = keras.models.load_model(tmp_path / "best.keras")
     assert network.num_classes == 1
@@ -196,7 +196,7 @@ def test_gaps_stay_a_choice(touching, tmp_path, quiet, small):
 
 
 def test_without_tuning_the_default_rule_follows(touching, tmp_path, quiet, small):
-    config = TrainingConfig(**{**small, "epochs": 1}, tuning=False)
+    config = TrainingConfig(**{**small, "epochs": 1, "instances": "auto"}, tuning=False)
     workflow.train(touching / "images", touching / "masks", config, out=tmp_path, console=quiet)
     assert not (tmp_path / "postprocessing.json").exists()
     assert open_model(tmp_path).rule == InstanceRule()

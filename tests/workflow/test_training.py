@@ -291,6 +291,7 @@ def test_a_training_that_diverges_ends_with_an_error_and_no_model(cells, tmp_pat
                 patch_size=32,
                 batch_size=2,
                 learning_rate=1e30,
+                instances="gaps",
             ),
         )
     for tried in (
