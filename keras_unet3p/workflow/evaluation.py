@@ -33,6 +33,7 @@ _MAIN = {
     "instances": ("dice", "seg", "pq", "f1@0.5", "average_precision@0.5", "average_precision@0.8"),
 }
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)  # of the objects' IoU
+_OF_MEAN = (0.5, 0.6, 0.7, 0.8, 0.9)
 _REPORT = "metrics.json"
 _UNRANKED = "unranked"
 
@@ -175,11 +176,16 @@ def evaluate_images(
             pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
+    overall = metrics.summarize_evaluations(evaluations)
+    if opened.mask_kind == "instances":
+        overall["average_precision"] = float(
+            np.mean([overall[f"average_precision@{threshold}"] for threshold in _OF_MEAN])
+        )
     report = EvaluationReport(
         mask_kind=opened.mask_kind,
         columns=[name for name in _MAIN[opened.mask_kind] if name in rows[0]],
         images=rows,
-        overall=_shown(metrics.summarize_evaluations(evaluations)),
+        overall=_shown(overall),
     )
     if picture_folder is not None:
         for picture in outdated:

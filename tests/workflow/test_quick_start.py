@@ -7,11 +7,13 @@ from keras_unet3p import workflow
 
 
 def test_everything_is_made_and_the_network_has_learnt(tmp_path, quiet):
-    options = {"images": 12, "epochs": 3, "steps_per_epoch": 40, "filters": 6, "patch_size": 96}
+    options = {"images": 12, "epochs": 3, "steps_per_epoch": 30, "filters": 6, "patch_size": 96}
     result = workflow.quickstart(tmp_path, large_size=(301, 403), console=quiet, **options)
     # Seconds of training; everything foreground would score 0.45.
     assert result.dice > 0.55
     assert result.large_dice > 0.55
+    assert 0 < result.average_precision <= 1
+    assert 0 < result.large_average_precision <= 1
     assert cv2.imread(str(result.mask), cv2.IMREAD_UNCHANGED).shape == (301, 403)
     assert cv2.imread(str(result.overlay)).shape == (301, 403, 3)
     assert (result.export / "saved_model.pb").exists()
