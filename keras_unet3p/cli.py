@@ -326,6 +326,17 @@ def predict(
             help="Side of a pixel in micrometres, for the table of objects.", show_default=False
         ),
     ] = None,
+    polygons: Annotated[
+        str | None,
+        typer.Option(
+            help="Write the outlines of objects too, for QuPath and others.",
+            metavar="geojson",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="How far outlines may be simplified, pixels.")
+    ] = 0.5,
     tile_size: Tile = 512,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -339,6 +350,8 @@ def predict(
         out=out,
         overlays=overlays,
         pixel_size=pixel_size,
+        polygons=polygons,
+        tolerance=tolerance,
         tile_size=tile_size,
         max_pixels=max_pixels,
         max_pages=max_pages,

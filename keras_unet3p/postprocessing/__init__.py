@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_unet3p.postprocessing.instances import instances_from_probability, label_instances
     from keras_unet3p.postprocessing.mask_rule import MaskRule
     from keras_unet3p.postprocessing.measurements import object_table
+    from keras_unet3p.postprocessing.outlines import object_outlines, outlines_geojson
     from keras_unet3p.postprocessing.regions import connected_regions
     from keras_unet3p.postprocessing.rule_search import (
         RuleChoice,
@@ -33,7 +34,9 @@ __all__ = [
     "instances_from_probability",
     "is_foreground",
     "label_instances",
+    "object_outlines",
     "object_table",
+    "outlines_geojson",
     "search_instance_rule",
     "search_rule",
     "to_class_ids",
@@ -51,7 +54,9 @@ __getattr__, __dir__ = lazy_names(
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
+        "object_outlines": "outlines",
         "object_table": "measurements",
+        "outlines_geojson": "outlines",
         "search_instance_rule": "rule_search",
         "search_rule": "rule_search",
         "to_class_ids": "class_ids",

@@ -17,6 +17,7 @@ from keras_unet3p.files import (
     make_output_folder,
     printable,
     replacing,
+    write_json,
 )
 from keras_unet3p.images import (
     MAX_PAGES,
@@ -27,7 +28,7 @@ from keras_unet3p.images import (
     name_images,
     pictures,
 )
-from keras_unet3p.postprocessing import object_table
+from keras_unet3p.postprocessing import object_outlines, object_table, outlines_geojson
 from keras_unet3p.workflow.opening import open_model
 
 OBJECTS = "objects.csv"
@@ -40,6 +41,8 @@ def predict(
     out: str | os.PathLike[str],
     overlays: bool = True,
     pixel_size: float | None = None,
+    polygons: str | None = None,
+    tolerance: float = 0.5,
     tile_size: int = 512,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
@@ -57,6 +60,8 @@ def predict(
             a digest of the whole.
         overlays: write `overlays/NAME.png` too.
         pixel_size: side of a pixel, micrometres, for the table of objects.
+        polygons: `"geojson"` writes the objects' outlines too, `NAME.geojson`, which QuPath reads.
+        tolerance: how far the outlines may be simplified, pixels; 0 for all points.
         tile_size: side of the tiles, pixels.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
@@ -79,6 +84,8 @@ def predict(
         >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
         [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
     """
+    if polygons not in (None, "geojson"):
+        raise InputError(f"polygons must be 'geojson' or None, found {polygons!r}")
     files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
@@ -97,11 +104,12 @@ def predict(
     names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
     masks = _mask_names(files, names, out)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
-    if pixel_size is not None and predictor.instances is None:
-        raise InputError(
-            f"pixel_size: {printable(os.fspath(model))} does not tell instances apart, of which a "
-            "table could be made; leave it out"
-        )
+    for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
+        if value is not None and predictor.instances is None:
+            raise InputError(
+                f"{option}: {printable(os.fspath(model))} does not tell instances apart; leave it "
+                "out"
+            )
     written, objects = [], []
     for stem, stack in stacks.items():
         for index, name in enumerate(masks[stem]):
@@ -112,6 +120,10 @@ def predict(
                 mask = _as_stored(labels, name)
                 rows = object_table(labels, image, pixel_size=pixel_size)
                 objects += [{"image": printable(name), **row} for row in rows]
+                if polygons is not None:
+                    outlines = object_outlines(labels, tolerance=tolerance)
+                    path = (out / name).with_suffix(".geojson")
+                    write_json(path, outlines_geojson(outlines))
             else:
                 labels = predictor.labels(image)
                 # As 0 and 255, which viewers show and which `train` reads again.

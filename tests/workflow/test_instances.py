@@ -115,7 +115,12 @@ def test_validation_is_that_of_the_predictor(learnt, touching):
 
 def test_predict_writes_numbers_and_a_table(learnt, touching, tmp_path):
     written = workflow.predict(
-        learnt, touching / "images", out=tmp_path, tile_size=64, pixel_size=0.5
+        learnt,
+        touching / "images",
+        out=tmp_path,
+        tile_size=64,
+        pixel_size=0.5,
+        polygons="geojson",
     )
     with (tmp_path / "objects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -129,6 +134,8 @@ def test_predict_writes_numbers_and_a_table(learnt, touching, tmp_path):
         assert [float(row["area"]) for row in own] == areas.tolist()
         assert [float(row["area_um2"]) for row in own] == (areas / 4).tolist()
         assert (tmp_path / "overlays" / path.name).is_file()
+        outlines = json.loads(path.with_suffix(".geojson").read_text())
+        assert len(outlines["features"]) == ids.max()
 
 
 def test_the_export_gives_the_same_instances(learnt, served, touching):
@@ -191,8 +198,11 @@ def test_gaps_stay_a_choice(touching, tmp_path, quiet, small):
     network = keras.models.load_model(tmp_path / "best.keras")
     assert network.num_classes == 1
     assert open_model(tmp_path).instances is None
-    with pytest.raises(ValueError, match=r"pixel_size: .* does not tell instances apart"):
-        workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", pixel_size=1.0)
+    for option in ({"pixel_size": 1.0}, {"polygons": "geojson"}):
+        with pytest.raises(ValueError, match=r"_?\w+: .* does not tell instances apart"):
+            workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", **option)
+    with pytest.raises(ValueError, match="polygons must be 'geojson' or None, found 'svg'"):
+        workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", polygons="svg")
 
 
 def test_without_tuning_the_default_rule_follows(touching, tmp_path, quiet, small):
