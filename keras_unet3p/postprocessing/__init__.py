@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_unet3p.postprocessing.mask_rule import MaskRule
     from keras_unet3p.postprocessing.measurements import object_table
     from keras_unet3p.postprocessing.outlines import object_outlines, outlines_geojson
-    from keras_unet3p.postprocessing.regions import connected_regions
+    from keras_unet3p.postprocessing.regions import connected_regions, parted
     from keras_unet3p.postprocessing.rule_search import (
         RuleChoice,
         search_instance_rule,
@@ -37,6 +37,7 @@ __all__ = [
     "object_outlines",
     "object_table",
     "outlines_geojson",
+    "parted",
     "search_instance_rule",
     "search_rule",
     "to_class_ids",
@@ -57,6 +58,7 @@ __getattr__, __dir__ = lazy_names(
         "object_outlines": "outlines",
         "object_table": "measurements",
         "outlines_geojson": "outlines",
+        "parted": "regions",
         "search_instance_rule": "rule_search",
         "search_rule": "rule_search",
         "to_class_ids": "class_ids",

@@ -18,7 +18,7 @@ _EQUAL = 1e-9  # scores that differ by less are equal: sums of floats
 
 SEED_THRESHOLDS = tuple(number / 20 for number in range(2, 20, 2))
 """The thresholds of seeds that are tried first, 0.1 to 0.9."""
-_MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+_MASK_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _FINE = 0.05
 _SEED_SIZES = (1, 16)
 _OBJECT_SIZES = (0, 8, 32, 64, 128)

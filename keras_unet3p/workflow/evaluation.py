@@ -150,10 +150,16 @@ def evaluate_images(
         1.0
     """
     rows, evaluations = [], []
-    # Masks of instances are compared with instances, others with the masks of the model.
-    segment = predictor.labels
-    if opened.mask_kind == "instances" and predictor.instances is not None:
-        segment = predictor.instances
+    # Masks of instances are compared with instances, masks of cells that a watershed has parted
+    # with these cells, and others with the masks of the model.
+    segment, numbered = predictor.labels, predictor.instances
+    if opened.mask_kind == "instances" and numbered is not None:
+        segment = numbered
+    elif predictor.mask_kind == opened.mask_kind == "binary" and numbered is not None:
+
+        def segment(image: np.ndarray) -> np.ndarray:
+            return postprocessing.parted(numbered(image))
+
     picture_folder = make_output_folder(Path(out) / PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
     for number, name in enumerate(opened.names):

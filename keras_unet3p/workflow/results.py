@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.console import Console
 from keras_unet3p import data
 from keras_unet3p.artifacts import EvaluationReport, PostprocessingRecord, RunFolder
 from keras_unet3p.config import TrainingConfig
-from keras_unet3p.postprocessing import InstanceRule, MaskRule
+from keras_unet3p.postprocessing import InstanceRule, MaskRule, parted
 from keras_unet3p.reports import write_run_page
 from keras_unet3p.workflow.evaluation import evaluate_images
 from keras_unet3p.workflow.kept_arrays import KeptArrays
@@ -55,22 +56,30 @@ def _evaluate(
     if learns_distance:
         return _evaluate_instances(run, config, predictor, validation, epoch, console)
     segment = _segmentation(predictor, validation)
-    with KeptPredictions(map(segment, range(len(validation))), run.path) as kept:
+    numbers = range(len(validation))
+    with contextlib.ExitStack() as stack:
+        found, maps = map(segment, numbers), None
+        if config.measure == "rand":
+            maps = stack.enter_context(KeptArrays(found, run.path))
+            found = map(maps.__getitem__, numbers)
+        kept = stack.enter_context(KeptPredictions(found, run.path))
         chosen = tune(
             kept,
             validation,
             measure=config.measure,
             separation=config.separation,
             epoch=epoch,
+            maps=maps,
         )
         rule = _keep(chosen, run, predictor, console)
-        assert isinstance(rule, MaskRule)
-        return evaluate_images(
-            predictor,
-            validation,
-            run.validation,
-            labels=lambda number: kept.class_ids(number, rule),
-        )
+
+        def labels(number: int) -> np.ndarray:
+            if isinstance(rule, MaskRule):
+                return kept.class_ids(number, rule)
+            assert maps is not None, "an instance rule is chosen on them"
+            return parted(rule.instances(maps[number]))
+
+        return evaluate_images(predictor, validation, run.validation, labels=labels)
 
 
 def _evaluate_instances(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import cv2
 import keras
@@ -238,3 +239,21 @@ def test_a_keras_file_with_a_rule(tmp_path):
     models.unet((None, None, 1), 3, filters=2, depth=1).save(tmp_path / "three.keras")
     with pytest.raises(ValueError, match="an InstanceRule for a network of 3 classes"):
         open_model(tmp_path / "three.keras", rule=InstanceRule())
+
+
+def test_one_map_with_a_rule_gives_instances_too(run, touching, tmp_path):
+    """As is chosen for cells between membranes."""
+    shutil.copytree(run, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    chosen = folder.read_postprocessing()
+    rule = {"threshold": 0.4, "seed_threshold": 0.6, "smallest_seed": 2, "smallest_object": 4}
+    chosen.model_copy(update={**rule, "largest_hole": 0}).write(folder.postprocessing)
+    predictor = open_model(folder.path, tile_size=64)
+    assert predictor.rule == InstanceRule.from_dict(rule)
+    image = _stored(sorted((touching / "images").iterdir())[0])[..., None]
+    expected = InstanceRule.from_dict(rule).instances(predictor.probabilities(image))
+    np.testing.assert_array_equal(predictor.instances(image), expected)
+    version = workflow.export(folder.path, tmp_path / "models", tile_size=64)
+    served = open_model(version)
+    np.testing.assert_array_equal(served.instances(image), expected)
+    np.testing.assert_array_equal(served.labels(image), predictor.labels(image))

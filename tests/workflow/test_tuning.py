@@ -13,9 +13,10 @@ from keras_unet3p import data, metrics, postprocessing, workflow
 from keras_unet3p.artifacts import ModelCard, PostprocessingRecord, RunFolder
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.images import read_image
-from keras_unet3p.postprocessing import MaskRule
+from keras_unet3p.postprocessing import InstanceRule, MaskRule
 from keras_unet3p.tiling import StreamingPredictor
 from keras_unet3p.workflow import open_model
+from keras_unet3p.workflow.kept_arrays import KeptArrays
 from keras_unet3p.workflow.kept_predictions import KeptPredictions
 from keras_unet3p.workflow.tuning import fitting_measure, tune
 
@@ -52,6 +53,32 @@ def test_the_rule_finds_what_the_measure_needs(measure):
         found = postprocessing.label_instances(rule.class_ids(probability[..., None]), 0)
         counted = metrics.MASK_MEASURES["ap"]
         assert counted.score(counted.counts(mask, found, 2)) == chosen.score
+
+
+def _faint_membranes():
+    """Four cells between membranes, one of which has a gap that no threshold closes."""
+    mask = np.ones((40, 40), np.uint8)
+    mask[19:21] = mask[:, 19:21] = 0
+    inside = np.minimum.outer(*[np.minimum(abs(np.arange(40) - 19.5), 6) / 6] * 2)
+    probability = (0.55 + 0.4 * inside).astype(np.float32)
+    probability[mask == 0] = 0.2
+    probability[19:21, 8:12] = 0.62  # above what the dim cells have
+    probability[30:, 30:] = 0.6
+    return mask, probability
+
+
+def test_a_watershed_is_chosen_where_no_threshold_parts_the_cells(tmp_path):
+    mask, probability = _faint_membranes()
+    opened = _opened([mask, mask], "binary")
+    with KeptPredictions([probability] * 2) as kept, KeptArrays([probability] * 2) as maps:
+        by_threshold = tune(kept, opened, measure="rand")
+        chosen = tune(kept, opened, measure="rand", maps=maps)
+    assert not by_threshold.gives_instances
+    assert chosen.gives_instances
+    assert chosen.score > by_threshold.score
+    assert chosen.default_score == by_threshold.default_score
+    rule = InstanceRule.from_dict(chosen.rule())
+    assert rule.instances(probability).max() == 4
 
 
 def test_classes_are_cleaned_without_a_threshold():
