@@ -176,17 +176,13 @@ def evaluate_images(
             object_thresholds=_THRESHOLDS,
         )
         evaluations.append(measures)
-        rows.append({"name": name, **_shown(measures)})
+        rows.append({"name": name, **_shown(_with_mean_precision(measures))})
         if picture_folder is not None:
             panel = pictures.result_panel(image, truth, prediction)
             pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
-    overall = metrics.summarize_evaluations(evaluations)
-    if opened.mask_kind == "instances":
-        overall["average_precision"] = float(
-            np.mean([overall[f"average_precision@{threshold}"] for threshold in _OF_MEAN])
-        )
+    overall = _with_mean_precision(metrics.summarize_evaluations(evaluations))
     report = EvaluationReport(
         mask_kind=opened.mask_kind,
         columns=[name for name in _MAIN[opened.mask_kind] if name in rows[0]],
@@ -203,6 +199,14 @@ def evaluate_images(
             picture.replace(report.picture(picture_folder.parent, rank))
         shutil.rmtree(picture_folder / _UNRANKED)
     return report
+
+
+def _with_mean_precision(measures: dict[str, float]) -> dict[str, float]:
+    """With `average_precision`, the mean over the thresholds 0.5 to 0.9, if there are objects."""
+    names = [f"average_precision@{threshold:g}" for threshold in _OF_MEAN]
+    if names[0] not in measures:
+        return measures
+    return {**measures, "average_precision": float(np.mean([measures[name] for name in names]))}
 
 
 def _unranked(folder: Path, number: int) -> Path:
