@@ -204,6 +204,7 @@ def train(
         if data.get(name) is None:
             raise InputError(f"{name}: none given; expected --{name}, or {name} in --config")
     names, values = data.pop("classes", None), data.pop("class_values", None)
+    TrainingConfig(**{**chosen.training, **given})  # not accepted? Told before all else
     if planned and config is None:
         found = _workflow().plan_of_run(
             out,

@@ -34,7 +34,9 @@ def test_train_has_an_option_for_every_choice():
     assert data_options <= _options("train")
 
 
-@pytest.mark.parametrize("name", ["evaluate", "predict", "export", "serve", "quickstart", "train"])
+@pytest.mark.parametrize(
+    "name", ["evaluate", "predict", "export", "serve", "quickstart", "train", "plan"]
+)
 def test_every_command_is_a_function_of_the_workflow(name):
     assert callable(getattr(workflow, name))
     assert _options(name)
@@ -75,7 +77,7 @@ def test_classes_are_names_values_or_a_number(monkeypatch, given, meant):
         return "best.keras"
 
     monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=train))
-    command = ["train", "--images", "a", "--masks", "b", "--out", "c", *given]
+    command = ["train", "--no-plan", "--images", "a", "--masks", "b", "--out", "c", *given]
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
     assert asked["classes"] == meant
@@ -83,7 +85,18 @@ def test_classes_are_names_values_or_a_number(monkeypatch, given, meant):
 
 def test_an_empty_name_of_a_class_is_refused(monkeypatch):
     monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(train=None))
-    command = ["train", "--images", "a", "--masks", "b", "--out", "c", "--classes", "a,,b"]
+    command = [
+        "train",
+        "--no-plan",
+        "--images",
+        "a",
+        "--masks",
+        "b",
+        "--out",
+        "c",
+        "--classes",
+        "a,,b",
+    ]
     with pytest.raises(ValueError, match="--classes 'a,,b': an empty name"):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
@@ -165,7 +178,7 @@ def test_hostile_names_are_printed_as_they_are_and_change_nothing(printed, monke
         ["evaluate", HOSTILE, *folders, "--out", str(out)],
         ["predict", HOSTILE, HOSTILE, "--out", str(out)],
         ["export", HOSTILE, "--out", str(out)],
-        ["train", *folders, "--out", str(out)],
+        ["train", "--no-plan", *folders, "--out", str(out)],
     ):
         printed.truncate(0)
         assert _main(monkeypatch, *arguments) == 0
@@ -269,7 +282,7 @@ def test_the_command_line_overrides_the_file(trained, tmp_path):
     ],
 )
 def test_choices_are_checked_before_tensorflow_is_imported(trained, arguments, message):
-    command = ["train", "--images", "a", "--masks", "b", "--out", "c", *arguments]
+    command = ["train", "--no-plan", "--images", "a", "--masks", "b", "--out", "c", *arguments]
     if message is None:
         assert CliRunner().invoke(cli.app, command).exit_code == 0
         assert trained["config"].augment == (not arguments)

@@ -151,6 +151,7 @@ CONFIGURED = [
     layers.PadToMultiple(32),
     layers.PresenceGate("softmax", "soft"),
     layers.SegmentationAverage("softmax", loss_weight=0.5),
+    layers.EnsembleAverage("softmax"),
     layers.SegmentationOutput(None, loss_weight=0.25),
     layers.UpsampleConv2D(4, 2, method="plain", use_bias=False, kernel_regularizer="l2"),
 ]
