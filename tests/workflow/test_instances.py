@@ -39,6 +39,17 @@ def _stored(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
+_QUICK = {
+    "architecture": "unet",
+    "filters": 2,
+    "depth": 1,
+    "patch_size": 32,
+    "batch_size": 2,
+    "epochs": 1,
+    "steps_per_epoch": 2,
+}
+
+
 @pytest.fixture(scope="module")
 def touching(tmp_path_factory):
     """Images in which many cells touch."""
@@ -193,8 +204,8 @@ def test_evaluate_compares_instances(learnt, served, touching, tmp_path):
     assert "average_precision@0.8" in of_run.columns
 
 
-def test_gaps_stay_a_choice(touching, tmp_path, quiet, small):
-    config = TrainingConfig(**{**small, "epochs": 1, "instances": "gaps"})
+def test_gaps_stay_a_choice(touching, tmp_path, quiet):
+    config = TrainingConfig(**_QUICK, instances="gaps")
     workflow.train(touching / "images", touching / "masks", config, out=tmp_path, console=quiet)
     network = keras.models.load_model(tmp_path / "best.keras")
     assert network.num_classes == 1
@@ -206,8 +217,8 @@ def test_gaps_stay_a_choice(touching, tmp_path, quiet, small):
         workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", polygons="svg")
 
 
-def test_without_tuning_the_default_rule_follows(touching, tmp_path, quiet, small):
-    config = TrainingConfig(**{**small, "epochs": 1, "instances": "auto"}, tuning=False)
+def test_without_tuning_the_default_rule_follows(touching, tmp_path, quiet):
+    config = TrainingConfig(**_QUICK, tuning=False)
     workflow.train(touching / "images", touching / "masks", config, out=tmp_path, console=quiet)
     assert not (tmp_path / "postprocessing.json").exists()
     assert open_model(tmp_path).rule == InstanceRule()
