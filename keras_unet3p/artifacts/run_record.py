@@ -14,6 +14,8 @@ from keras_unet3p.errors import InputError
 _LENGTHS = ("epochs", "hours")
 _AFTER_TRAINING = ("tuning", "measure")
 """Choices of `TrainingConfig` that a finished run may change: they leave the network as it is."""
+_OF_EARLIER = {"instances": "gaps"}
+"""What runs of earlier versions did, which have no entry for it."""
 
 
 class Difference(NamedTuple):
@@ -74,8 +76,7 @@ class RunRecord(JsonArtifact):
     @property
     def learns_distance(self) -> bool:
         """Whether the network gives the maps of instances, `targets.instance_maps`."""
-        # Runs of earlier versions have no such entry: gaps told their instances apart.
-        chosen = self.training.get("instances", "gaps")
+        chosen = self.training.get("instances", _OF_EARLIER["instances"])
         return self.data.mask_kind == "instances" and chosen != "gaps"
 
     def training_config(self) -> TrainingConfig:
@@ -137,7 +138,7 @@ class RunRecord(JsonArtifact):
             for name, value in values.items():
                 if section == "training" and name in _AFTER_TRAINING:
                     continue
-                found = before[section].get(name)
+                found = before[section].get(name, _OF_EARLIER.get(name))
                 if not agree(found, value):
                     return Difference(name, found, value)
         return None

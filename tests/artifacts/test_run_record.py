@@ -77,3 +77,15 @@ def test_a_run_of_an_earlier_version_agrees_with_what_it_did_not_write():
 def test_names_that_are_no_utf8_are_kept(tmp_path):
     _record({"images": "a\udcff", "training_names": ["\udcff"]}).write(tmp_path / "config.json")
     assert RunRecord.read(tmp_path / "config.json").data.training_names == ["\udcff"]
+
+
+def test_runs_of_earlier_versions_told_instances_apart_by_gaps():
+    data = {"mask_kind": "instances", "classes": None, "stored_types": [], "normalization": {}}
+    earlier = RunRecord(training={"separation": 1}, data=data)
+    gaps, distance = (
+        RunRecord(training={"separation": 1, "instances": chosen}, data=data)
+        for chosen in ("gaps", "distance")
+    )
+    assert earlier.difference(gaps) is None
+    assert earlier.difference(distance) == ("instances", "gaps", "distance")
+    assert (earlier.learns_distance, distance.learns_distance) == (False, True)
