@@ -27,7 +27,9 @@ def _both(maps, rule):
     return found
 
 
-_LEVELS = st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.6, 0.9, 1.0, float("nan")])
+_LEVELS = st.sampled_from(
+    np.array([0.0, 0.2, 0.4, 0.5, 0.6, 0.9, 1.0, np.nan], np.float32).tolist()
+)
 _MAPS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 2)).flatmap(
     lambda shape: st_numpy.arrays(
         np.float32, shape, elements=st.one_of(_LEVELS, st.floats(0, 1, width=32))
