@@ -14,6 +14,7 @@ from keras_unet3p.artifacts.model_source import ModelSource
 from keras_unet3p.artifacts.model_versions import newest_version, version_folders
 from keras_unet3p.artifacts.plan import Plan, PlanLine
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
+from keras_unet3p.artifacts.preset import Preset
 from keras_unet3p.artifacts.run_folder import RunFolder
 from keras_unet3p.artifacts.run_record import RunRecord
 
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "PlanLine",
     "PostprocessingRecord",
+    "Preset",
     "RunFolder",
     "RunRecord",
     "newest_version",

@@ -1,4 +1,4 @@
-"""What a name of a model means: a run, a `.keras` file, an exported model or an endpoint."""
+"""What a name of a model means: a run, a `.keras` file, an export, an endpoint or a preset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 from keras_unet3p.artifacts.model_versions import newest_version
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
+from keras_unet3p.artifacts.preset import Preset
 from keras_unet3p.artifacts.run_folder import RunFolder
 from keras_unet3p.errors import InputError, printable
 
@@ -17,6 +18,7 @@ _WORDS = {
     "keras": "a .keras file",
     "export": "an exported model",
     "endpoint": "an endpoint",
+    "preset": "a preset",
 }
 
 
@@ -26,9 +28,10 @@ class ModelSource:
 
     Attributes:
         name: the model as the user named it.
-        kind: `"run"`, `"keras"`, `"export"` or `"endpoint"`.
-        file: of a run its `best.keras`, which need not be there yet; of a `.keras` file itself.
-        run: of a run, and of a `.keras` file in a run folder, that folder.
+        kind: `"run"`, `"keras"`, `"export"`, `"endpoint"` or `"preset"`.
+        file: of a run its `best.keras`, which need not be there yet; of a `.keras` file itself;
+            of a preset its weights.
+        run: of a run, and of a `.keras` file in a run folder, that folder; of a preset its folder.
         version: of an exported model the version folder, the newest one if several are there.
 
     Example:
@@ -42,7 +45,7 @@ class ModelSource:
     """
 
     name: str
-    kind: Literal["run", "keras", "export", "endpoint"]
+    kind: Literal["run", "keras", "export", "endpoint", "preset"]
     file: Path | None = None
     run: RunFolder | None = None
     version: Path | None = None
@@ -52,19 +55,20 @@ class ModelSource:
         """Find out what `model` is.
 
         Raises:
-            ValueError: it is none of the four.
+            ValueError: it is none of the five.
         """
         source = cls.find(model)
         if source is None:
             raise InputError(
                 f"{printable(model)} is no run folder (config.json), .keras file, exported model "
-                "(saved_model.pb) or endpoint URL (http://..., grpc://...)"
+                "(saved_model.pb), endpoint URL (http://..., grpc://...) or preset "
+                f"({', '.join(Preset.names())})"
             )
         return source
 
     @classmethod
     def find(cls, model: str | os.PathLike[str]) -> ModelSource | None:
-        """As `of`; None where it is none of the four."""
+        """As `of`; None where it is none of the five. A folder or file goes before a preset."""
         name = os.fspath(model)
         if "://" in name:
             return cls(name, "endpoint")
@@ -76,15 +80,22 @@ class ModelSource:
         if run.is_run:
             return cls(name, "run", file=run.best, run=run)
         version = newest_version(path)
-        return cls(name, "export", version=version) if version is not None else None
+        if version is not None:
+            return cls(name, "export", version=version)
+        if name not in Preset.names() or path.exists():
+            return None
+        preset = Preset(name)
+        return cls(name, "preset", file=preset.weights, run=preset.run)
 
     def postprocessing(self) -> PostprocessingRecord | None:
-        """What was chosen to follow the network of a run; None for other networks.
+        """What was chosen to follow the network of a run or preset; None for other networks.
 
         Raises:
             ValueError: the run's file of it is damaged.
         """
-        if self.run is None or self.file is None or self.file.name != self.run.best.name:
+        if self.run is None or self.file is None:
+            return None
+        if self.kind != "preset" and self.file.name != self.run.best.name:
             return None
         return self.run.read_postprocessing()
 

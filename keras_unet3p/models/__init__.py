@@ -11,6 +11,7 @@ from keras_unet3p.models.architectures.unet3plus import unet3plus
 from keras_unet3p.models.architectures.unetplusplus import unetplusplus
 from keras_unet3p.models.averaging import ensemble
 from keras_unet3p.models.encoders import ENCODERS, encoder_tensors
+from keras_unet3p.models.presets import from_preset
 from keras_unet3p.models.pruning import prune_unetplusplus
 from keras_unet3p.models.pytorch_weights import load_pytorch_state_dict, pytorch_state_dict
 from keras_unet3p.models.segmentation_model import SegmentationModel
@@ -27,6 +28,7 @@ __all__ = [
     "ensemble",
     "fcn",
     "freeze_layers",
+    "from_preset",
     "load_pytorch_state_dict",
     "prune_unetplusplus",
     "pytorch_state_dict",

@@ -11,7 +11,7 @@ from keras_unet3p.config import MAX_PIXELS
 from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.postprocessing import InstanceRule
-from keras_unet3p.tiling.keras_file import load_best
+from keras_unet3p.workflow.network_of_source import network_of
 from keras_unet3p.workflow.opening import rule_of
 
 
@@ -34,7 +34,7 @@ def export(
     """Export a run's best model, decoding, normalisation and tiling inside.
 
     Args:
-        run: run folder of `train`.
+        run: run folder of `train`, or the name of a preset.
         out: folder of the served model, named as the model; the export becomes its next version.
         tile_size: side of the tiles, pixels.
         version: number of the version folder; None takes the next free one.
@@ -58,8 +58,8 @@ def export(
         PosixPath('models/cells/1')
     """
     source = ModelSource.of(run)
-    if source.kind != "run" or source.run is None:
-        raise InputError(f"run: {source}; expected the run folder of a training")
+    if source.kind not in ("run", "preset") or source.run is None:
+        raise InputError(f"run: {source}; expected the run folder of a training, or a preset")
     record, best = source.run.read_record(), source.run.read_history().best()
     found, chosen = record.data, source.postprocessing()
     rule = rule_of(chosen, record)
@@ -76,7 +76,7 @@ def export(
         "stored_values": found.normalization.get("stored_values", []),
     }
     return export_savedmodel(
-        load_best(source),
+        network_of(source),
         out,
         tile_size=tile_size,
         version=version,

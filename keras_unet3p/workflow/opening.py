@@ -1,4 +1,4 @@
-"""Opening a model: a run, a `.keras` file, a SavedModel or an endpoint."""
+"""Opening a model: a run, a `.keras` file, a SavedModel, an endpoint or a preset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_unet3p.layers.intensity_normalization import normalizations
 from keras_unet3p.postprocessing import InstanceRule, MaskRule, to_class_ids
 from keras_unet3p.targets.instances import INSTANCE_MAPS
 from keras_unet3p.tiling.exported_model import load_exported_model
-from keras_unet3p.tiling.keras_file import load_best
+from keras_unet3p.workflow.network_of_source import network_of
 from keras_unet3p.workflow.predictor import Predictor, unit_values
 
 
@@ -39,7 +39,8 @@ def open_model(
     Args:
         model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
             the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
-            MODEL, the only one that the endpoint serves.
+            MODEL, the only one that the endpoint serves; or the name of a preset
+            (`models.from_preset`), unless a file or folder is called so.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
         rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
             the run's validation images, or `MaskRule()` where nothing was; of a network that tells
@@ -75,7 +76,7 @@ def open_model(
     record = source.run.read_record() if source.run is not None else None
     if rule is None:
         rule = rule_of(source.postprocessing(), record)
-    return _keras(load_best(source), tile_size, record, rule)
+    return _keras(network_of(source), tile_size, record, rule)
 
 
 def rule_of(

@@ -14,7 +14,7 @@ from keras_unet3p.config.training_config import NETWORK_OPTIONS
 from keras_unet3p.errors import InputError, printable
 from keras_unet3p.images import Normalization
 from keras_unet3p.models.arguments import level_filters
-from keras_unet3p.tiling.keras_file import load_best
+from keras_unet3p.workflow.network_of_source import network_of
 from keras_unet3p.workflow.opening import own_normalization
 
 _HEADS = ("deep_supervision", "classification_guided")  # they add heads, and change nothing else
@@ -80,7 +80,7 @@ class StartingPoint:
         source = ModelSource.of(config.init)
         if source.kind in _WITHOUT_WEIGHTS:
             raise InputError(f"init: {source}, {_WITHOUT_WEIGHTS[source.kind]}")
-        network = load_best(source)
+        network = network_of(source)
         if not getattr(network, "options", None):
             raise InputError(
                 f"init: {printable(config.init)} does not tell its architecture; expected a "
@@ -169,5 +169,6 @@ def _filled(config: TrainingConfig, theirs: dict[str, Any]) -> TrainingConfig:
         known.pop("filters", None)
     if not isinstance(known.get("batch_norm"), bool):
         known.pop("batch_norm", None)
-    chosen["init"] = str(Path(chosen["init"]).resolve())
+    if ModelSource.of(chosen["init"]).kind != "preset":
+        chosen["init"] = str(Path(chosen["init"]).resolve())
     return TrainingConfig(**{**known, **chosen})
