@@ -49,7 +49,10 @@ _REFUSALS = (UserError, OSError, MemoryError)
 
 # Not a Path, which would remove a slash from a URL.
 Model = Annotated[
-    str, typer.Argument(help="Run folder, .keras file, exported model or endpoint URL.")
+    str,
+    typer.Argument(
+        help="Run folder, .keras file, exported model, endpoint URL or preset (nuclei)."
+    ),
 ]
 Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TIFF.")]
 Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
@@ -363,7 +366,7 @@ def predict(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder of train.")],
+    run: Annotated[Path, typer.Argument(help="Run folder of train, or a preset (nuclei).")],
     out: Annotated[Path, typer.Option(help="Folder of the served model.")],
     tile_size: Tile = 512,
     version: Annotated[
@@ -378,7 +381,9 @@ def export(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Argument(help="Folder of the served model.")],
+    model: Annotated[
+        Path, typer.Argument(help="Folder of the served model, or a preset (nuclei).")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="REST port; 0 takes a free one.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,

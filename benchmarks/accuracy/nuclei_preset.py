@@ -61,7 +61,8 @@ def prepare(options: argparse.Namespace) -> None:
     for name in names(options.data)["train"]:
         values = cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED)
         ids = cv2.imread(str(folder / "labels" / name), cv2.IMREAD_UNCHANGED).astype(np.int32)
-        assert values is not None and values.dtype == np.uint8 and values.ndim == 2, name
+        assert values is not None, name
+        assert (values.dtype, values.ndim) == (np.uint8, 2), name
         low, high = (float(end[0]) for end in intensity_range(values[..., None], PERCENTILES))
         image = (values / 255.0 - low) / max(high - low, 1e-3)
         numbers = np.unique(ids)[1:]

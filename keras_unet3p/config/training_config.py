@@ -78,7 +78,7 @@ class TrainingConfig(Checked):
     """Of intensities: by the whole set, or of each image by its own percentiles; auto where the
     images differ much in contrast."""
     init: Annotated[str | None, Field(min_length=1)] = None
-    """Run folder or .keras file whose weights and architecture are taken over."""
+    """Run folder, .keras file or preset (nuclei) whose weights and architecture are taken over."""
     freeze: Annotated[str | None, Field(pattern=r"^[^,\s]+(,[^,\s]+)*$")] = None
     """What training does not change: encoder, none, or beginnings of layer names (e1_,e2_)."""
     loss: Annotated[str, BeforeValidator(OneOf(("auto", *LOSSES)))] = "auto"

@@ -43,6 +43,8 @@ def runner_of(
             raise InputError(
                 f"{source}; give its client instead, Client(url, model=...), and the geometry"
             )
+        if source.kind == "preset":
+            raise InputError(f"{source}; give models.from_preset({source.name!r}) instead")
         if source.version is not None:
             from keras_unet3p.tiling.saved_model_runner import SavedModelRunner
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.errors import InputError
+from keras_unet3p.workflow.exporting import export
 
 if TYPE_CHECKING:
     from keras_unet3p.endpoint import LocalServer
@@ -33,7 +36,7 @@ def serve(
 
     Args:
         model: folder of the served model, with its version folders inside; its name is the
-            model's.
+            model's. Or the name of a preset, which is exported first.
         host: address to listen on; the default is reachable from this machine only.
         port: REST port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one.
@@ -51,20 +54,24 @@ def serve(
     from keras_unet3p import endpoint
 
     source = ModelSource.find(model)
-    if source is not None and source.kind != "export":
+    if source is not None and source.kind not in ("export", "preset"):
         raise InputError(
-            f"{source}; expected the folder of an exported model, which `export` makes"
+            f"{source}; expected the folder of an exported model, which `export` makes, or a preset"
         )
-    folder = Path(model).resolve()
-    server = endpoint.LocalServer(
-        {folder.name: folder},
-        host,
-        port,
-        grpc_port,
-        allowed_hosts=allowed_hosts,
-        trust_models=trust_models,
-    )
-    try:
-        endpoint.serve(server, on_ready=on_ready, stop=stop)
-    except OSError as error:
-        raise InputError(error.strerror or str(error)) from error
+    with contextlib.ExitStack() as stack:
+        folder = Path(model).resolve()
+        if source is not None and source.kind == "preset":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), source.name)
+            export(source.name, folder)
+        server = endpoint.LocalServer(
+            {folder.name: folder},
+            host,
+            port,
+            grpc_port,
+            allowed_hosts=allowed_hosts,
+            trust_models=trust_models,
+        )
+        try:
+            endpoint.serve(server, on_ready=on_ready, stop=stop)
+        except OSError as error:
+            raise InputError(error.strerror or str(error)) from error
