@@ -1,4 +1,4 @@
-"""Every snippet of the README runs."""
+"""Every snippet of the README and of the pages in docs/ runs."""
 
 import re
 import shlex
@@ -15,8 +15,14 @@ from keras_unet3p import cli, data
 from keras_unet3p.images import pictures
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPETS = [
+    snippet
+    for page in PAGES
+    for snippet in re.findall(
+        r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+    )
+]
 PYTHON = [code for language, code in SNIPPETS if language == "python"]
 SHELL = [
     line
@@ -26,9 +32,10 @@ SHELL = [
     if line and not line.startswith("#")
 ]
 UNET3P = [line for line in SHELL if line.startswith("unet3p")]
-# A command that the README shows is run as it stands but for these: seconds instead of hours.
+# A command that a page shows is run as it stands but for these: seconds instead of hours.
 SHORTENED = {
     "train": "--filters 2 --depth 2 --patch-size 32 --batch-size 2 --hours 0.0005",
+    "train --init": "--patch-size 32 --batch-size 2 --epochs 1 --steps-per-epoch 1",
     "export": "--tile-size 64",
 }
 
@@ -84,10 +91,11 @@ def test_the_commands_run_one_after_the_other(folder, monkeypatch):
     monkeypatch.chdir(folder)
     ran = []
     for line in UNET3P:
-        arguments = shlex.split(line)[1:]
+        arguments = shlex.split(line, comments=True)[1:]
         if arguments[0] in ("quickstart", "serve"):
             continue  # the quick start has a test of its own; serving is tested with the next one
-        arguments += shlex.split(SHORTENED.get(arguments[0], ""))
+        command = " ".join(arguments[: 2 if "--init" in arguments else 1])
+        arguments += shlex.split(SHORTENED.get(command, ""))
         result = CliRunner().invoke(cli.app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
         ran.append(arguments[0])

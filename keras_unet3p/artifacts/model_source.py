@@ -68,7 +68,7 @@ class ModelSource:
 
     @classmethod
     def find(cls, model: str | os.PathLike[str]) -> ModelSource | None:
-        """As `of`; None where it is none of the five. A folder or file goes before a preset."""
+        """As `of`; None where it is none of the five. A model of that name goes before a preset."""
         name = os.fspath(model)
         if "://" in name:
             return cls(name, "endpoint")
@@ -82,7 +82,7 @@ class ModelSource:
         version = newest_version(path)
         if version is not None:
             return cls(name, "export", version=version)
-        if name not in Preset.names() or path.exists():
+        if name not in Preset.names():
             return None
         preset = Preset(name)
         return cls(name, "preset", file=preset.weights, run=preset.run)

@@ -40,7 +40,7 @@ def open_model(
         model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
             the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
             MODEL, the only one that the endpoint serves; or the name of a preset
-            (`models.from_preset`), unless a file or folder is called so.
+            (`models.from_preset`), unless a model's folder is called so.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
         rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
             the run's validation images, or `MaskRule()` where nothing was; of a network that tells

@@ -41,11 +41,11 @@ def test_an_unknown_preset_is_refused():
         models.from_preset("cats")
 
 
-def test_a_folder_of_that_name_goes_before_the_preset(tmp_path, monkeypatch):
+def test_a_model_of_that_name_goes_before_the_preset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert ModelSource.of("nuclei").kind == "preset"
-    (tmp_path / "nuclei").mkdir()
-    assert ModelSource.find("nuclei") is None
+    (tmp_path / "nuclei").mkdir()  # results, say
+    assert ModelSource.of("nuclei").kind == "preset"
     (tmp_path / "nuclei" / "config.json").write_text("{}")
     assert ModelSource.of("nuclei").kind == "run"
 
