@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import approximate_polygon, find_contours, points_in_poly
+from skimage.measure import approximate_polygon, points_in_poly
 
 from keras_unet3p.errors import InputError
 
-_FEWEST_POINTS = 4  # of a closed ring
+_STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # x and y: right, down, left, up
+_LEAST_AREA = 0.5  # of a ring's own, after simplification
 
 
 def object_outlines(
@@ -18,14 +19,13 @@ def object_outlines(
 ) -> dict[int, list[list[np.ndarray]]]:
     """The polygons of each object, holes included.
 
-    The lines run halfway between the middles of the pixels inside and outside, so that the middles
-    of an object's pixels, and of no others, lie within its polygons. Pixels of an object that only
-    touch at a corner are of different polygons.
+    The lines run along the edges of the pixels, so that a polygon's area is the number of its
+    pixels. Pixels of an object that only touch at a corner are of different polygons.
 
     Args:
         instances: (H, W) ids, 0 the background.
         tolerance: how far a simplified line may lie from the true one, pixels (Douglas and Peucker
-            1973); 0 for all points. A ring that would lose its area stays as it is.
+            1973); 0 for all corners. A ring that would lose half of its area stays as it is.
 
     Returns:
         For each id, rising, its polygons. A polygon is a list of rings, the outer one first and
@@ -41,7 +41,7 @@ def object_outlines(
         >>> ids[2, 2] = 0
         >>> polygon, = object_outlines(ids)[7]
         >>> [len(ring) for ring in polygon]
-        [13, 5]
+        [5, 5]
     """
     instances = np.asarray(instances)
     if instances.ndim != 2:
@@ -52,21 +52,19 @@ def object_outlines(
     for number, window in enumerate(ndimage.find_objects(instances.astype(np.int32)), start=1):
         if window is None:
             continue
-        inside = np.pad(instances[window] == number, 1).astype(np.float64)
-        corner = np.array([window[0].start, window[1].start]) - 0.5
-        rings = find_contours(inside, 0.5)
-        outer = [ring for ring in rings if _area(ring) > 0]
-        holes = [ring for ring in rings if _area(ring) <= 0]
-        polygons = [[ring] for ring in outer]
-        for hole in holes:
-            owner = next(
-                (polygon for polygon in polygons if points_in_poly(hole[:1], polygon[0])[0]),
-                polygons[0],
-            )
-            owner.append(hole)
+        corner = np.array([window[1].start, window[0].start])
+        rings = _rings(instances[window] == number)
+        polygons = [[ring] for ring in rings if _area(ring) > 0]
+        for hole in (ring for ring in rings if _area(ring) < 0):
+            around = [
+                polygon
+                for polygon in polygons
+                if points_in_poly(_beside(hole)[np.newaxis], polygon[0])[0]
+            ]
+            # In a hole may lie another piece with a hole: its own ring is the smallest one.
+            min(around, key=lambda polygon: _area(polygon[0])).append(hole)
         found[number] = [
-            [(_simplified(ring, tolerance) + corner)[:, ::-1] for ring in polygon]
-            for polygon in polygons
+            [_simplified(ring, tolerance) + corner for ring in polygon] for polygon in polygons
         ]
     return found
 
@@ -74,7 +72,7 @@ def object_outlines(
 def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, Any]:
     """A GeoJSON FeatureCollection of `object_outlines`, as QuPath reads it: a detection for each.
 
-    Coordinates are pixels, rounded to hundredths; an object of several pieces is a MultiPolygon.
+    Coordinates are pixels; an object of several pieces is a MultiPolygon.
 
     Example:
         >>> collection = outlines_geojson(object_outlines(np.ones((2, 2), int)))
@@ -83,7 +81,7 @@ def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, A
     """
     features = []
     for number, polygons in outlines.items():
-        rings = [[np.round(ring, 2).tolist() for ring in polygon] for polygon in polygons]
+        rings = [[ring.tolist() for ring in polygon] for polygon in polygons]
         is_one = len(rings) == 1
         features.append(
             {
@@ -98,14 +96,48 @@ def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, A
     return {"type": "FeatureCollection", "features": features}
 
 
+def _rings(inside: np.ndarray) -> list[np.ndarray]:
+    """The closed lines around a mask, (N, 2) x and y of their corners, the mask to the right."""
+    padded = np.pad(inside, 1)
+    # Beginnings of the edges that run right, down, left and up: the corners of a pixel in turn.
+    beginnings = ((0, 0), (1, 0), (1, 1), (0, 1))
+    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])
+    edges: dict[tuple[tuple[int, int], int], None] = {}  # a set that keeps its order
+    for way, (begin, neighbour) in enumerate(zip(beginnings, neighbours, strict=True)):
+        rows, columns = np.nonzero(inside & ~neighbour)
+        places = zip((columns + begin[0]).tolist(), (rows + begin[1]).tolist(), strict=True)
+        edges |= dict.fromkeys((place, way) for place in places)
+    left, rings = dict(edges), []
+    while left:
+        corners: list[tuple[int, int]] = []
+        edge = first = next(iter(left))
+        while not corners or edge != first:
+            del left[edge]
+            (x, y), way = edge
+            place = x + _STEPS[way][0], y + _STEPS[way][1]
+            # To the right first: where two pixels touch at a corner, the line stays with its own.
+            turns = ((place, turn % 4) for turn in (way + 1, way, way - 1))
+            edge = next(turn for turn in turns if turn in edges)
+            if edge[1] != way:
+                corners.append(place)
+        rings.append(np.array([*corners, corners[0]], np.float64))
+    return rings
+
+
+def _beside(hole: np.ndarray) -> np.ndarray:
+    """The middle of a pixel of the hole, which lies to the left of its ring's first edge."""
+    step = np.sign(hole[1] - hole[0])
+    return hole[0] + 0.5 * step + 0.5 * np.array([step[1], -step[0]])
+
+
 def _area(ring: np.ndarray) -> float:
-    """Signed; positive for `find_contours` around high values."""
-    rows, columns = ring[:, 0], ring[:, 1]
-    return 0.5 * float(np.sum(rows[1:] * columns[:-1] - rows[:-1] * columns[1:]))
+    """Signed; positive for a ring around the outside of a mask."""
+    x, y = ring[:, 0], ring[:, 1]
+    return 0.5 * float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]))
 
 
 def _simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
     if not tolerance:
         return ring
     simple = approximate_polygon(ring, tolerance)
-    return simple if len(simple) >= _FEWEST_POINTS and abs(_area(simple)) > 0 else ring
+    return simple if abs(_area(simple)) > _LEAST_AREA * abs(_area(ring)) else ring

@@ -39,9 +39,38 @@ def test_an_outline_gives_its_pixels_back(ids):
     assert list(found) == sorted(set(np.unique(ids)) - {0})
     for number, polygons in found.items():
         np.testing.assert_array_equal(_filled(polygons, ids.shape), ids == number)
+        assert sum(map(_area, polygons)) == (ids == number).sum()
         for polygon in polygons:
             for ring in polygon:
                 np.testing.assert_array_equal(ring[0], ring[-1])
+
+
+def _area(polygon):
+    """Of the outer ring without the holes, by the shoelace formula."""
+    outer, *holes = (
+        abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2 for x, y in (ring.T for ring in polygon)
+    )
+    return outer - sum(holes)
+
+
+def test_a_hole_belongs_to_the_piece_around_it():
+    ids = np.zeros((11, 11), int)
+    ids[1:10, 1:10] = 1
+    ids[2:9, 2:9] = 0
+    ids[3:8, 3:8] = 1
+    ids[5, 5] = 0
+    areas = [_area(polygon) for polygon in object_outlines(ids)[1]]
+    assert sorted(areas) == [24.0, 32.0]
+
+
+def test_a_ring_has_corners_only():
+    ring = object_outlines(np.ones((40, 70), int))[1][0][0]
+    assert sorted(set(map(tuple, ring.tolist()))) == [(0, 0), (0, 40), (70, 0), (70, 40)]
+
+
+def test_a_tolerance_does_not_take_an_object_away():
+    for polygons in object_outlines(np.eye(6, dtype=int), tolerance=3).values():
+        assert [_area(polygon) for polygon in polygons] == [1.0] * 6
 
 
 def test_simplified_outlines_stay_near_and_are_shorter():
