@@ -6,6 +6,7 @@ Everything else in the package is written once: `import keras` and TensorFlow op
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -266,3 +267,14 @@ def saved_model_loader(folder: str) -> SavedModelLoader:
 
 
 catch_up(__name__)
+
+
+@contextlib.contextmanager
+def global_policy(name: str) -> Iterator[None]:
+    """Builds with this policy of the computations; the process's own one is back afterwards."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)

@@ -6,7 +6,9 @@ imports anything.
 
 from keras_unet3p.config.choices import (
     ARCHITECTURES,
+    CONTRAST_SPREAD,
     ENCODERS,
+    INSTANCES,
     LOSSES,
     MASK_KINDS,
     MAX_PAGES,
@@ -27,8 +29,10 @@ from keras_unet3p.config.training_config import TrainingConfig
 
 __all__ = [
     "ARCHITECTURES",
+    "CONTRAST_SPREAD",
     "ENCODERS",
     "FOUND_IN_DATA",
+    "INSTANCES",
     "LOSSES",
     "MASK_KINDS",
     "MAX_PAGES",

@@ -81,6 +81,8 @@ PADDINGS = ("same", "valid")
 NORMALIZATIONS = ("auto", "set", "image")
 PERCENTILES = (1.0, 99.8)
 """Those of each image that become 0 and 1 with the normalization "image"."""
+CONTRAST_SPREAD = 2.0
+"""From this on (90 over 10 percentile of the images' contrasts) "auto" is "image"."""
 STRATEGIES = ("auto", "mirrored", "default")
 POLICIES = ("mixed_float16", "mixed_bfloat16")
 MASK_KINDS = ("auto", "binary", "classes", "instances")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_unet3p.config import INSTANCES
 from keras_unet3p.data.separation import separate_instances
 from keras_unet3p.errors import InputError
 
 IGNORED = -1
 """The label of unlabelled pixels, whatever their value in the file: no class or instance has it."""
-
-INSTANCE_TARGETS = ("gaps", "distance")
-"""How touching instances are told apart: a mask with gaps, or `targets.instance_maps`."""
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -55,8 +53,8 @@ def without_ignored(labels: np.ndarray) -> np.ndarray:
 
 def check_instances(instances: str, mask_kind: str) -> None:
     """Raises a ValueError unless these masks have what is to be learnt of instances."""
-    if instances not in INSTANCE_TARGETS:
-        raise InputError(f"instances must be one of {list(INSTANCE_TARGETS)}, found {instances!r}")
+    if instances not in INSTANCES:
+        raise InputError(f"instances must be one of {list(INSTANCES)}, found {instances!r}")
     if instances == "distance" and mask_kind != "instances":
         raise InputError(
             f"instances is 'distance', and the masks are {mask_kind}; expected masks of instances"

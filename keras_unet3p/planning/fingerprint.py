@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
-from keras_unet3p.data import LabeledImages
+from keras_unet3p.data import LabeledImages, separate_instances
 from keras_unet3p.postprocessing import connected_regions
 
 _MOST_IMAGES = 32  # that are looked at
@@ -105,11 +105,7 @@ def _rounded(value: float) -> float:
 
 def _touching(ids: np.ndarray) -> int:
     """How many instances have another one among their 8-neighbours."""
-    window = np.ones((3, 3), np.uint8)
-    values = ids.astype(np.float32)
-    largest = cv2.dilate(values, window)
-    smallest = cv2.erode(np.where(ids > 0, values, np.float32(np.inf)), window)
-    return len(np.unique(ids[(ids > 0) & (largest != smallest)]))
+    return len(np.unique(ids[(ids > 0) & ~separate_instances(ids)]))
 
 
 def _neighbours_alike(opened: LabeledImages) -> float:

@@ -6,12 +6,11 @@ import os
 import time
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
-from keras_unet3p import losses, models, optimizers
+from keras_unet3p import compat, losses, models, optimizers
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 
 PIXELS_OF_A_STEP = 4 * 256 * 256
@@ -83,14 +82,9 @@ def _has_bfloat16() -> bool:
 
 
 def _seconds(policy: str, filters: int, channels: int) -> float:
-    # The policy is the process's; other models in it keep theirs.
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
+    with compat.global_policy(policy):
         model = models.unet((None, None, channels), filters=filters, batch_norm=True)
         model.compile(optimizers.AdamW(1e-3, 1e-4), loss=losses.WeightedCrossEntropy())
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     rng = np.random.default_rng(0)
     images = tf.constant(rng.random((4, 256, 256, channels), np.float32))
     masks = tf.constant(rng.integers(0, 2, (4, 256, 256)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_unet3p.artifacts import Plan, PlanLine
-from keras_unet3p.config import ARCHITECTURES, TrainingConfig
+from keras_unet3p.config import ARCHITECTURES, CONTRAST_SPREAD, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.planning.fingerprint import Fingerprint
 from keras_unet3p.planning.machine import PIXELS_OF_A_STEP, Machine
@@ -20,8 +20,6 @@ SMALL_OBJECT = 16.0
 """Radius in pixels up to which objects fit into small patches, of which a step sees four times as
 many."""
 LEARNING_RATE = 2e-3
-CONTRAST_SPREAD = 2.0
-"""From this on each image is normalised by itself; as `train` does it with "auto"."""
 ALIKE = 0.1
 """How much more alike neighbours than distant images are in a film or a block of sections."""
 VALIDATIONS = 20
@@ -78,7 +76,7 @@ def make_plan(
 
     filters = _network(choose, fingerprint, machine, fixed)
     _patches(choose, fingerprint, fixed)
-    _recipe(choose, fingerprint, machine)
+    _recipe(choose, fingerprint)
     policy = choose("mixed_precision", lambda: _policy(machine)) or "float32"
 
     is_timed = policy in machine.step_seconds
@@ -159,7 +157,7 @@ def _patches(choose, fingerprint: Fingerprint, fixed: dict[str, Any]) -> None:
     choose("batch_size", lambda: (min(count, 32), "about 262,000 pixels a step"))
 
 
-def _recipe(choose, fingerprint: Fingerprint, machine: Machine) -> None:
+def _recipe(choose, fingerprint: Fingerprint) -> None:
     spread = fingerprint.contrast_spread
     choose(
         "normalization",

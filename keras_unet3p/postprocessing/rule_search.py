@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.postprocessing.mask_rule import MaskRule
@@ -25,6 +25,7 @@ _OBJECT_SIZES = (0, 8, 32, 64, 128)
 
 Scores = Callable[[Sequence[MaskRule]], Sequence[float]]
 """The score of each of a few rules, the larger the better."""
+_Rule = TypeVar("_Rule", MaskRule, InstanceRule)
 
 
 class RuleChoice(NamedTuple):
@@ -138,8 +139,8 @@ def search_instance_rule(
 
 
 def _best_of(
-    best: InstanceRule, best_score: float, rules: Sequence[InstanceRule], found: Sequence[float]
-) -> tuple[InstanceRule, float]:
+    best: _Rule, best_score: float, rules: Sequence[_Rule], found: Sequence[float]
+) -> tuple[_Rule, float]:
     """The best of all; of equal ones the earlier."""
     for rule, score in zip(rules, found, strict=True):
         if score > best_score + _EQUAL:
@@ -150,11 +151,8 @@ def _best_of(
 def _better(
     best: MaskRule, best_score: float, rules: Sequence[MaskRule], found: Sequence[float]
 ) -> tuple[MaskRule, float]:
-    """The best of all; of equal ones the earlier, then the one with the threshold nearest to it."""
-    order = sorted(
-        range(len(rules)), key=lambda place: abs(rules[place].threshold - best.threshold)
+    """As `_best_of`; of equal ones then the one with the threshold nearest to the best before."""
+    pairs = sorted(
+        zip(rules, found, strict=True), key=lambda pair: abs(pair[0].threshold - best.threshold)
     )
-    for place in order:
-        if found[place] > best_score + _EQUAL:
-            best, best_score = rules[place], float(found[place])
-    return best, best_score
+    return _best_of(best, best_score, *zip(*pairs, strict=True))

@@ -18,7 +18,7 @@ from rich.console import Console
 from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
-from keras_unet3p.config import PERCENTILES, TrainingConfig
+from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
@@ -28,8 +28,6 @@ from keras_unet3p.workflow.starting_point import StartingPoint
 from keras_unet3p.workflow.training_job import TrainingJob
 from keras_unet3p.workflow.tuning import fitting_measure
 
-# From this on (90 over 10 percentile of the images' contrasts) each image is normalised by itself.
-_MOST_SPREAD = 2.0
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 
 
@@ -197,7 +195,7 @@ def _normalizes_each_image(opened: data.LabeledImages, start: StartingPoint) -> 
         return config.normalization == "image"
     can_be = config.architecture != "fcn" and config.encoder_weights is None
     can_be = can_be and not start.normalizes_itself
-    return can_be and opened.contrast_spread > _MOST_SPREAD
+    return can_be and opened.contrast_spread > CONTRAST_SPREAD
 
 
 def _split(

@@ -7,11 +7,10 @@ import functools
 import math
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet3p import data, models
+from keras_unet3p import compat, data, models
 from keras_unet3p.config import TrainingConfig
 from keras_unet3p.layers.intensity_normalization import expect_stretched
 from keras_unet3p.workflow.networks import build_model
@@ -110,10 +109,7 @@ class TrainingJob:
 
     def build(self) -> models.SegmentationModel:
         """The compiled network."""
-        # The policy is the process's; other models in it keep theirs.
-        before = keras.mixed_precision.global_policy()
-        keras.mixed_precision.set_global_policy(self.config.mixed_precision or "float32")
-        try:
+        with compat.global_policy(self.config.mixed_precision or "float32"):
             return build_model(
                 self.config,
                 self.training.num_channels,
@@ -123,8 +119,6 @@ class TrainingJob:
                 self.start,
                 learns_distance=self.learns_distance,
             )
-        finally:
-            keras.mixed_precision.set_global_policy(before)
 
     def overlay_samples(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The first tile of a few validation images: (image, mask) of the patches' size."""

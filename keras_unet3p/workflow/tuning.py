@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from keras_unet3p.config import MEASURES_OF_OBJECTS
 from keras_unet3p.errors import InputError
 from keras_unet3p.workflow.kept_arrays import KeptArrays
 from keras_unet3p.workflow.kept_predictions import KeptPredictions
+
+_Rule = TypeVar("_Rule", postprocessing.MaskRule, postprocessing.InstanceRule)
 
 
 def fitting_measure(measure: str, mask_kind: str) -> str:
@@ -79,26 +82,18 @@ def tune(
             return class_ids if is_truth else postprocessing.label_instances(class_ids, separation)
         return postprocessing.connected_regions(class_ids)[0] if of_objects else class_ids
 
-    def scores(rules: Sequence[postprocessing.MaskRule]) -> list[float]:
-        totals: list[np.ndarray] = [np.zeros(1)] * len(rules)
-        for number in range(len(opened)):
-            stored = opened.stored(number)[1]
-            # As in `metrics.evaluate_labels`, nothing is found where nothing is labelled.
-            labelled = None if opened.ignore is None else stored >= 0
-            truth = labels(stored if labelled is None else np.maximum(stored, 0), True)
-            for place, rule in enumerate(rules):
-                ids = kept.class_ids(number, rule)
-                found = labels(ids if labelled is None else ids * labelled, False)
-                totals[place] = totals[place] + counted.counts(
-                    truth, found, max(opened.num_classes, 2)
-                )
-        return [counted.score(total) for total in totals]
+    def cleaned(number: int, rule: postprocessing.MaskRule, labelled: np.ndarray) -> np.ndarray:
+        ids = kept.class_ids(number, rule)
+        return labels(ids if opened.ignore is None else ids * labelled, False)
 
+    scores = _scores(cleaned, opened, labels, counted)
     choice = postprocessing.search_rule(scores, has_threshold=opened.num_classes == 1)
     if maps is not None:
 
-        def grown(number: int, rule: postprocessing.InstanceRule) -> np.ndarray:
-            return labels(postprocessing.parted(rule.instances(maps[number])), False)
+        def grown(
+            number: int, rule: postprocessing.InstanceRule, labelled: np.ndarray
+        ) -> np.ndarray:
+            return labels(postprocessing.parted(rule.instances(maps[number])), False) * labelled
 
         other = postprocessing.search_instance_rule(_scores(grown, opened, labels, counted))
         if other.score > choice.score:
@@ -107,23 +102,28 @@ def tune(
 
 
 def _scores(
-    segment: Callable[[int, postprocessing.InstanceRule], np.ndarray],
+    segment: Callable[[int, _Rule, np.ndarray], np.ndarray],
     opened: data.LabeledImages,
     of_truth: Callable[[np.ndarray, bool], np.ndarray],
     counted: metrics.MaskMeasure,
-) -> Callable[[Sequence[postprocessing.InstanceRule]], list[float]]:
-    """What gives the score of each of a few instance rules."""
+) -> Callable[[Sequence[_Rule]], list[float]]:
+    """What gives the score of each of a few rules.
 
-    def scores(rules: Sequence[postprocessing.InstanceRule]) -> list[float]:
+    `segment` gets the number of an image, the rule, and (H, W) where the image is labelled: as in
+    `metrics.evaluate_labels`, nothing is found elsewhere.
+    """
+
+    def scores(rules: Sequence[_Rule]) -> list[float]:
         totals: list[np.ndarray] = [np.zeros(1)] * len(rules)
         for number in range(len(opened)):
             stored = opened.stored(number)[1]
-            # As in `metrics.evaluate_labels`, nothing is found where nothing is labelled.
             labelled = stored >= 0
             truth = of_truth(np.maximum(stored, 0), True)
             for place, rule in enumerate(rules):
-                found = segment(number, rule) * labelled
-                totals[place] = totals[place] + counted.counts(truth, found, 2)
+                found = segment(number, rule, labelled)
+                totals[place] = totals[place] + counted.counts(
+                    truth, found, max(opened.num_classes, 2)
+                )
         return [counted.score(total) for total in totals]
 
     return scores
@@ -159,7 +159,7 @@ def tune_instances(
     """
     measure = fitting_measure(measure, opened.mask_kind)
     scores = _scores(
-        lambda number, rule: rule.instances(kept[number]),
+        lambda number, rule, labelled: rule.instances(kept[number]) * labelled,
         opened,
         lambda truth, is_truth: truth,
         metrics.MASK_MEASURES[measure],
