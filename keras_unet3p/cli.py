@@ -417,6 +417,39 @@ def serve(
     )
 
 
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="Exported model, or endpoint URL.")],
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            help="Exported model whose golden pairs are sent; by default MODEL's own.",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Largest difference of a probability.")] = 0.001,
+    pixels: Annotated[
+        float, typer.Option(help="Largest share of pixels of another class or instance.")
+    ] = 0.001,
+) -> None:
+    """Check that a model answers as it did when it was exported; the exit code is 1 if it does not.
+
+    Proof before traffic: unet3p verify http://HOST:8501/cells --golden models/cells/3
+    """
+    differences = _workflow().verify(model, golden)
+    table = Table("signature", "pixels that differ", "largest difference", "")
+    for found in differences:
+        table.add_row(
+            found.signature,
+            "" if found.pixels is None else f"{found.pixels:.4%}",
+            "" if found.probability is None else f"{found.probability:.2g}",
+            found.problem or ("as exported" if found.is_within(tolerance, pixels) else "differs"),
+        )
+    _console.print(table)
+    if not all(found.is_within(tolerance, pixels) for found in differences):
+        raise typer.Exit(1)
+
+
 @app.callback(invoke_without_command=True)
 def _general(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,

@@ -155,9 +155,7 @@ class Client:
         Raises:
             EndpointError: as `predict`.
         """
-        array = np.empty(1, object)
-        array[0] = bytes(image)
-        return self._run("serving_default", {"image_bytes": array})[0]
+        return self.run("serving_default", {"image_bytes": _one(bytes(image))})[0]
 
     def predict_instances(self, image: Image) -> np.ndarray:
         """Segments one image of any size into objects, each with a number of its own.
@@ -177,10 +175,8 @@ class Client:
         if not fits_png(image):
             found = self._predict_pixels("instances", image, "instance_ids")
             return found.astype(np.int32, copy=False)
-        encoded = np.empty(1, object)
-        encoded[0] = encode_image(image)
-        signature = "instances_of_bytes"
-        png = self._run(signature, {"image_bytes": encoded}, "instance_bytes")[0]
+        inputs = {"image_bytes": _one(encode_image(image))}
+        png = self.run("instances_of_bytes", inputs, "instance_bytes")[0]
         return decode_mask(png).astype(np.int32)
 
     def probabilities(self, image: Image) -> np.ndarray:
@@ -208,7 +204,7 @@ class Client:
         Raises:
             EndpointError: as `predict`.
         """
-        return self._run("tile", {self._only("tile", "inputs"): np.asarray(tiles, np.float32)})
+        return self.run("tile", {self._only("tile", "inputs"): np.asarray(tiles, np.float32)})
 
     def predict_large(
         self,
@@ -372,12 +368,21 @@ class Client:
         info = self._signature(signature)["inputs"][name]
         channels = info["shape"][-1] if info["shape"] else -1
         pixels = model_pixels(image, info["dtype"], channels)
-        return self._run(signature, {name: pixels[np.newaxis]}, output)[0]
+        return self.run(signature, {name: pixels[np.newaxis]}, output)[0]
 
-    def _run(
+    def run(
         self, signature: str, inputs: dict[str, np.ndarray], output: str | None = None
     ) -> np.ndarray:
-        """One output of a signature; by default the only one that it has."""
+        """One output of a signature as it stands, for tensors made elsewhere.
+
+        Args:
+            signature: its name; see `metadata`.
+            inputs: the tensors by name; strings are arrays of `bytes`.
+            output: name of the output; by default the only one that the signature has.
+
+        Raises:
+            EndpointError: as `predict`.
+        """
         name = output or self._only(signature, "outputs")
         dtype = self._signature(signature)["outputs"][name]["dtype"]
         return self._try(
@@ -441,3 +446,10 @@ def _gives_one_map_per_class(signatures: dict[str, Any]) -> bool:
         return True
     maps = signatures.get("probabilities", {}).get("outputs", {}).get("probabilities", {})
     return "instances" in signatures and maps.get("shape", [1])[-1] > 1
+
+
+def _one(encoded: bytes) -> np.ndarray:
+    """A batch of one image file, as an array of bytes."""
+    array = np.empty(1, object)
+    array[0] = encoded
+    return array

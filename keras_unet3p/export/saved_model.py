@@ -16,6 +16,7 @@ from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
 from keras_unet3p.artifacts.model_versions import check_version, new_version
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.cards import model_card
+from keras_unet3p.export.golden import add_golden_pairs
 from keras_unet3p.export.graph_checks import checked_input, checked_pixels
 from keras_unet3p.export.image_decoder import ImageDecoder
 from keras_unet3p.export.warmup import warmup_record
@@ -63,6 +64,7 @@ def export_savedmodel(
     skip_empty: bool = True,
     test_time_augmentation: int = 1,
     instances: InstanceRule | None = None,
+    golden_pairs: bool = False,
     classes: Sequence[str] | None = None,
     training_metrics: dict | None = None,
 ) -> Path:
@@ -134,6 +136,8 @@ def export_savedmodel(
         instances: the rule that makes instances of a network's two maps, foreground and core, each
             a sigmoid (`targets.instance_maps`), or of its one map; its threshold is that of the
             mask. None gives no instances.
+        golden_pairs: whether to ask each signature once and keep requests and answers in the
+            version folder, for `workflow.verify`; `unet3p export` does so.
         classes: one name per class, for the model card.
         training_metrics: JSON-serialisable values about the training, for the model card.
 
@@ -211,6 +215,8 @@ def export_savedmodel(
                 },
             )
             card.write(working / CARD_FILE)
+            if golden_pairs:
+                add_golden_pairs(working, card, geometry.tile)
     return final
 
 
@@ -286,7 +292,11 @@ def _signature_functions(
         count = tf.reduce_max(ids)
         fits = tf.debugging.Assert(
             count <= _MOST_IN_PNG,
-            [f"more than {_MOST_IN_PNG} instances do not fit into a PNG; use the signature", count],
+            [
+                f"more than {_MOST_IN_PNG} instances do not fit into a PNG; "
+                f"use the signature {INSTANCES!r}",
+                count,
+            ],
         )
         with tf.control_dependencies([fits]):
             png = tf.io.encode_png(tf.cast(ids[:, :, tf.newaxis], tf.uint16))

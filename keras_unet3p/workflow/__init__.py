@@ -14,6 +14,7 @@ from keras_unet3p.workflow.quick_start import quickstart
 from keras_unet3p.workflow.quickstart_result import QuickstartResult
 from keras_unet3p.workflow.serving import serve
 from keras_unet3p.workflow.training import train
+from keras_unet3p.workflow.verification import verify
 
 __all__ = [
     "Predictor",
@@ -28,4 +29,5 @@ __all__ = [
     "quickstart",
     "serve",
     "train",
+    "verify",
 ]

@@ -30,6 +30,7 @@ def export(
     batch_size: int = 1,
     skip_empty: bool = True,
     test_time_augmentation: int = 1,
+    golden_pairs: bool = True,
 ) -> Path:
     """Export a run's best model, decoding, normalisation and tiling inside.
 
@@ -44,7 +45,7 @@ def export(
             export apply them, and readers of the served mask may, by
             `postprocessing.MaskRule.cleaned`.
         halo, blend, border, max_pixels, max_batch_pixels, batch_size, skip_empty,
-            test_time_augmentation: as `keras_unet3p.export.export_savedmodel`.
+            test_time_augmentation, golden_pairs: as `keras_unet3p.export.export_savedmodel`.
 
     Returns:
         The version folder, `OUT/VERSION`.
@@ -89,6 +90,7 @@ def export(
         border=border,
         threshold=threshold,
         instances=dataclasses.replace(rule, threshold=threshold) if tells_apart else None,
+        golden_pairs=golden_pairs,
         max_pixels=max_pixels,
         max_batch_pixels=max_batch_pixels,
         batch_size=batch_size,

@@ -310,6 +310,6 @@ def test_nobody_listens(scheme):
 def test_the_deadline_holds(server, scheme):
     url = server.url if scheme == "http" else f"grpc://{server.grpc_address}"
     with Client(url, "cells", timeout=0.5) as client, pytest.raises(EndpointError) as caught:
-        client._run("spin", {"seconds": np.array([2.0])})
+        client.run("spin", {"seconds": np.array([2.0])})
     assert caught.value.code == "DEADLINE_EXCEEDED"
     assert server._service.work.wait_until_idle(20)

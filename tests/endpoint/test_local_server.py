@@ -342,7 +342,7 @@ def test_closing_finishes_what_runs_and_refuses_the_rest(model_folder):
     with ThreadPoolExecutor(5) as threads, Client(channel, "cells", retries=0) as client:
 
         def over_grpc(seconds: float):
-            return client._run("spin", {"seconds": np.array([seconds])})
+            return client.run("spin", {"seconds": np.array([seconds])})
 
         running = [threads.submit(post, server, spin(1.5)), threads.submit(over_grpc, 1.5)]
         work = server._service.work
