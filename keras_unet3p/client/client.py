@@ -381,8 +381,13 @@ class Client:
             output: name of the output; by default the only one that the signature has.
 
         Raises:
+            ValueError: an input has no rows, to which TensorFlow Serving gives no answer under
+                batching before the deadline.
             EndpointError: as `predict`.
         """
+        for name, array in inputs.items():
+            if not len(array):
+                raise InputError(f"{name} has no rows; expected at least one")
         name = output or self._only(signature, "outputs")
         dtype = self._signature(signature)["outputs"][name]["dtype"]
         return self._try(

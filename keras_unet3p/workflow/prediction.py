@@ -86,12 +86,20 @@ def predict(
     """
     if polygons not in (None, "geojson"):
         raise InputError(f"polygons must be 'geojson' or None, found {polygons!r}")
+    if pixel_size is not None and not pixel_size > 0:
+        raise InputError(f"pixel_size must be above 0 micrometres, found {pixel_size}")
     files = list_images(images)
     _check_nothing_is_overwritten(files, Path(out))
     out = make_output_folder(out)
     if (out / "overlays").is_dir():
         make_output_folder(out / "overlays")
     predictor = open_model(model, tile_size=tile_size)
+    for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
+        if value is not None and predictor.instances is None:
+            raise InputError(
+                f"{option}: {printable(os.fspath(model))} does not tell instances apart; leave it "
+                "out"
+            )
     stacks = {
         stem: ImageFile(
             file,
@@ -104,17 +112,10 @@ def predict(
     names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
     masks = _mask_names(files, names, out)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
-    for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
-        if value is not None and predictor.instances is None:
-            raise InputError(
-                f"{option}: {printable(os.fspath(model))} does not tell instances apart; leave it "
-                "out"
-            )
     written, objects = [], []
     for stem, stack in stacks.items():
         for index, name in enumerate(masks[stem]):
-            image = stack.stored(index)
-            _check_channels(stack.path, image, predictor.num_channels)
+            image = _with_channels(stack.stored(index), stack.path, predictor.num_channels)
             if predictor.instances is not None:
                 labels = predictor.instances(image)
                 mask = _as_stored(labels, name)
@@ -184,8 +185,14 @@ def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path) -> None:
             raise InputError(f"out: a mask in {out} would take the place of the image {file}")
 
 
-def _check_channels(file: Path, image: np.ndarray, expected: int | None) -> None:
-    if expected is not None and image.shape[-1] != expected:
-        raise InputError(
-            f"{file}: {image.shape[-1]} channels; the model was trained on images of {expected}"
-        )
+def _with_channels(image: np.ndarray, file: Path, expected: int | None) -> np.ndarray:
+    """The image; grey that is stored as a colour of equal parts becomes grey for a model of it."""
+    found = image.shape[-1]
+    if expected is None or found == expected:
+        return image
+    if expected == 1 and found in (3, 4) and (image[..., :3] == image[..., :1]).all():
+        return image[..., :1]
+    raise InputError(
+        f"{file}: {found} channels; the model was trained on images of {expected}"
+        + (" (grey stored as a colour would do, and this is none)" if expected == 1 else "")
+    )

@@ -313,3 +313,8 @@ def test_the_deadline_holds(server, scheme):
         client.run("spin", {"seconds": np.array([2.0])})
     assert caught.value.code == "DEADLINE_EXCEEDED"
     assert server._service.work.wait_until_idle(20)
+
+
+def test_a_request_without_rows_is_not_sent(client):
+    with pytest.raises(ValueError, match="has no rows; expected at least one"):
+        client.predict_tiles(np.zeros((0, 64, 64, 1), np.float32))

@@ -86,9 +86,9 @@ def test_models():
     assert model.model_platform == "tensorflow"
     assert Path(model.base_path).is_absolute()
     assert model.base_path == "/models/cells"
-    assert set(model.version_labels) == {"stable", "canary"}
-    # Both labelled versions are among those that stay loaded.
-    assert model.model_version_policy.latest.num_versions >= len(set(model.version_labels.values()))
+    assert "stable" in model.version_labels
+    # Labels do not keep a version loaded.
+    assert set(model.version_labels.values()) <= set(model.model_version_policy.specific.versions)
 
 
 def test_batching():
@@ -152,4 +152,5 @@ def test_command_lines(name):
             assert folder == "/config"
             assert (CONFIG / file).is_file()
     assert ("gpu" in name) == ("enable_batching" in flags)
-    assert ("gpu" in name) != (flags.get("mixed_precision") == "bfloat16")
+    # Nobody asked for less accuracy.
+    assert "mixed_precision" not in flags

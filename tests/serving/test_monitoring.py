@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ METRICS = {
     ":tensorflow:serving:batching_session:queuing_latency": set(),
     ":tensorflow:core:graph_runs": set(),
     "up": {"job"},
+    # cAdvisor's and kube-state-metrics'
+    "container_memory_working_set_bytes": {"container", "pod"},
+    "kube_pod_container_resource_limits": {"container", "pod", "resource"},
 }
 
 
@@ -33,7 +38,7 @@ def expressions() -> list[str]:
 def test_expressions_use_metrics_and_labels_that_exist(expression):
     assert expression.count("(") == expression.count(")")
     assert expression.count("{") == expression.count("}")
-    names = re.findall(r":tensorflow:[\w:]+|\bup\b", expression)
+    names = re.findall(r":tensorflow:[\w:]+|\bup\b|\b(?:container|kube)_\w+", expression)
     assert names
     known = {"job", "instance", "le"}
     for name in names:
@@ -76,6 +81,37 @@ def test_alerts_are_whole():
         for rule in group["rules"]:
             assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
             assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_latencies_leave_the_probes_out():
+    for expression in expressions():
+        for selector in re.findall(r"request_latency_\w+\{([^}]*)\}", expression):
+            assert "(?i)predict" in selector, expression
+
+
+def test_every_alert_has_a_test_in_which_it_fires():
+    tested = yaml.safe_load((SERVING / "monitoring/alerts_test.yml").read_text())
+    fired = {
+        case["alertname"]
+        for test in tested["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert fired == {rule["alert"] for group in ALERTS["groups"] for rule in group["rules"]}
+
+
+def test_alerts_fire_when_they_should():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, of Prometheus, runs the rules' tests")
+    ran = subprocess.run(
+        [promtool, "test", "rules", "alerts_test.yml"],
+        cwd=SERVING / "monitoring",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_scrape_reaches_the_compose_service():

@@ -192,6 +192,18 @@ def _unreachable(*_, **__):
     raise AssertionError("work began")
 
 
+def test_grey_that_is_stored_as_a_colour_is_grey(run, image, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name, channels in (("grey", 1), ("rgb", 3), ("rgba", 4)):
+        stored = np.repeat(_read(image)[..., np.newaxis], channels, -1)
+        stored[..., 3:] = 255
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), stored)
+    workflow.predict(run, tmp_path / "images", out=tmp_path / "masks", overlays=False)
+    masks = [_read(tmp_path / "masks" / f"{name}.png") for name in ("grey", "rgb", "rgba")]
+    np.testing.assert_array_equal(masks[1], masks[0])
+    np.testing.assert_array_equal(masks[2], masks[0])
+
+
 def test_masks_of_one_name_are_refused_before_the_work_begins(tmp_path, monkeypatch):
     predictor = Predictor(_unreachable, 1, unit_values(1))
     monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
