@@ -222,19 +222,28 @@ def train(
             _print_plan(found)
             given = {**found.training(), **given}
     training_config = TrainingConfig(**{**chosen.training, **given})
-    best = _workflow().train(
-        data.pop("images"),
-        data.pop("masks"),
-        training_config,
-        out=out,
-        classes=_classes(classes) or values or names,
-        max_pixels=max_pixels,
-        max_pages=max_pages,
-        console=_console,
-        **data,
-    )
+    data |= {
+        "classes": _classes(classes) or values or names,
+        "max_pixels": max_pixels,
+        "max_pages": max_pages,
+        "console": _console,
+    }
+    if training_config.folds is not None and training_config.fold is None:
+        _cross_validate(training_config, out, data)
+        return
+    pair = data.pop("images"), data.pop("masks")
+    best = _workflow().train(*pair, training_config, out=out, **data)
     _say(f"best model   {printable(best)}")
     _say(f"report       {printable(out / 'report.html')}")
+    _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
+
+
+def _cross_validate(config: TrainingConfig, out: Path, data: dict[str, Any]) -> None:
+    for name in ("validation_images", "validation_masks"):
+        if data.pop(name, None) is not None:
+            raise InputError(f"{name}: folds hold out images of their own; leave one of them out")
+    _workflow().cross_validate(data.pop("images"), data.pop("masks"), config, out=out, **data)
+    _say(f"folds        {printable(out / 'folds.json')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
 
 

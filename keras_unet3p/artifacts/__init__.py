@@ -8,6 +8,7 @@ from keras_unet3p.artifacts.card_normalization import CardNormalization
 from keras_unet3p.artifacts.card_training import CardTraining
 from keras_unet3p.artifacts.data_record import DataRecord
 from keras_unet3p.artifacts.evaluation_report import EvaluationReport
+from keras_unet3p.artifacts.folds_record import FoldsRecord, read_folds
 from keras_unet3p.artifacts.history import History
 from keras_unet3p.artifacts.model_card import ModelCard
 from keras_unet3p.artifacts.model_source import ModelSource
@@ -23,6 +24,7 @@ __all__ = [
     "CardTraining",
     "DataRecord",
     "EvaluationReport",
+    "FoldsRecord",
     "History",
     "ModelCard",
     "ModelSource",
@@ -33,5 +35,6 @@ __all__ = [
     "RunFolder",
     "RunRecord",
     "newest_version",
+    "read_folds",
     "version_folders",
 ]

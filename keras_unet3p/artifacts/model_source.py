@@ -1,4 +1,4 @@
-"""What a name of a model means: a run, a `.keras` file, an export, an endpoint or a preset."""
+"""What the name of a model means."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from keras_unet3p.artifacts.folds_record import FOLDS_FILE, read_folds
 from keras_unet3p.artifacts.model_versions import newest_version
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
 from keras_unet3p.artifacts.preset import Preset
 from keras_unet3p.artifacts.run_folder import RunFolder
+from keras_unet3p.artifacts.run_record import RunRecord
 from keras_unet3p.errors import InputError, printable
 
 _WORDS = {
@@ -19,6 +21,7 @@ _WORDS = {
     "export": "an exported model",
     "endpoint": "an endpoint",
     "preset": "a preset",
+    "folds": "a cross-validation",
 }
 
 
@@ -28,10 +31,11 @@ class ModelSource:
 
     Attributes:
         name: the model as the user named it.
-        kind: `"run"`, `"keras"`, `"export"`, `"endpoint"` or `"preset"`.
+        kind: `"run"`, `"keras"`, `"export"`, `"endpoint"`, `"preset"` or `"folds"`.
         file: of a run its `best.keras`, which need not be there yet; of a `.keras` file itself;
-            of a preset its weights.
-        run: of a run, and of a `.keras` file in a run folder, that folder; of a preset its folder.
+            of a preset its weights; of a cross-validation its `folds.json`.
+        run: of a run, and of a `.keras` file in a run folder, that folder; of a preset and of a
+            cross-validation their folder.
         version: of an exported model the version folder, the newest one if several are there.
 
     Example:
@@ -45,7 +49,7 @@ class ModelSource:
     """
 
     name: str
-    kind: Literal["run", "keras", "export", "endpoint", "preset"]
+    kind: Literal["run", "keras", "export", "endpoint", "preset", "folds"]
     file: Path | None = None
     run: RunFolder | None = None
     version: Path | None = None
@@ -55,20 +59,20 @@ class ModelSource:
         """Find out what `model` is.
 
         Raises:
-            ValueError: it is none of the five.
+            ValueError: it is none of these.
         """
         source = cls.find(model)
         if source is None:
             raise InputError(
-                f"{printable(model)} is no run folder (config.json), .keras file, exported model "
-                "(saved_model.pb), endpoint URL (http://..., grpc://...) or preset "
+                f"{printable(model)} is no run folder (config.json, folds.json), .keras file, "
+                "exported model (saved_model.pb), endpoint URL (http://..., grpc://...) or preset "
                 f"({', '.join(Preset.names())})"
             )
         return source
 
     @classmethod
     def find(cls, model: str | os.PathLike[str]) -> ModelSource | None:
-        """As `of`; None where it is none of the five. A model of that name goes before a preset."""
+        """As `of`; None where it is none of these. A model of that name goes before a preset."""
         name = os.fspath(model)
         if "://" in name:
             return cls(name, "endpoint")
@@ -79,6 +83,8 @@ class ModelSource:
         run = RunFolder(path)
         if run.is_run:
             return cls(name, "run", file=run.best, run=run)
+        if (path / FOLDS_FILE).is_file():
+            return cls(name, "folds", file=path / FOLDS_FILE, run=run)
         version = newest_version(path)
         if version is not None:
             return cls(name, "export", version=version)
@@ -86,6 +92,26 @@ class ModelSource:
             return None
         preset = Preset(name)
         return cls(name, "preset", file=preset.weights, run=preset.run)
+
+    def record(self) -> RunRecord | None:
+        """What is known of the training; of a cross-validation its first fold's.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        if self.run is None:
+            return None
+        members = self.members()
+        return (members[0] if members else self.run).read_record()
+
+    def members(self) -> list[RunFolder]:
+        """The runs of a cross-validation; of another model none.
+
+        Raises:
+            ValueError: its `folds.json` is damaged, or one of them is not there.
+        """
+        found = read_folds(self.run.path) if self.kind == "folds" and self.run else None
+        return [] if found is None or self.run is None else found.runs(self.run.path)
 
     def postprocessing(self) -> PostprocessingRecord | None:
         """What was chosen to follow the network of a run or preset; None for other networks.
@@ -95,7 +121,7 @@ class ModelSource:
         """
         if self.run is None or self.file is None:
             return None
-        if self.kind != "preset" and self.file.name != self.run.best.name:
+        if self.kind not in ("preset", "folds") and self.file.name != self.run.best.name:
             return None
         return self.run.read_postprocessing()
 

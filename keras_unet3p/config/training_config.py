@@ -114,6 +114,10 @@ class TrainingConfig(Checked):
     """Share of the images that is held out for validation."""
     contiguous_validation: bool = False
     """Hold out neighbouring images: for sections of a block and frames of a film."""
+    folds: Annotated[int | None, Field(ge=2)] = None
+    """Cross-validation: parts of the images each of which is held out by a network of its own."""
+    fold: Annotated[int | None, Field(ge=1)] = None
+    """The one part that this run holds out, from 1 on; by default all are trained in turn."""
     tuning: bool = True
     """Choose threshold, smallest object and largest hole on the validation images."""
     measure: Annotated[str, BeforeValidator(OneOf(("auto", *MEASURES)))] = "auto"
@@ -131,6 +135,12 @@ class TrainingConfig(Checked):
     def _check_measure(self) -> TrainingConfig:
         if self.measure != "auto" and not self.tuning:
             raise InputError("measure: it has no effect without tuning")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_fold(self) -> TrainingConfig:
+        if self.fold is not None and self.fold > (self.folds or 0):
+            raise InputError(f"fold is {self.fold}, of {self.folds or 'no'} folds")
         return self
 
     @pydantic.model_validator(mode="after")

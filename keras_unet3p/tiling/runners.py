@@ -43,6 +43,8 @@ def runner_of(
             raise InputError(
                 f"{source}; give its client instead, Client(url, model=...), and the geometry"
             )
+        if source.kind == "folds":
+            raise InputError(f"{source}; give models.ensemble(...) of its folds' networks instead")
         if source.kind == "preset":
             raise InputError(f"{source}; give models.from_preset({source.name!r}) instead")
         if source.version is not None:

@@ -4,6 +4,7 @@ Other rooms each do one thing and know little of one another; these functions pu
 """
 
 from keras_unet3p.config import TrainingConfig
+from keras_unet3p.workflow.cross_validation import cross_validate
 from keras_unet3p.workflow.evaluation import evaluate
 from keras_unet3p.workflow.exporting import export
 from keras_unet3p.workflow.opening import open_model
@@ -20,6 +21,7 @@ __all__ = [
     "Predictor",
     "QuickstartResult",
     "TrainingConfig",
+    "cross_validate",
     "evaluate",
     "export",
     "open_model",

@@ -35,7 +35,7 @@ def export(
     """Export a run's best model, decoding, normalisation and tiling inside.
 
     Args:
-        run: run folder of `train`, or the name of a preset.
+        run: run folder of `train`, folder of `cross_validate`, or the name of a preset.
         out: folder of the served model, named as the model; the export becomes its next version.
         tile_size: side of the tiles, pixels.
         version: number of the version folder; None takes the next free one.
@@ -59,9 +59,12 @@ def export(
         PosixPath('models/cells/1')
     """
     source = ModelSource.of(run)
-    if source.kind not in ("run", "preset") or source.run is None:
-        raise InputError(f"run: {source}; expected the run folder of a training, or a preset")
-    record, best = source.run.read_record(), source.run.read_history().best()
+    if source.kind not in ("run", "preset", "folds") or source.run is None:
+        raise InputError(
+            f"run: {source}; expected the folder of a training or a cross-validation, or a preset"
+        )
+    record, best = source.record(), source.run.read_history().best()
+    assert record is not None
     found, chosen = record.data, source.postprocessing()
     rule = rule_of(chosen, record)
     if threshold is None:

@@ -10,13 +10,19 @@ from keras_unet3p.tiling.keras_file import load_best
 
 
 def network_of(source: ModelSource) -> Any:
-    """The network of a run, a `.keras` file or a preset, not compiled.
+    """The network of a run, a `.keras` file, a preset or a cross-validation, not compiled.
+
+    That of a cross-validation averages what the networks of its folds say (`models.ensemble`).
 
     Raises:
-        ValueError: the run's training has not finished an epoch, or the file is damaged.
+        ValueError: the run's training has not finished an epoch, or a file is damaged.
 
     Example:
         >>> network_of(ModelSource.of("nuclei")).architecture
         'unet'
     """
-    return models.from_preset(source.name) if source.kind == "preset" else load_best(source)
+    if source.kind == "preset":
+        return models.from_preset(source.name)
+    if source.kind == "folds":
+        return models.ensemble([load_best(ModelSource.of(run.path)) for run in source.members()])
+    return load_best(source)

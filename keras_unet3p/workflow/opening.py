@@ -40,7 +40,8 @@ def open_model(
         model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
             the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
             MODEL, the only one that the endpoint serves; or the name of a preset
-            (`models.from_preset`), unless a model's folder is called so.
+            (`models.from_preset`), unless a model's folder is called so; or the folder of a
+            cross-validation, whose networks are taken as one.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
         rule: what follows the network of a run or of a `.keras` file; None takes what was chosen on
             the run's validation images, or `MaskRule()` where nothing was; of a network that tells
@@ -73,7 +74,7 @@ def open_model(
     if source.version is not None:
         return _saved_model(source.version)
     # The record first: where it is damaged, nobody waits for the network to be loaded.
-    record = source.run.read_record() if source.run is not None else None
+    record = source.record()
     if rule is None:
         rule = rule_of(source.postprocessing(), record)
     return _keras(network_of(source), tile_size, record, rule)

@@ -38,24 +38,60 @@ def write_results(
         >>> run = RunFolder("runs/cells")
         >>> write_results(run, config, validation, Console())  # doctest: +SKIP
     """
-    report = _evaluate(run, config, validation, console)
+    predictor = predictor_of_run(run, config, validation.mask_kind)
+    best = run.read_history().best()
+    epoch = None if best is None else int(best["epoch"])
+    report = choose_and_evaluate(run, config, lambda _: predictor, validation, epoch, console)
     write_run_page(run)
     return report
 
 
-def _evaluate(
-    run: RunFolder, config: TrainingConfig, validation: data.LabeledImages, console: Console
+def predictor_of_run(run: RunFolder, config: TrainingConfig, mask_kind: str) -> Predictor:
+    """The best network of a run, with the rule that follows it by default.
+
+    Example:
+        >>> predictor_of_run(RunFolder("runs/cells"), config, "binary")  # doctest: +SKIP
+    """
+    learns_distance = config.learns_distance(mask_kind)
+    return open_model(run.path, rule=InstanceRule() if learns_distance else MaskRule())
+
+
+def choose_and_evaluate(
+    run: RunFolder,
+    config: TrainingConfig,
+    predictor_of: Callable[[int], Predictor],
+    validation: data.LabeledImages,
+    epoch: int | None,
+    console: Console,
 ) -> EvaluationReport:
-    learns_distance = config.learns_distance(validation.mask_kind)
-    predictor = open_model(run.path, rule=InstanceRule() if learns_distance else MaskRule())
+    """Choose the rule that follows the network of each image, and evaluate its masks.
+
+    Args:
+        run: the folder that gets `postprocessing.json` and `validation/`.
+        config: the choices of the training.
+        predictor_of: gives the predictor of an image by its number; all of them with the default
+            rule and of one training.
+        validation: the images, none of which its predictor has learnt from.
+        epoch: of the network, for the record.
+        console: where to say what was chosen.
+
+    Example:
+        >>> choose_and_evaluate(
+        ...     run, config, lambda number: predictor, images, 3, Console()
+        ... )  # doctest: +SKIP
+    """
+    predictor = predictor_of(0)
     if not config.tuning:
         run.postprocessing.unlink(missing_ok=True)
-        return evaluate_images(predictor, validation, run.validation)
-    best = run.read_history().best()
-    epoch = None if best is None else int(best["epoch"])
-    if learns_distance:
-        return _evaluate_instances(run, config, predictor, validation, epoch, console)
-    segment = _segmentation(predictor, validation)
+
+        def untuned(number: int) -> np.ndarray:
+            segment = predictor_of(number).instances or predictor_of(number).labels
+            return segment(validation.stored(number)[0])
+
+        return evaluate_images(predictor, validation, run.validation, labels=untuned)
+    if config.learns_distance(validation.mask_kind):
+        return _evaluate_instances(run, config, predictor_of, validation, epoch, console)
+    segment = _segmentation(predictor_of, validation)
     numbers = range(len(validation))
     with contextlib.ExitStack() as stack:
         found, maps = map(segment, numbers), None
@@ -85,14 +121,16 @@ def _evaluate(
 def _evaluate_instances(
     run: RunFolder,
     config: TrainingConfig,
-    predictor: Predictor,
+    predictor_of: Callable[[int], Predictor],
     validation: data.LabeledImages,
     epoch: int | None,
     console: Console,
 ) -> EvaluationReport:
-    probabilities = predictor.probabilities
-    assert probabilities is not None, "the network is at hand"
-    maps = (probabilities(validation.stored(number)[0]) for number in range(len(validation)))
+    predictor = predictor_of(0)
+    maps = (
+        _probabilities(predictor_of(number), validation.stored(number)[0])
+        for number in range(len(validation))
+    )
     with KeptArrays(maps, run.path) as kept:
         chosen = tune_instances(kept, validation, measure=config.measure, epoch=epoch)
         rule = _keep(chosen, run, predictor, console)
@@ -115,15 +153,20 @@ def _keep(
     return rule_of(chosen)
 
 
-def _segmentation(predictor: Predictor, images: data.LabeledImages) -> Callable[[int], np.ndarray]:
+def _probabilities(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    assert predictor.probabilities is not None, "the network is at hand"
+    return predictor.probabilities(image)
+
+
+def _segmentation(
+    predictor_of: Callable[[int], Predictor], images: data.LabeledImages
+) -> Callable[[int], np.ndarray]:
     """What a search needs of an image: the probability of one class, or class ids of several."""
-    probabilities = predictor.probabilities
-    assert probabilities is not None, "the network is at hand"
 
     def segment(number: int) -> np.ndarray:
-        image = images.stored(number)[0]
+        image, predictor = images.stored(number)[0], predictor_of(number)
         if predictor.num_classes == 1:
-            return probabilities(image)[..., 0]
+            return _probabilities(predictor, image)[..., 0]
         return predictor.labels(image)
 
     return segment

@@ -34,6 +34,7 @@ _WITHOUT_WEIGHTS = {
         "into one: its layers cannot be had back. Give the run or the .keras file that it was "
         "exported from"
     ),
+    "folds": "whose networks have weights of their own each. Give the folder of one of its folds",
     "endpoint": "which gives masks and no weights. Give a run folder or a .keras file",
 }
 

@@ -97,6 +97,10 @@ def train(
     config = config or TrainingConfig()
     if (validation_images is None) != (validation_masks is None):
         raise InputError("validation_images and validation_masks go together; one is missing")
+    if config.folds is not None and config.fold is None:
+        raise InputError("fold: which of the folds? `cross_validate` trains all of them")
+    if config.folds is not None and validation_images is not None:
+        raise InputError("validation_images: folds hold out images of their own; leave one out")
     _check_encoder_weights(config)
     run = RunFolder(out)
     console = console or Console(stderr=True)
@@ -150,11 +154,35 @@ def _check_number_of_classes(opened: data.LabeledImages) -> None:
         )
 
 
-def _open_images(
-    given: _Given, start: StartingPoint, limits: Any
-) -> tuple[data.LabeledImages, data.LabeledImages]:
-    """The images to train on and those that are held out."""
-    config = start.config
+def open_for_training(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    config: TrainingConfig,
+    *,
+    mask_kind: str,
+    classes: int | Sequence[str] | Sequence[int] | None,
+    ignore: int | None,
+    max_pixels: int,
+    max_pages: int,
+) -> tuple[data.LabeledImages, str]:
+    """All images as `train` opens them before it holds some out, and their normalisation.
+
+    Returns:
+        The images, and `"image"` or `"set"`: whether each is normalised by itself.
+
+    Raises:
+        ValueError: as `train`.
+
+    Example:
+        >>> open_for_training("images", "masks", TrainingConfig(), **of_data)  # doctest: +SKIP
+    """
+    given = _Given(images, masks, None, None, mask_kind, classes, ignore)
+    start = StartingPoint(config)
+    opened = _open(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+    return opened, "image" if opened.percentiles is not None else "set"
+
+
+def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImages:
     opened = data.open_images(
         given.images,
         given.masks,
@@ -166,8 +194,14 @@ def _open_images(
         **limits,
     )
     _check_number_of_classes(opened)
-    if _normalizes_each_image(opened, start):
-        opened = opened.stretched_by(PERCENTILES)
+    return opened.stretched_by(PERCENTILES) if _normalizes_each_image(opened, start) else opened
+
+
+def _open_images(
+    given: _Given, start: StartingPoint, limits: Any
+) -> tuple[data.LabeledImages, data.LabeledImages]:
+    """The images to train on and those that are held out."""
+    config, opened = start.config, _open(given, start, limits)
     if given.validation_images is None or given.validation_masks is None:
         return _split(opened, config)
     several = opened.num_classes if opened.mask_kind == "classes" else None
@@ -207,7 +241,10 @@ def _split(
             "validation_images and validation_masks (--validation-images and --validation-masks), "
             "or, for a trial, the same one"
         )
-    return opened.split(config.validation, config.seed, contiguous=config.contiguous_validation)
+    contiguous = config.contiguous_validation
+    if config.folds is not None and config.fold is not None:
+        return opened.folds(config.folds, config.seed, contiguous=contiguous)[config.fold - 1]
+    return opened.split(config.validation, config.seed, contiguous=contiguous)
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> str | None:

@@ -55,7 +55,9 @@ def test_anything_else_is_refused(tmp_path, name):
     (tmp_path / "text.txt").touch()
     path = tmp_path / name
     assert ModelSource.find(path) is None
-    with pytest.raises(InputError, match=r"is no run folder \(config\.json\), \.keras file, exp"):
+    with pytest.raises(
+        InputError, match=r"is no run folder \(config\.json, folds\.json\), \.keras"
+    ):
         ModelSource.of(path)
 
 

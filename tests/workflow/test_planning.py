@@ -93,3 +93,8 @@ def test_a_plan_is_json(cells, tmp_path, fast):
     content = json.loads((tmp_path / "plan.json").read_text())
     assert content["format"] == 1
     assert np.isfinite(plan.step_seconds)
+
+
+def test_a_plan_leaves_folds_to_the_training(cells, fast):
+    found = workflow.plan(cells / "images", cells / "masks", folds=2)
+    assert found.config().architecture == "unet"
