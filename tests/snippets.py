@@ -21,7 +21,7 @@ SHORTENED = {
     "train": "--patch-size 32 --batch-size 2 --hours 0.0001",
     "export": "--tile-size 64",
 }
-SMALL_NETWORK = "--filters 2 --depth 2"
+SMALL_NETWORK = "--architecture unet --filters 2 --depth 2"
 # Begun by a page and not ended, or tested on their own.
 NOT_RUN = ("quickstart", "serve")
 
