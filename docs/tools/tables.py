@@ -1,0 +1,128 @@
+"""Fills the tables of the pages from the CSV files in `benchmarks/`.
+
+    python docs/tools/tables.py   # rewrites what stands between the marks in the pages
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a key of `TABLES`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
+
+HEADS = {
+    "gaps": "foreground with gaps between touching objects (U-Net's)",
+    "core": "foreground, and what lies deeper than 2 pixels",
+    "distance": "**foreground, and the distance to the outline over the object's largest**",
+    "root distance": "the same, its square root",
+    "cut distance": "foreground, and the distance cut off at the median depth",
+    "distance and core": "foreground, distance and core",
+    "offsets": "foreground, distance, and the vector to the centre",
+}
+# Set, fold and column of each of the columns.
+SCORES = (
+    ("nuclei", "0", "ap50"),
+    ("nuclei", "0", "ap80"),
+    ("nuclei", "0", "mean_ap"),
+    ("nuclei", "1", "mean_ap"),
+    ("hela", "1", "ap50"),
+    ("hela", "1", "mean_ap"),
+    ("hela", "1", "seg"),
+)
+
+
+def read(name: str) -> list[dict[str, str]]:
+    with open(BENCHMARKS / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "".join(
+        "|" + "".join(f" {cell} |" if cell else " |" for cell in line) + "\n" for line in lines
+    )
+
+
+def rounded(number: str, digits: str) -> str:
+    """As people round: 0.4335 is 0.434."""
+    return str(Decimal(number).quantize(Decimal(digits), ROUND_HALF_UP))
+
+
+def unet3plus() -> str:
+    rows = [
+        (
+            row["what"],
+            f"{row['plain']} {row['unit']}" + (f" ({row['note']})" if row["note"] else ""),
+            f"{row['ours']} {row['unit']}",
+            f"{float(row['ours']) / float(row['plain']):.2f}",
+        )
+        for row in read("speed/unet3plus.csv")
+    ]
+    return table(("`benchmarks/unet3plus.py`", "plain", "ours", "ours / plain"), rows)
+
+
+def export_formats() -> str:
+    rows = [(row["format"], row["ms"]) for row in read("speed/export_formats.csv")]
+    return table(("`benchmarks/export_formats.py`", "ms"), rows)
+
+
+def other_speeds() -> str:
+    rows = [
+        (f"`benchmarks/{row['script']}`", row["what"], row["baseline"], row["times as fast"])
+        for row in read("speed/others.csv")
+    ]
+    return table(("", "what", "in comparison with", "times as fast"), rows)
+
+
+def instance_heads() -> str:
+    """The best of a column in bold, where most have been measured."""
+    found = {(r["set"], r["fold"], r["head"]): r for r in read("accuracy/instance_heads.csv")}
+    columns = [list(_column(found, *score)) for score in SCORES]
+    head = ("nuclei, AP at 0.5", "at 0.8", "mean AP, fold 0", "fold 1")
+    head += ("HeLa, AP at 0.5", "mean AP", "SEG")
+    rows = [(name, *cells) for name, *cells in zip(HEADS.values(), *columns, strict=True)]
+    return table(("what the network learns", *head), rows)
+
+
+def _column(found, name: str, fold: str, score: str) -> Iterator[str]:
+    values = [found.get((name, fold, head), {}).get(score) for head in HEADS]
+    known = [float(value) for value in values if value is not None]
+    for value in values:
+        shown = "" if value is None else rounded(value, "0.001")
+        best = value is not None and float(value) == max(known) and len(known) > len(values) / 2
+        yield f"**{shown}**" if best else shown
+
+
+def instance_training() -> str:
+    rows = [
+        (row["change"], row["steps"], row["filters"], row["ap50"], row["mean_ap"], row["seg"])
+        for row in read("accuracy/instance_training.csv")
+    ]
+    return table(("change", "steps", "filters", "AP at 0.5", "mean AP", "SEG"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "unet3plus": unet3plus,
+    "export_formats": export_formats,
+    "other_speeds": other_speeds,
+    "instance_heads": instance_heads,
+    "instance_training": instance_training,
+}
+
+
+def filled(text: str) -> str:
+    """The text of a page with its tables as the files have them."""
+    return MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8")), encoding="utf-8")
