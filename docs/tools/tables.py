@@ -109,12 +109,39 @@ def instance_training() -> str:
     return table(("change", "steps", "filters", "AP at 0.5", "mean AP", "SEG"), rows)
 
 
+def preset_networks() -> str:
+    rows = [
+        (
+            row["network"],
+            row["filters"],
+            row["objects by"],
+            row["ap50"],
+            row["ap80"],
+            row["mean_ap"],
+        )
+        for row in read("accuracy/nuclei_preset.csv")
+    ]
+    return table(("network", "filters", "objects by", "AP at 0.5", "at 0.8", "mean"), rows)
+
+
+def preset_init() -> str:
+    rows = [
+        (row["length"], row["begins with"], row["epochs"])
+        + (row["seg"], row["ap50"], row["ap80"], row["mean_ap"])
+        for row in read("accuracy/preset_init.csv")
+    ]
+    head = ("", "begins with", "epochs", "SEG", "AP at 0.5", "at 0.8", "mean AP")
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "unet3plus": unet3plus,
     "export_formats": export_formats,
     "other_speeds": other_speeds,
     "instance_heads": instance_heads,
     "instance_training": instance_training,
+    "preset_networks": preset_networks,
+    "preset_init": preset_init,
 }
 
 

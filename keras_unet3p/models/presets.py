@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from keras_unet3p.artifacts import Preset
 from keras_unet3p.models.architectures.unet import unet
-from keras_unet3p.models.architectures.unet3plus import unet3plus
 from keras_unet3p.models.segmentation_model import SegmentationModel
 
-_BUILDERS = {"unet": unet, "unet3plus": unet3plus}
+_BUILDERS = {"unet": unet}
 
 
 def from_preset(name: str) -> SegmentationModel:
