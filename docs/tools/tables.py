@@ -125,11 +125,8 @@ def preset_networks() -> str:
 
 
 def preset_init() -> str:
-    rows = [
-        (row["length"], row["begins with"], row["epochs"])
-        + (row["seg"], row["ap50"], row["ap80"], row["mean_ap"])
-        for row in read("accuracy/preset_init.csv")
-    ]
+    columns = ("length", "begins with", "epochs", "seg", "ap50", "ap80", "mean_ap")
+    rows = [[row[name] for name in columns] for row in read("accuracy/preset_init.csv")]
     head = ("", "begins with", "epochs", "SEG", "AP at 0.5", "at 0.8", "mean AP")
     return table(head, rows)
 
