@@ -55,6 +55,14 @@ class FoldsRecord(JsonArtifact):
 
 
 def read_folds(folder: Path) -> FoldsRecord | None:
-    """The record of a cross-validation; None where the folder is none."""
+    """The record of a cross-validation; None where the folder is none.
+
+    Raises:
+        ValueError: the file is damaged or of a newer format.
+
+    Example:
+        >>> read_folds(Path("nowhere")) is None
+        True
+    """
     path = folder / FOLDS_FILE
     return FoldsRecord.read(path) if path.is_file() else None

@@ -170,6 +170,7 @@ def _filled(config: TrainingConfig, theirs: dict[str, Any]) -> TrainingConfig:
         known.pop("filters", None)
     if not isinstance(known.get("batch_norm"), bool):
         known.pop("batch_norm", None)
-    if ModelSource.of(chosen["init"]).kind != "preset":
+    source = ModelSource.find(chosen["init"])  # a run that goes on may have outlived it
+    if source is None or source.kind != "preset":
         chosen["init"] = str(Path(chosen["init"]).resolve())
     return TrainingConfig(**{**known, **chosen})
