@@ -9,7 +9,7 @@ from kustomized import KUBERNETES, SERVING, only, render, server
 yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 DEVICES = ["cpu", "gpu"]
-FOLDERS = ["overlays/cpu", "overlays/gpu", "models"]
+FOLDERS = ["overlays/cpu", "overlays/gpu", "models", "fetch"]
 
 
 @pytest.fixture(params=DEVICES)
