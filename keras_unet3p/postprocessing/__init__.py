@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         search_instance_rule,
         search_rule,
     )
+    from keras_unet3p.postprocessing.stitching import instances_by_windows
 
 __all__ = [
     "InstanceRule",
@@ -31,6 +32,7 @@ __all__ = [
     "RuleChoice",
     "connected_regions",
     "in_graph_instances",
+    "instances_by_windows",
     "instances_from_probability",
     "is_foreground",
     "label_instances",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_names(
         "RuleChoice": "rule_search",
         "connected_regions": "regions",
         "in_graph_instances": "in_graph_watershed",
+        "instances_by_windows": "stitching",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
