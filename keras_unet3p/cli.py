@@ -332,6 +332,14 @@ def predict(
     model: Model,
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    mask_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Of the masks: png, or tiff, which holds more than 65,535 objects.",
+            metavar="png|tiff",
+        ),
+    ] = "png",
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
     pixel_size: Annotated[
         float | None,
@@ -342,8 +350,8 @@ def predict(
     polygons: Annotated[
         str | None,
         typer.Option(
-            help="Write the outlines of objects too, for QuPath and others.",
-            metavar="geojson",
+            help="Write the outlines of objects too, for QuPath and others or for ImageJ.",
+            metavar="geojson|imagej",
             show_default=False,
         ),
     ] = None,
@@ -355,12 +363,13 @@ def predict(
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
-    """Segment images of any size."""
+    """Segment images of any size. Killed, the same command goes on where it was."""
     workflow = _workflow()
     written = workflow.predict(
         model,
         images,
         out=out,
+        mask_format=mask_format,
         overlays=overlays,
         pixel_size=pixel_size,
         polygons=polygons,

@@ -53,7 +53,8 @@ def train_stardist(data: Path, out: Path, minutes: float, seed: int) -> None:
     from stardist.models import Config2D, StarDist2D
 
     began = time.monotonic()
-    np.random.seed(seed)  # StarDist draws from NumPy's global state
+    np.random.seed(seed)  # noqa: NPY002 - StarDist draws from this state
+    rng = np.random.default_rng(seed)
     tf.random.set_seed(seed)
     folder = data / "dsb2018_fluo"
 
@@ -68,12 +69,12 @@ def train_stardist(data: Path, out: Path, minutes: float, seed: int) -> None:
     to_tune = [pair for number, pair in enumerate(pairs) if number in held]
 
     def augmented(image: np.ndarray, ids: np.ndarray):
-        turns, mirrored = np.random.randint(4), np.random.randint(2)
+        turns = rng.integers(4)
         image, ids = np.rot90(image, turns), np.rot90(ids, turns)
-        if mirrored:
+        if rng.integers(2):
             image, ids = image[:, ::-1], ids[:, ::-1]
-        image = image * np.random.uniform(0.6, 2) + np.random.uniform(-0.2, 0.2)
-        noise = 0.02 * np.random.uniform(0, 1) * np.random.normal(0, 1, image.shape)
+        image = image * rng.uniform(0.6, 2) + rng.uniform(-0.2, 0.2)
+        noise = 0.02 * rng.uniform(0, 1) * rng.normal(0, 1, image.shape)
         return image + noise, ids
 
     config = Config2D(
@@ -143,9 +144,8 @@ def score(data: Path, out: Path) -> None:
         found = [read(out / package / name).astype(np.int32) for name in scored]
         matched = matching_dataset(truths, found, thresh=THRESHOLDS, show_progress=False)
         values = [f"{result.accuracy:.3f}" for result in matched]  # tp / (tp + fp + fn)
-        rows.append(
-            dict(zip(["package", *(f"ap{100 * t:.0f}" for t in THRESHOLDS)], [package, *values]))
-        )
+        columns = ["package", *(f"ap{100 * threshold:.0f}" for threshold in THRESHOLDS)]
+        rows.append(dict(zip(columns, [package, *values], strict=True)))
         print(package, *values)
     with (out / "stardist_peer.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

@@ -97,9 +97,7 @@ def instance_heads() -> str:
 
 
 def _column(found, name: str, fold: str, score: str) -> Iterator[str]:
-    values = [
-        [Decimal(row[score]) for row in found.get((name, fold, head), [])] for head in HEADS
-    ]
+    values = [[Decimal(row[score]) for row in found.get((name, fold, head), [])] for head in HEADS]
     means = [sum(several) / len(several) if several else None for several in values]
     known = [mean for mean in means if mean is not None]
     for mean in means:
@@ -114,6 +112,11 @@ def instance_training() -> str:
         for row in read("accuracy/instance_training.csv")
     ]
     return table(("change", "steps", "filters", "AP at 0.5", "mean AP", "SEG"), rows)
+
+
+def stardist_peer() -> str:
+    rows = [list(row.values()) for row in read("accuracy/stardist_peer.csv")]
+    return table(("AP at IoU", "0.5", "0.6", "0.7", "0.8", "0.9"), rows)
 
 
 def preset_networks() -> str:
@@ -144,6 +147,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "other_speeds": other_speeds,
     "instance_heads": instance_heads,
     "instance_training": instance_training,
+    "stardist_peer": stardist_peer,
     "preset_networks": preset_networks,
     "preset_init": preset_init,
 }

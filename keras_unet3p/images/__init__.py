@@ -12,6 +12,7 @@ from keras_unet3p._lazy_names import lazy_names
 if TYPE_CHECKING:
     from keras_unet3p.images.image_file import ImageFile
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
+    from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
     from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
     from keras_unet3p.images.listing import list_images, name_images
     from keras_unet3p.images.normalization import Normalization
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from keras_unet3p.images.value_check import check_files, check_values
 
 __all__ = [
+    "MASK_FORMATS",
     "MAX_PAGES",
     "MAX_PIXELS",
     "VALUE_SCALES",
@@ -61,12 +63,14 @@ __all__ = [
     "to_rgb",
     "to_unit",
     "weight_map_picture",
+    "write_labels",
     "write_picture",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "MASK_FORMATS": "label_files",
         "MAX_PAGES": "limits",
         "MAX_PIXELS": "limits",
         "VALUE_SCALES": "unit_values",
@@ -95,6 +99,7 @@ __getattr__, __dir__ = lazy_names(
         "to_rgb": "pictures",
         "to_unit": "unit_values",
         "weight_map_picture": "pictures",
+        "write_labels": "label_files",
         "write_picture": "pictures",
     },
 )

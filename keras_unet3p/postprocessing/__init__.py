@@ -11,6 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
+    from keras_unet3p.postprocessing.imagej_rois import outlines_rois
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
     from keras_unet3p.postprocessing.in_graph_watershed import in_graph_instances
     from keras_unet3p.postprocessing.instance_rule import InstanceRule
@@ -39,6 +40,7 @@ __all__ = [
     "object_outlines",
     "object_table",
     "outlines_geojson",
+    "outlines_rois",
     "parted",
     "search_instance_rule",
     "search_rule",
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
         "object_outlines": "outlines",
         "object_table": "measurements",
         "outlines_geojson": "outlines",
+        "outlines_rois": "imagej_rois",
         "parted": "regions",
         "search_instance_rule": "rule_search",
         "search_rule": "rule_search",

@@ -113,7 +113,9 @@ def test_an_export_tells_its_rule(tmp_path, maps):
 
 
 def test_through_an_endpoint(maps):
-    with ConcurrentTiles(Echo().predict_tiles, "echo", multi_label=True, concurrency=2, tiles_per_request=1) as tiles:
+    with ConcurrentTiles(
+        Echo().predict_tiles, "echo", multi_label=True, concurrency=2, tiles_per_request=1
+    ) as tiles:
         found = predictor(tiles).predict(maps, kind="instances", progress=False)
     np.testing.assert_array_equal(found, RULE.instances(maps))
 
