@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_unet3p.images.normalization import Normalization
     from keras_unet3p.images.pictures import (
         color_labels,
+        instance_panel,
         label_borders,
         mask_picture,
         overlay,
@@ -48,6 +49,7 @@ __all__ = [
     "check_files",
     "check_values",
     "color_labels",
+    "instance_panel",
     "intensity_range",
     "label_borders",
     "list_images",
@@ -84,6 +86,7 @@ __getattr__, __dir__ = lazy_names(
         "check_files": "value_check",
         "check_values": "value_check",
         "color_labels": "pictures",
+        "instance_panel": "pictures",
         "intensity_range": "stretching",
         "label_borders": "pictures",
         "list_images": "listing",

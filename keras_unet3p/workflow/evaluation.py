@@ -178,7 +178,7 @@ def evaluate_images(
         evaluations.append(measures)
         rows.append({"name": name, **_shown(_with_mean_precision(measures))})
         if picture_folder is not None:
-            panel = pictures.result_panel(image, truth, prediction)
+            panel = _panel(opened.mask_kind, image, truth, prediction)
             pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
@@ -199,6 +199,21 @@ def evaluate_images(
             picture.replace(report.picture(picture_folder.parent, rank))
         shutil.rmtree(picture_folder / _UNRANKED)
     return report
+
+
+def _panel(
+    mask_kind: str, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+) -> np.ndarray:
+    if mask_kind != "instances":
+        return pictures.result_panel(image, truth, prediction)
+    known = truth >= 0
+    true, predicted = np.where(known, truth, 0), np.where(known, prediction, 0)
+    errors = metrics.object_errors(true, predicted)
+    masks = {
+        name: np.isin(predicted if name == "extra" else true, getattr(errors, name))
+        for name in pictures.ERROR_COLOURS
+    }
+    return pictures.instance_panel(image, truth, prediction, masks, errors.counts())
 
 
 def _with_mean_precision(measures: dict[str, float]) -> dict[str, float]:
