@@ -60,7 +60,7 @@ class LocalServer:
         max_held_bytes: bytes of all request bodies in memory. Requests beyond it are refused (429,
             RESOURCE_EXHAUSTED). By default four times `max_request_bytes`.
         max_json_values: largest number of numbers and lists in a JSON body (413). No other request
-            runs while one is parsed. The default accepts a grey image of 1440 x 1440 pixels sent
+            runs while one is parsed. The default accepts a grey image of 2880 x 2880 pixels sent
             as numbers.
         max_pixels: largest height x width of an encoded image, read from its header (400).
         max_unfinished: number of HTTP connections with an incomplete request. If there are more,
@@ -104,9 +104,9 @@ class LocalServer:
         num_versions: int = 1,
         workers: int | None = None,
         max_waiting: int = 64,
-        max_request_bytes: int = 64 * 2**20,
+        max_request_bytes: int = 256 * 2**20,
         max_held_bytes: int | None = None,
-        max_json_values: int = 2**22,
+        max_json_values: int = 2**24,
         max_pixels: int = 2**27,
         max_unfinished: int = 512,
         timeout: float = 300.0,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,24 @@ class ModelRepository:
         """The models' names."""
         return list(self._models)
 
-    def acquire(
+    @contextlib.contextmanager
+    def using(
         self, name: str, version: int | None = None, label: str | None = None
-    ) -> ServedVersion:
-        """Returns a version of a model for one request; see `ServedModel.acquire`."""
+    ) -> Iterator[ServedVersion]:
+        """Context with a version of a model for one request; see `ServedModel.acquire`."""
         if name not in self._models:
             raise servable_not_found(name[:100], version)
-        return self._models[name].acquire(version, label)
+        served = self._models[name].acquire(version, label)
+        try:
+            yield served
+        finally:
+            served.release()
 
-    def status(self, name: str, version: int | None = None, label: str | None = None):
+    def status(self, name: str, version: int | None = None):
         """Returns the states of a model's versions; see `ServedModel.status`."""
         if name not in self._models:
             raise EndpointError("NOT_FOUND", f"Could not find any versions of model {name[:100]}")
-        return self._models[name].status(version, label)
+        return self._models[name].status(version)
 
     def close(self) -> None:
         """Stops polling and retires every version."""

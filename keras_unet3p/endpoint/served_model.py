@@ -142,15 +142,12 @@ class ServedModel:
             )
         return self._labels[label]
 
-    def status(
-        self, version: int | None = None, label: str | None = None
-    ) -> list[tuple[int, str, str, str]]:
+    def status(self, version: int | None = None) -> list[tuple[int, str, str, str]]:
         """Returns (number, state, error code, error message) of each version, the newest first.
 
         Raises:
-            EndpointError: NOT_FOUND for an unknown version, INVALID_ARGUMENT for an unknown label.
+            EndpointError: NOT_FOUND for an unknown version.
         """
-        version = self._number(version, label)
         with self._lock:
             if version is not None and version not in self._states:
                 raise EndpointError(
