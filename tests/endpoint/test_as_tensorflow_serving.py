@@ -138,6 +138,8 @@ PREDICT: dict[str, tuple] = {
         400,
         "The document is empty",
     ),
+    "no rows": (b'{"instances": []}', {}, 400, "No values in 'instances' array"),
+    "no images": (b'{"inputs": []}', {}, 200, {"outputs": []}),
     "no body": (b"", {}, 400, "The document is empty"),
     "no object": (b"[1]", {}, 400, "Is not object"),
     "a scalar": (b'{"inputs": {"b64": ""}}', {}, 400, "error"),

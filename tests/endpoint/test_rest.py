@@ -148,7 +148,10 @@ def test_health(server):
         ({"signature_name": "pair", "inputs": {"a": ["1"], "b": [1]}}, "expected type: float32"),
         ({"signature_name": "pair", "inputs": {"a": [None], "b": [1]}}, "expected type: float32"),
         ({"signature_name": "pair", "inputs": {"a": [1, True], "b": [1]}}, "type: float32"),
-        ({"signature_name": "pair", "inputs": {"a": [1e39], "b": [1]}}, "without loss of precision"),
+        (
+            {"signature_name": "pair", "inputs": {"a": [1e39], "b": [1]}},
+            "without loss of precision",
+        ),
         ({"signature_name": "pair", "inputs": {"a": [1], "b": [1.5]}}, "expected type: int32"),
         ({"signature_name": "pair", "inputs": {"a": [1], "b": [2**31]}}, "range"),
         ({"signature_name": "pair", "inputs": {"a": [1, 2], "b": [[1, 2]]}}, "has shape [1, 2]"),
