@@ -18,7 +18,6 @@ import time
 import cv2
 import numpy as np
 import pytest
-
 from served_models import tensorflow_serving
 
 from keras_unet3p.client import Client, EndpointError

@@ -37,14 +37,18 @@ def test_what_is_not_gzip_is_an_empty_body(break_it):
 def test_a_bomb_is_not_decompressed_to_its_end():
     body = gzip.compress(b"\0" * 2**24)
     limits = service(request=2**21)
-    with pytest.raises(EndpointError, match="larger than 2097152 bytes") as caught:
-        with unzipped(body, limits):
-            pass
+    with (
+        pytest.raises(EndpointError, match="larger than 2097152 bytes") as caught,
+        unzipped(body, limits),
+    ):
+        pass
     assert caught.value.http_status == 413
     assert limits.held.used == 0
     limits = service(request=2**30, held=2**21)
-    with pytest.raises(EndpointError, match="may hold 2097152 bytes") as caught:
-        with unzipped(body, limits):
-            pass
+    with (
+        pytest.raises(EndpointError, match="may hold 2097152 bytes") as caught,
+        unzipped(body, limits),
+    ):
+        pass
     assert caught.value.code == "RESOURCE_EXHAUSTED"
     assert limits.held.used == 0
