@@ -1,7 +1,8 @@
 """What TensorFlow Serving answers to odd requests, as a table; the local endpoint is held to it.
 
-The answers are those of `tensorflow_model_server` 2.20. Where `TF_SERVING_BINARY` names one, it is
-held to the table as well.
+The answers are those of `tensorflow_model_server` 2.20 as far as they were measured, and else what
+its source says (json_tensor.cc, http_rest_api_util.cc, classifier.cc). Where `TF_SERVING_BINARY`
+names the program, it is held to the table as well.
 """
 
 from __future__ import annotations
