@@ -400,8 +400,18 @@ def export(
 @app.command()
 def serve(
     model: Annotated[
-        Path, typer.Argument(help="Folder of the served model, or a preset (nuclei).")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Folder of the served model, or a preset (nuclei).", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of MODEL: TensorFlow Serving's file of models, versions and labels.",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="REST port; 0 takes a free one.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
@@ -413,25 +423,27 @@ def serve(
         bool, typer.Option("--trust-model", help="Serve a graph that uses files or Python.")
     ] = False,
 ) -> None:
-    """Serve an exported model on this machine, for development, not for production."""
+    """Serve exported models on this machine, for development, not for production."""
     workflow = _workflow()
 
     def ready(server) -> None:
+        rest = [f"REST  {server.url}/v1/models/{printable(name)}:predict" for name in server.names]
         _say(
-            f"REST  {server.url}/v1/models/{printable(model.resolve().name)}:predict\n"
-            f"gRPC  {server.grpc_address}\n"
+            "\n".join(rest) + f"\ngRPC  {server.grpc_address}\n"
             f"page  {server.url}/\n"
             "for development, not for production; stop with Ctrl-C"
         )
 
     workflow.serve(
         model,
+        config=config,
         host=host,
         port=port,
         grpc_port=grpc_port,
         allowed_hosts=allow_host or (),
         trust_models=trust_model,
         on_ready=ready,
+        on_config=lambda line: _say(f"config: {printable(line)}"),
     )
 
 
