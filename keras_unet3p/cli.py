@@ -390,10 +390,18 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="Number of the version; by default the next free one.")
     ] = None,
+    member: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Of a cross-validation: a fold whose network is taken, from 1 on; give it several "
+            "times. By default all are.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
     workflow = _workflow()
-    folder = workflow.export(run, out, tile_size=tile_size, version=version)
+    folder = workflow.export(run, out, tile_size=tile_size, version=version, members=member or None)
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 

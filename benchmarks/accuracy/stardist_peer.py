@@ -11,10 +11,11 @@ scored by StarDist's own `stardist.matching`.
 
 `DATA` holds `dsb2018_fluo` (images, labels, index.csv). Each package learns from the images of the
 split "train" alone, of which it holds some back for its thresholds (StarDist a tenth, this package
-a fifth, its default), and writes the ids of the images of the split "val" into `OUT/PACKAGE`. StarDist as its examples have it: 32 rays, a grid of
-2, 32 filters, crops of 256, the augmentation of its notebooks (turns, mirrors, brightness, noise),
-thresholds optimised. This package by its defaults: no option but the time. `score` prints the
-table, and writes `stardist_peer.csv` into OUT; the file beside this one holds what was measured.
+a fifth, its default), and writes the ids of the images of the split "val" into `OUT/PACKAGE`.
+StarDist as its examples have it: 32 rays, a grid of 2, 32 filters, crops of 256, the augmentation
+of its notebooks (turns, mirrors, brightness, noise), thresholds optimised. This package by its
+defaults: no option but the time. `score` prints the table, and writes `stardist_peer.csv` into OUT;
+the file beside this one holds what was measured.
 """
 
 from __future__ import annotations
