@@ -41,6 +41,7 @@ app = typer.Typer(
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
 )
 _console = Console()
+_MOST_COMPARED = 20  # images in a table on the screen
 _YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
 # Errors that the user can correct, and errors of the system. Other errors are mistakes in this
 # package and keep their traceback.
@@ -485,6 +486,87 @@ def verify(
         )
     _console.print(table)
     if not all(found.is_within(tolerance, pixels) for found in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
+def capacity(
+    model: Annotated[str, typer.Argument(help="Exported model.")],
+    largest: Annotated[int, typer.Option(help="Largest side of the images, pixels.")] = 4096,
+    pixels: Annotated[
+        int, typer.Option(help="Pixels of the images that are expected, for the estimate.")
+    ] = 2048**2,
+    at_once: Annotated[int, typer.Option(help="How many of them at once.")] = 2,
+) -> None:
+    """Measure what an exported model needs on this machine, for the limits of its deployment."""
+    workflow = _workflow()
+    found = workflow.capacity(
+        model, sides=[side for side in workflow.SIDES if side <= largest] or [largest]
+    )
+    table = Table("image", "first answer, s", "further ones, s", "megapixels a second", "peak, MB")
+    for need in found.needs:
+        table.add_row(
+            f"{need.side} x {need.side}",
+            f"{need.first:.2f}",
+            f"{need.seconds:.3f}",
+            f"{need.pixels / need.seconds / 1e6:.2f}",
+            f"{need.peak_mb:.0f}",
+        )
+    _console.print(table)
+    _say(f"loaded in {found.load:.1f} s, {found.idle_mb:.0f} MB")
+    if found.stopped is not None:
+        _say(f"stopped: {printable(found.stopped)}")
+    _say(
+        f"{at_once} images of {pixels / 1e6:.1f} megapixels at once: about "
+        f"{found.memory_mb(pixels, at_once):.0f} MB, {at_once * found.seconds(pixels):.1f} s"
+    )
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A model: run, export, endpoint URL, preset.")],
+    second: Annotated[str, typer.Argument(help="Another one, or another version of it.")],
+    images: Annotated[Path, typer.Option(help="An image, or a folder of images.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for comparison.csv and pictures.", show_default=False),
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            help="Mean share of pixels that differ above which the exit code is 1.",
+            show_default=False,
+        ),
+    ] = None,
+    tile_size: Tile = 512,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+) -> None:
+    """Show how the masks of two models differ; no truth is needed.
+
+    Before a canary takes over: unet3p compare http://HOST:8501/cells/labels/stable
+    http://HOST:8501/cells/labels/canary --images DIR
+    """
+    rows = _workflow().compare(
+        first,
+        second,
+        images,
+        out=out,
+        tile_size=tile_size,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
+    table = Table("image", "pixels that differ", "objects, first", "second", "agreement")
+    for row in rows[:_MOST_COMPARED]:
+        numbers = ["" if value is None else str(value) for value in (row.first, row.second)]
+        agreement = "" if row.agreement is None else f"{row.agreement:.4f}"
+        table.add_row(row.name, f"{row.pixels:.4%}", *numbers, agreement)
+    _console.print(table)
+    mean = sum(row.pixels for row in rows) / len(rows)
+    _say(f"{len(rows)} images, {mean:.4%} of the pixels differ")
+    if out is not None:
+        _say(f"written to {printable(out)}")
+    if fail_above is not None and mean > fail_above:
         raise typer.Exit(1)
 
 
