@@ -7,7 +7,7 @@ from keras_unet3p.metrics.dice import Dice
 from keras_unet3p.metrics.evaluation import evaluate_labels, summarize_evaluations
 from keras_unet3p.metrics.iou import IoU
 from keras_unet3p.metrics.mask_measure import MASK_MEASURES, MaskMeasure
-from keras_unet3p.metrics.object_errors import ObjectErrors, object_errors
+from keras_unet3p.metrics.mistakes import ObjectErrors, object_errors
 from keras_unet3p.metrics.objects import ObjectScores, object_scores, panoptic_quality, seg
 from keras_unet3p.metrics.partitions import (
     RandError,
