@@ -349,10 +349,12 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         highlight=False,
     )
     keras.utils.set_random_seed(config.seed)
+    used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
     progress = training.EpochProgress(
         console,
         epochs=None if config.hours else config.epochs,
         steps_per_epoch=job.steps_per_epoch,
+        seconds=None if config.hours is None else config.hours * 3600 - used,
     )
     try:
         best = training.fit(
