@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import sys
@@ -123,6 +124,65 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 def _yes_or_no(text: str | None) -> str | bool | None:
     values: dict[str | None, bool] = {word: value for value, word in _YES_OR_NO.items()}
     return values.get(text, text)
+
+
+@app.command()
+def check(
+    images: Annotated[Path, typer.Option(help=_help(DataChoices, "images"))],
+    masks: Annotated[Path, typer.Option(help=_help(DataChoices, "masks"))],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for check.json and contact_sheet.png.", show_default=False),
+    ] = None,
+    mask_kind: Annotated[
+        str, typer.Option(metavar="|".join(MASK_KINDS), help="What the masks hold.")
+    ] = "auto",
+    ignore: Annotated[
+        int | None, typer.Option(help=_help(DataChoices, "ignore"), show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+) -> None:
+    """Say what a folder of images and masks holds, and what looks wrong with it.
+
+    The exit code is 1 where nothing could be learnt from them as they are.
+    """
+    found = _workflow().check(
+        images,
+        masks,
+        out=out,
+        mask_kind=mask_kind,
+        ignore=ignore,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
+    if as_json:
+        suspicions = [suspicion._asdict() for suspicion in found.suspicions]
+        typer.echo(json.dumps({**found.facts, "suspicions": suspicions}, indent=2))
+    else:
+        table = Table(show_header=False)
+        for name, value in found.facts.items():
+            table.add_row(name, printable(_as_words(value)))
+        _console.print(table)
+        for suspicion in found.suspicions:
+            names = ", ".join(suspicion.names[:_MOST_COMPARED])
+            what = "error" if suspicion.is_error else "look at"
+            _say(f"{what}: {suspicion.text}" + (f": {printable(names)}" if names else ""))
+        if not found.suspicions:
+            _say("nothing looks wrong")
+        if out is not None:
+            _say(f"written to {printable(out)}")
+    if found.has_errors:
+        raise typer.Exit(1)
+
+
+def _as_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {share:.1%}" for name, share in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return str(value)
 
 
 @app.command()

@@ -21,6 +21,10 @@ class EndpointAddress(NamedTuple):
         server: "http://HOST:PORT" or "grpc://HOST:PORT", as `Client` takes it.
         model: its name; None for the only one that the endpoint serves.
         version, label: of the model; both None for the newest.
+
+    Example:
+        >>> EndpointAddress("http://localhost:8501", "cells", version=3).version
+        3
     """
 
     server: str

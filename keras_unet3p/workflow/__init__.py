@@ -4,6 +4,7 @@ Other rooms each do one thing and know little of one another; these functions pu
 """
 
 from keras_unet3p.config import TrainingConfig
+from keras_unet3p.workflow.checking import DataCheck, check
 from keras_unet3p.workflow.comparison import Disagreement, compare
 from keras_unet3p.workflow.cross_validation import cross_validate
 from keras_unet3p.workflow.evaluation import evaluate
@@ -22,12 +23,14 @@ from keras_unet3p.workflow.verification import verify
 __all__ = [
     "SIDES",
     "Capacity",
+    "DataCheck",
     "Disagreement",
     "Need",
     "Predictor",
     "QuickstartResult",
     "TrainingConfig",
     "capacity",
+    "check",
     "compare",
     "cross_validate",
     "evaluate",
