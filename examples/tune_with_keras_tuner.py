@@ -1,6 +1,6 @@
 """Search for a network and a learning rate with KerasTuner: a builder is its hypermodel.
 
-    pip install keras-tuner
+pip install keras-tuner
 """
 
 import keras

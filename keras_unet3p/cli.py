@@ -405,7 +405,9 @@ def predict(
     pixel_size: Annotated[
         float | None,
         typer.Option(
-            help="Side of a pixel in micrometres, for the table of objects.", show_default=False
+            help="Side of a pixel in micrometres, for the table of objects; by default what a "
+            "TIFF tells.",
+            show_default=False,
         ),
     ] = None,
     polygons: Annotated[

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         weight_map_picture,
         write_picture,
     )
+    from keras_unet3p.images.pixel_size import stored_pixel_size
     from keras_unet3p.images.reading import read_image, read_labels
     from keras_unet3p.images.stored_values import StoredValues
     from keras_unet3p.images.stretching import IntensityHistogram, intensity_range, stretch
@@ -61,6 +62,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "result_panel",
+    "stored_pixel_size",
     "stretch",
     "to_rgb",
     "to_unit",
@@ -98,6 +100,7 @@ __getattr__, __dir__ = lazy_names(
         "read_image": "reading",
         "read_labels": "reading",
         "result_panel": "pictures",
+        "stored_pixel_size": "pixel_size",
         "stretch": "stretching",
         "to_rgb": "pictures",
         "to_unit": "unit_values",

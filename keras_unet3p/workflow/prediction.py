@@ -31,6 +31,7 @@ from keras_unet3p.images import (
     list_images,
     name_images,
     pictures,
+    stored_pixel_size,
     write_labels,
 )
 from keras_unet3p.postprocessing import (
@@ -78,7 +79,8 @@ def predict(
             32 bits where an image has so many.
         overlays: write `overlays/NAME.png` too: outlines, and tints that differ between objects
             that touch.
-        pixel_size: side of a pixel, micrometres, for the table of objects.
+        pixel_size: side of a pixel, micrometres, for the table of objects; None takes what the
+            file tells (`images.stored_pixel_size`).
         polygons: writes the objects' outlines too: `"geojson"` as `NAME.geojson`, which QuPath
             reads, `"imagej"` as `NAME.rois.zip`, which ImageJ's ROI Manager opens.
         tolerance: how far the outlines may be simplified, pixels; 0 for all points.
@@ -138,8 +140,13 @@ def predict(
     names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
     masks = _mask_names(files, names, out, suffix)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
-    results = _Results(predictor, overlays, pixel_size, polygons, tolerance)
-    asked = {"model": _stamp_of_model(model), **results.options(), "tile_size": tile_size}
+    results = _Results(predictor, overlays, polygons, tolerance)
+    asked = {
+        "model": _stamp_of_model(model),
+        **results.options(),
+        "pixel_size": pixel_size,
+        "tile_size": tile_size,
+    }
     written, objects = [], []
     with contextlib.ExitStack() as held:
         held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
@@ -152,7 +159,7 @@ def predict(
                 if rows is None:
                     image = stack.stored(index)
                     image = _with_channels(image, stack.path, predictor.num_channels)
-                    rows = results.write(mask, image)
+                    rows = results.write(mask, image, pixel_size or stored_pixel_size(stack.path))
                     journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
                 written.append(mask)
@@ -167,7 +174,6 @@ class _Results(NamedTuple):
 
     predictor: Predictor
     overlays: bool
-    pixel_size: float | None
     polygons: str | None
     tolerance: float
 
@@ -177,12 +183,14 @@ class _Results(NamedTuple):
         del values["predictor"]
         return values
 
-    def write(self, mask: Path, image: np.ndarray) -> list[dict[str, Any]]:
+    def write(
+        self, mask: Path, image: np.ndarray, pixel_size: float | None
+    ) -> list[dict[str, Any]]:
         """Write the mask and what goes with it; the objects' rows of the table."""
         rows: list[dict[str, Any]] = []
         if self.predictor.instances is not None:
             labels = self.predictor.instances(image)
-            rows = object_table(labels, image, pixel_size=self.pixel_size)
+            rows = object_table(labels, image, pixel_size=pixel_size)
             stored = labels
             if self.polygons is not None:
                 outlines = object_outlines(labels, tolerance=self.tolerance)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 
 import numpy as np
 import pytest
+import tifffile
 
 from keras_unet3p import data, workflow
 from keras_unet3p.images import pictures
@@ -111,3 +113,19 @@ def test_two_at_a_time_are_refused(segment, images, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
     workflow.predict("nuclei", images, out=tmp_path / "out")
     assert len(seen) == 5
+
+
+def test_a_file_tells_its_pixel_size(segment, images, tmp_path):
+    cells, _ = data.generate_cells((60, 70), seed=0)
+    (images / "0.png").unlink()
+    told = {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "um"}}
+    tifffile.imwrite(images / "0.tif", cells, **told)
+    segment()
+    with (tmp_path / "out" / "objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    areas = {row["image"]: (row["area"], row["area_um2"]) for row in rows}
+    assert float(areas["0.png"][1]) == float(areas["0.png"][0]) / 4
+    assert areas["1.png"][1] == "", "this one tells none"
+    segment("given", pixel_size=1.0)
+    with (tmp_path / "given" / "objects.csv").open(newline="") as file:
+        assert all(row["area_um2"] == row["area"] for row in csv.DictReader(file))
