@@ -182,6 +182,9 @@ class Malformed:
             stub(data, timeout=20)
         except grpc.RpcError as error:
             code = error.code().name
+            # TensorFlow Serving's code for bytes that are no message.
+            if (code, error.details()) == ("INTERNAL", "The request does not parse."):
+                return code
             if code in ("INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED"):
                 return f"FAULT: {code} {error.details()}"
             return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import sys
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
 )
 _console = Console()
+_MOST_COMPARED = 20  # images in a table on the screen
 _YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
 # Errors that the user can correct, and errors of the system. Other errors are mistakes in this
 # package and keep their traceback.
@@ -122,6 +124,65 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 def _yes_or_no(text: str | None) -> str | bool | None:
     values: dict[str | None, bool] = {word: value for value, word in _YES_OR_NO.items()}
     return values.get(text, text)
+
+
+@app.command()
+def check(
+    images: Annotated[Path, typer.Option(help=_help(DataChoices, "images"))],
+    masks: Annotated[Path, typer.Option(help=_help(DataChoices, "masks"))],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for check.json and contact_sheet.png.", show_default=False),
+    ] = None,
+    mask_kind: Annotated[
+        str, typer.Option(metavar="|".join(MASK_KINDS), help="What the masks hold.")
+    ] = "auto",
+    ignore: Annotated[
+        int | None, typer.Option(help=_help(DataChoices, "ignore"), show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+) -> None:
+    """Say what a folder of images and masks holds, and what looks wrong with it.
+
+    The exit code is 1 where nothing could be learnt from them as they are.
+    """
+    found = _workflow().check(
+        images,
+        masks,
+        out=out,
+        mask_kind=mask_kind,
+        ignore=ignore,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
+    if as_json:
+        suspicions = [suspicion._asdict() for suspicion in found.suspicions]
+        typer.echo(json.dumps({**found.facts, "suspicions": suspicions}, indent=2))
+    else:
+        table = Table(show_header=False)
+        for name, value in found.facts.items():
+            table.add_row(name, printable(_as_words(value)))
+        _console.print(table)
+        for suspicion in found.suspicions:
+            names = ", ".join(suspicion.names[:_MOST_COMPARED])
+            what = "error" if suspicion.is_error else "look at"
+            _say(f"{what}: {suspicion.text}" + (f": {printable(names)}" if names else ""))
+        if not found.suspicions:
+            _say("nothing looks wrong")
+        if out is not None:
+            _say(f"written to {printable(out)}")
+    if found.has_errors:
+        raise typer.Exit(1)
+
+
+def _as_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {share:.1%}" for name, share in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return str(value)
 
 
 @app.command()
@@ -332,18 +393,28 @@ def predict(
     model: Model,
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    mask_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Of the masks: png, or tiff, which holds more than 65,535 objects.",
+            metavar="png|tiff",
+        ),
+    ] = "png",
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
     pixel_size: Annotated[
         float | None,
         typer.Option(
-            help="Side of a pixel in micrometres, for the table of objects.", show_default=False
+            help="Side of a pixel in micrometres, for the table of objects; by default what a "
+            "TIFF tells.",
+            show_default=False,
         ),
     ] = None,
     polygons: Annotated[
         str | None,
         typer.Option(
-            help="Write the outlines of objects too, for QuPath and others.",
-            metavar="geojson",
+            help="Write the outlines of objects too, for QuPath and others or for ImageJ.",
+            metavar="geojson|imagej",
             show_default=False,
         ),
     ] = None,
@@ -355,12 +426,13 @@ def predict(
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
-    """Segment images of any size."""
+    """Segment images of any size. Killed, the same command goes on where it was."""
     workflow = _workflow()
     written = workflow.predict(
         model,
         images,
         out=out,
+        mask_format=mask_format,
         overlays=overlays,
         pixel_size=pixel_size,
         polygons=polygons,
@@ -381,18 +453,36 @@ def export(
     version: Annotated[
         int | None, typer.Option(help="Number of the version; by default the next free one.")
     ] = None,
+    member: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Of a cross-validation: a fold whose network is taken, from 1 on; give it several "
+            "times. By default all are.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
     workflow = _workflow()
-    folder = workflow.export(run, out, tile_size=tile_size, version=version)
+    folder = workflow.export(run, out, tile_size=tile_size, version=version, members=member or None)
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 
 @app.command()
 def serve(
     model: Annotated[
-        Path, typer.Argument(help="Folder of the served model, or a preset (nuclei).")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Folder of the served model, or a preset (nuclei).", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of MODEL: TensorFlow Serving's file of models, versions and labels.",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="REST port; 0 takes a free one.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
@@ -404,25 +494,27 @@ def serve(
         bool, typer.Option("--trust-model", help="Serve a graph that uses files or Python.")
     ] = False,
 ) -> None:
-    """Serve an exported model on this machine, for development, not for production."""
+    """Serve exported models on this machine, for development, not for production."""
     workflow = _workflow()
 
     def ready(server) -> None:
+        rest = [f"REST  {server.url}/v1/models/{printable(name)}:predict" for name in server.names]
         _say(
-            f"REST  {server.url}/v1/models/{printable(model.resolve().name)}:predict\n"
-            f"gRPC  {server.grpc_address}\n"
+            "\n".join(rest) + f"\ngRPC  {server.grpc_address}\n"
             f"page  {server.url}/\n"
             "for development, not for production; stop with Ctrl-C"
         )
 
     workflow.serve(
         model,
+        config=config,
         host=host,
         port=port,
         grpc_port=grpc_port,
         allowed_hosts=allow_host or (),
         trust_models=trust_model,
         on_ready=ready,
+        on_config=lambda line: _say(f"config: {printable(line)}"),
     )
 
 
@@ -456,6 +548,87 @@ def verify(
         )
     _console.print(table)
     if not all(found.is_within(tolerance, pixels) for found in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
+def capacity(
+    model: Annotated[str, typer.Argument(help="Exported model.")],
+    largest: Annotated[int, typer.Option(help="Largest side of the images, pixels.")] = 4096,
+    pixels: Annotated[
+        int, typer.Option(help="Pixels of the images that are expected, for the estimate.")
+    ] = 2048**2,
+    at_once: Annotated[int, typer.Option(help="How many of them at once.")] = 2,
+) -> None:
+    """Measure what an exported model needs on this machine, for the limits of its deployment."""
+    workflow = _workflow()
+    found = workflow.capacity(
+        model, sides=[side for side in workflow.SIDES if side <= largest] or [largest]
+    )
+    table = Table("image", "first answer, s", "further ones, s", "megapixels a second", "peak, MB")
+    for need in found.needs:
+        table.add_row(
+            f"{need.side} x {need.side}",
+            f"{need.first:.2f}",
+            f"{need.seconds:.3f}",
+            f"{need.pixels / need.seconds / 1e6:.2f}",
+            f"{need.peak_mb:.0f}",
+        )
+    _console.print(table)
+    _say(f"loaded in {found.load:.1f} s, {found.idle_mb:.0f} MB")
+    if found.stopped is not None:
+        _say(f"stopped: {printable(found.stopped)}")
+    _say(
+        f"{at_once} images of {pixels / 1e6:.1f} megapixels at once: about "
+        f"{found.memory_mb(pixels, at_once):.0f} MB, {at_once * found.seconds(pixels):.1f} s"
+    )
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A model: run, export, endpoint URL, preset.")],
+    second: Annotated[str, typer.Argument(help="Another one, or another version of it.")],
+    images: Annotated[Path, typer.Option(help="An image, or a folder of images.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for comparison.csv and pictures.", show_default=False),
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            help="Mean share of pixels that differ above which the exit code is 1.",
+            show_default=False,
+        ),
+    ] = None,
+    tile_size: Tile = 512,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_pages: MaxPages = MAX_PAGES,
+) -> None:
+    """Show how the masks of two models differ; no truth is needed.
+
+    Before a canary takes over: unet3p compare http://HOST:8501/cells/labels/stable
+    http://HOST:8501/cells/labels/canary --images DIR
+    """
+    rows = _workflow().compare(
+        first,
+        second,
+        images,
+        out=out,
+        tile_size=tile_size,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
+    table = Table("image", "pixels that differ", "objects, first", "second", "agreement")
+    for row in rows[:_MOST_COMPARED]:
+        numbers = ["" if value is None else str(value) for value in (row.first, row.second)]
+        agreement = "" if row.agreement is None else f"{row.agreement:.4f}"
+        table.add_row(row.name, f"{row.pixels:.4%}", *numbers, agreement)
+    _console.print(table)
+    mean = sum(row.pixels for row in rows) / len(rows)
+    _say(f"{len(rows)} images, {mean:.4%} of the pixels differ")
+    if out is not None:
+        _say(f"written to {printable(out)}")
+    if fail_above is not None and mean > fail_above:
         raise typer.Exit(1)
 
 

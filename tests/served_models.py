@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import subprocess
+import time
 
 import pytest
 
@@ -116,6 +120,37 @@ def server(model_folder):
 
     with LocalServer({"cells": model_folder}) as running:
         yield running
+
+
+@contextlib.contextmanager
+def tensorflow_serving(name: str, *arguments: str):
+    """The program that `TF_SERVING_BINARY` names, started; its REST URL and its gRPC address.
+
+    It is ready when it serves the model `name`. Without the variable the test is skipped.
+    """
+    import requests
+
+    binary = os.environ.get("TF_SERVING_BINARY")
+    if not binary:
+        pytest.skip("TF_SERVING_BINARY is not set: no tensorflow_model_server to start")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    flags = [f"--rest_api_port={ports[0]}", f"--port={ports[1]}", *arguments]
+    process = subprocess.Popen([binary, *flags])
+    try:
+        url = f"http://127.0.0.1:{ports[0]}"
+        for _ in range(300):
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{url}/v1/models/{name}/metadata", timeout=10).status_code == 200:
+                    break
+            time.sleep(0.2)
+        yield url, f"127.0.0.1:{ports[1]}"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 if __name__ == "__main__":

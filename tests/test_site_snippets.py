@@ -62,7 +62,7 @@ def run(line: str, page: str, with_run: Path) -> None:
 
 def test_only_these_kinds_of_snippets_stand_in_the_pages():
     kinds = {snippet.language for snippets in PAGES.values() for snippet in snippets}
-    assert kinds <= {"python", "sh", "math"}
+    assert kinds <= {"python", "sh", "math", "text"}
     lines = [
         line
         for snippets in PAGES.values()

@@ -20,6 +20,8 @@ MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 HEADS = {
     "gaps": "foreground with gaps between touching objects (U-Net's)",
+    "border class": "background, inside, border: three classes",
+    "touching": "foreground, and the pixels where objects touch",
     "core": "foreground, and what lies deeper than 2 pixels",
     "distance": "**foreground, and the distance to the outline over the object's largest**",
     "root distance": "the same, its square root",
@@ -83,8 +85,10 @@ def other_speeds() -> str:
 
 
 def instance_heads() -> str:
-    """The best of a column in bold, where most have been measured."""
-    found = {(r["set"], r["fold"], r["head"]): r for r in read("accuracy/instance_heads.csv")}
+    """The mean over the seeds; the best of a column in bold, where most have been measured."""
+    found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in read("accuracy/instance_heads.csv"):
+        found.setdefault((row["set"], row["fold"], row["head"]), []).append(row)
     columns = [list(_column(found, *score)) for score in SCORES]
     head = ("nuclei, AP at 0.5", "at 0.8", "mean AP, fold 0", "fold 1")
     head += ("HeLa, AP at 0.5", "mean AP", "SEG")
@@ -93,11 +97,12 @@ def instance_heads() -> str:
 
 
 def _column(found, name: str, fold: str, score: str) -> Iterator[str]:
-    values = [found.get((name, fold, head), {}).get(score) for head in HEADS]
-    known = [float(value) for value in values if value is not None]
-    for value in values:
-        shown = "" if value is None else rounded(value, "0.001")
-        best = value is not None and float(value) == max(known) and len(known) > len(values) / 2
+    values = [[Decimal(row[score]) for row in found.get((name, fold, head), [])] for head in HEADS]
+    means = [sum(several) / len(several) if several else None for several in values]
+    known = [mean for mean in means if mean is not None]
+    for mean in means:
+        shown = "" if mean is None else rounded(str(mean), "0.001")
+        best = mean is not None and mean == max(known) and len(known) > len(means) / 2
         yield f"**{shown}**" if best else shown
 
 
@@ -107,6 +112,13 @@ def instance_training() -> str:
         for row in read("accuracy/instance_training.csv")
     ]
     return table(("change", "steps", "filters", "AP at 0.5", "mean AP", "SEG"), rows)
+
+
+def stardist_peer() -> str:
+    names = {"stardist": "StarDist", "keras_unet3p": "this package"}
+    found = [list(row.values()) for row in read("accuracy/stardist_peer.csv")]
+    rows = [(names[package], *scores) for package, *scores in found]
+    return table(("AP at IoU", "0.5", "0.6", "0.7", "0.8", "0.9"), rows)
 
 
 def preset_networks() -> str:
@@ -137,6 +149,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "other_speeds": other_speeds,
     "instance_heads": instance_heads,
     "instance_training": instance_training,
+    "stardist_peer": stardist_peer,
     "preset_networks": preset_networks,
     "preset_init": preset_init,
 }

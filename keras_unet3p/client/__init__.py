@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_unet3p.client.address import EndpointAddress
     from keras_unet3p.client.client import Client
     from keras_unet3p.client.endpoint_error import EndpointError
 
-__all__ = ["Client", "EndpointError"]
+__all__ = ["Client", "EndpointAddress", "EndpointError"]
 
-_FILES = {"Client": "client", "EndpointError": "endpoint_error"}
+_FILES = {
+    "Client": "client",
+    "EndpointAddress": "address",
+    "EndpointError": "endpoint_error",
+}
 
 
 def __getattr__(name: str):

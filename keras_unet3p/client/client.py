@@ -25,6 +25,7 @@ from keras_unet3p.client.sent_images import (
 from keras_unet3p.errors import InputError
 
 if TYPE_CHECKING:
+    from keras_unet3p.postprocessing import InstanceRule
     from keras_unet3p.tiling import TileGeometry
 
 T = TypeVar("T")
@@ -216,6 +217,7 @@ class Client:
         stride: int = 32,
         kind: str = "classes",
         threshold: float = 0.5,
+        rule: InstanceRule | None = None,
         percentiles: tuple[float, float] | None = None,
         concurrency: int = 8,
         tiles_per_request: int = 1,
@@ -244,9 +246,13 @@ class Client:
             stride: a multiple of the network's largest pooling step.
             kind: "classes" gives (H, W), uint8 for up to 256 classes and uint16 for more, or uint8
                 (H, W, K) where classes may overlap. "probabilities" gives float32 (H, W, K). Of a
-                model that tells instances apart, its two maps, foreground and core.
+                model that tells instances apart, its two maps, foreground and core, or with
+                "instances" its objects' ids, int32 (H, W), none of them cut; see
+                `StreamingPredictor`.
             threshold: for one class, a pixel belongs to class 1 if its probability is at least
                 this. The exported model's own threshold is in its card; endpoints do not report it.
+            rule: what makes instances of the maps. The card has it under "training":
+                `InstanceRule.from_dict(card["training"]["postprocessing"])`.
             percentiles: for a model that has each whole image stretched, those that its card has
                 under "normalization"; the image is read once for them before.
             concurrency: number of requests sent at the same time.
@@ -290,6 +296,7 @@ class Client:
                     geometry=geometry,
                     batch_size=concurrency * tiles_per_request,
                     threshold=threshold,
+                    rule=rule,
                     seconds_between_records=seconds_between_records,
                 )
                 return predictor.predict(

@@ -8,6 +8,7 @@ from keras_unet3p.data.opening import open_images
 from keras_unet3p.data.patch_weights import class_balance
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.separation import separate_instances
+from keras_unet3p.data.suspicions import Suspicion, find_suspicions
 from keras_unet3p.data.training_data import training_pipeline
 from keras_unet3p.data.unlabeled import IGNORED
 from keras_unet3p.data.validation_data import validation_pipeline
@@ -17,8 +18,10 @@ __all__ = [
     "Augmentation",
     "LabeledImages",
     "Sample",
+    "Suspicion",
     "border_weight_map",
     "class_balance",
+    "find_suspicions",
     "generate_cells",
     "open_images",
     "separate_instances",

@@ -76,28 +76,25 @@ def metadata_response(service: PredictService, name: str, version: int | None, l
     Raises:
         EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
     """
-    served = service.repository.acquire(name, version, label)
-    try:
+    with service.repository.using(name, version, label) as served:
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = served.name
         response.model_spec.version.value = served.version
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for key, signature in served.signatures.items():
             signatures.signature_def[key].CopyFrom(signature)
-    finally:
-        served.release()
     response.metadata["signature_def"].Pack(signatures)
     return response
 
 
-def status_response(service: PredictService, name: str, version: int | None, label: str | None):
+def status_response(service: PredictService, name: str, version: int | None):
     """Returns the GetModelStatusResponse of a model, or of one of its versions.
 
     Raises:
-        EndpointError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+        EndpointError: NOT_FOUND.
     """
     response = get_model_status_pb2.GetModelStatusResponse()
-    for number, state, code, message in service.repository.status(name, version, label):
+    for number, state, code, message in service.repository.status(name, version):
         status = response.model_version_status.add(version=number)
         status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
         status.status.error_code = getattr(grpc.StatusCode, code).value[0]
@@ -121,8 +118,8 @@ class _HandleMessages(grpc.ServerInterceptor):
 
     Handlers return their response or an EndpointError, or raise one.
 
-    Requests are parsed here because gRPC's own server answers INTERNAL to a message that does not
-    parse, and never frees its memory. Messages count towards the byte budget while they are
+    Requests are parsed here because gRPC's own server never frees the memory of a message that does
+    not parse. Messages count towards the byte budget while they are
     handled. gRPC has already read them by then, but at most as many at a time as it has threads.
     """
 
@@ -140,7 +137,7 @@ class _HandleMessages(grpc.ServerInterceptor):
             try:
                 return run(parse(data), context)
             except DecodeError:
-                raise EndpointError("INVALID_ARGUMENT", "The request does not parse.") from None
+                raise EndpointError("INTERNAL", "The request does not parse.") from None
             except NotImplementedError:  # from the generated base classes
                 raise EndpointError("UNIMPLEMENTED", "This method is not implemented.") from None
             finally:
@@ -165,10 +162,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         service = self._service
         deadline = service.deadline(context.time_remaining())
-        served = service.repository.acquire(*_choice(request.model_spec))
-        future = service.submit(
-            served, lambda: _predict(service, served, request, deadline), deadline
-        )
+        future = service.submit(lambda: _predict(service, request, deadline), deadline)
         # A waiting request leaves the queue when its client disconnects.
         gone = EndpointError("CANCELLED", "The client closed the connection.")
         context.add_callback(lambda: service.work.withdraw(future, gone))
@@ -179,8 +173,16 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             service.work.withdraw(future, late)
             return late
 
+    def Classify(self, request, context):
+        with self._service.repository.using(*_choice(request.model_spec)) as served:
+            served.run_examples(request.model_spec.signature_name, "classification")
+
+    def Regress(self, request, context):
+        with self._service.repository.using(*_choice(request.model_spec)) as served:
+            served.run_examples(request.model_spec.signature_name, "regression")
+
     def GetModelMetadata(self, request, context):
-        if list(request.metadata_field) != ["signature_def"]:
+        if set(request.metadata_field) != {"signature_def"}:
             raise EndpointError(
                 "INVALID_ARGUMENT",
                 'GetModelMetadataRequest must specify the metadata_field "signature_def", '
@@ -194,10 +196,27 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request, context):
-        return status_response(self._service, *_choice(request.model_spec))
+        # A label chooses nothing here, in TensorFlow Serving either.
+        name, version, _ = _choice(request.model_spec)
+        return status_response(self._service, name, version)
+
+    def HandleReloadConfigRequest(self, request, context):
+        if not request.config.HasField("model_config_list"):
+            raise EndpointError(
+                "INVALID_ARGUMENT",
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported",
+            )
+        # A client must not choose the folders of this machine that are served.
+        raise EndpointError("UNIMPLEMENTED", "This endpoint takes no configuration from clients.")
 
 
-def _predict(service: PredictService, served: ServedVersion, request, deadline: float):
+def _predict(service: PredictService, request, deadline: float):
+    with service.repository.using(*_choice(request.model_spec)) as served:
+        return _run(service, served, request, deadline)
+
+
+def _run(service: PredictService, served: ServedVersion, request, deadline: float):
     signature_name = request.model_spec.signature_name
     signature = served.signature(signature_name)
     inputs = {

@@ -6,34 +6,44 @@ Rules and messages are those of TensorFlow Serving's `util/json_tensor.cc`.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_unet3p.client.endpoint_error import EndpointError
 
-_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
+# The integers that JSON may hold for a type. Those of the small types are read as int32 and then
+# cut down to the type's own bits, so that 300 and -1 are 44 and 255 as uint8.
+_INT32 = (-(2**31), 2**31 - 1)
+_INTEGERS = {
+    "int8": _INT32,
+    "int16": _INT32,
+    "int32": _INT32,
+    "int64": (-(2**63), 2**63 - 1),
+    "uint8": _INT32,
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+}
 _FLOATS = ("float32", "float64")
+# Words that are numbers, but not to Python's parser.
+_WORDS = re.compile("-NaN|Inf(?!inity)")
 
 
-def parse_request(
-    body: bytes | bytearray, input_types: Callable[[str], Mapping[str, str]], max_values: int
-) -> tuple[str, dict[str, np.ndarray], bool]:
-    """Reads the body of a predict request.
+def parse_document(body: bytes | bytearray, max_values: int) -> tuple[dict[str, Any], str]:
+    """Parses the body of a request, as far as that needs no model.
+
+    What follows the JSON document is ignored; of equal keys in an object the first counts.
 
     Args:
         body: the JSON text.
-        input_types: function from the request's "signature_name" ("" if it has none) to the
-            signature's inputs, as name -> type name ("string", "uint8", ...).
         max_values: largest number of numbers and lists in the document. A number in a list takes
             two bytes of text, but 80 bytes after parsing; and no other thread runs during parsing.
 
     Returns:
-        The signature's name ("" for the default), the arrays by input name, and whether the
-        request was in row form ("instances").
+        The document, and the signature's name ("" for the default).
 
     Raises:
         EndpointError: INVALID_ARGUMENT; with the status 413 for too many values.
@@ -52,16 +62,46 @@ def parse_request(
     signature_name = document.get("signature_name", "")
     if not isinstance(signature_name, str):
         raise _invalid("'signature_name' key must be a string value.")
-    types = input_types(signature_name)
+    return document, signature_name
+
+
+def read_inputs(
+    document: Mapping[str, Any], types: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Reads the tensors of a predict request.
+
+    Args:
+        document: the parsed document.
+        types: the signature's inputs, as name -> type name ("string", "uint8", ...).
+
+    Returns:
+        The arrays by input name, and whether the request was in row form ("instances").
+
+    Raises:
+        EndpointError: INVALID_ARGUMENT, or UNIMPLEMENTED for a type that JSON cannot hold.
+    """
     if "instances" in document and "inputs" in document:
         raise _invalid(
             "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
         )
     if "instances" in document:
-        return signature_name, _from_rows(document["instances"], types), True
+        return _from_rows(document["instances"], types), True
     if "inputs" in document:
-        return signature_name, _from_columns(document["inputs"], types), False
+        return _from_columns(document["inputs"], types), False
     raise _invalid("Missing 'inputs' or 'instances' key")
+
+
+def check_examples(document: Mapping[str, Any]) -> None:
+    """Checks the document of a classify or regress request. The examples themselves are not read.
+
+    Raises:
+        EndpointError: INVALID_ARGUMENT.
+    """
+    examples = document.get("examples")
+    if not isinstance(examples, list) or not examples:
+        raise _invalid("key 'examples' is expected to be a list that is not empty")
+    if not all(isinstance(example, dict) for example in examples):
+        raise _invalid("Example must be JSON object")
 
 
 def format_answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
@@ -101,11 +141,24 @@ def _invalid(message: str) -> EndpointError:
     return EndpointError("INVALID_ARGUMENT", message)
 
 
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else dict(reversed(pairs))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+
+
 def _parse(body: bytes | bytearray) -> dict[str, Any]:
-    if not body:
+    # Bytes that are not UTF-8 reach the model as they are.
+    text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff").lstrip(" \t\r\n")
+    if not text:
         raise _invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body.decode("utf-8-sig"))
+        try:
+            document, _ = _DECODER.raw_decode(text)
+        except json.JSONDecodeError:
+            document, _ = _DECODER.raw_decode(_with_python_words(text))
     except RecursionError:
         raise _invalid("JSON Parse error: The document is nested too deeply") from None
     except ValueError as error:
@@ -113,6 +166,18 @@ def _parse(body: bytes | bytearray) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _invalid(f"JSON Value: {_show(document)} Is not object")
     return document
+
+
+def _with_python_words(text: str) -> str:
+    parts, position = [], 0
+    while True:
+        quote = text.find('"', position)
+        outside = text[position:quote] if quote >= 0 else text[position:]
+        parts.append(_WORDS.sub(lambda word: "NaN" if "N" in word[0] else "Infinity", outside))
+        if quote < 0:
+            return "".join(parts)
+        _, position = json.decoder.scanstring(text, quote + 1)
+        parts.append(text[quote:position])
 
 
 def _dump(value: Any) -> bytes:
@@ -197,18 +262,44 @@ def _array(name: str, value: Any, dtype: str) -> np.ndarray:
             f"JSON Value: {_show(wrong)} Type: {type(wrong).__name__} is not of expected type: "
             f"{dtype} (input {name!r})"
         )
-    if dtype in _INTEGERS and objects.size:
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        values = objects.ravel().tolist()
-        if min(values) < low or max(values) > high:
-            raise _invalid(
-                f"Input {name!r} has a value outside the range {low}..{high} of {dtype}."
-            )
+    if dtype in _INTEGERS:
+        return _integers(name, objects, dtype)
+    return _floats(name, objects, dtype) if dtype in _FLOATS else objects.astype(bool)
+
+
+def _integers(name: str, objects: np.ndarray, dtype: str) -> np.ndarray:
+    low, high = _INTEGERS[dtype]
+    values = objects.ravel().tolist()
+    if values and not low <= min(values) <= max(values) <= high:
+        raise _invalid(
+            f"Input {name!r} has a value outside the range {low}..{high} that JSON may hold for "
+            f"{dtype}."
+        )
+    return objects.astype("uint64" if high == 2**64 - 1 else "int64").astype(dtype)
+
+
+def _floats(name: str, objects: np.ndarray, dtype: str) -> np.ndarray:
+    # An integer is accepted up to the largest below which the type holds every integer; one that
+    # 64 bits cannot hold counts as a decimal, and that may have any size that the type can hold.
+    limits = np.finfo(dtype)
+    most = 2 ** (limits.nmant + 1) - 1
+    for value in objects.ravel().tolist():
+        if type(value) is int and abs(value) > most and -(2**63) <= value < 2**64:
+            raise _lossy(name, value, dtype)
     try:
-        with np.errstate(over="ignore"):
-            return objects.astype(dtype)
-    except (OverflowError, ValueError):
-        raise _invalid(f"Input {name!r} has a value that {dtype} cannot hold.") from None
+        decimals = objects.astype(np.float64)
+    except OverflowError:
+        raise _invalid("JSON Parse error: Number too big to be stored in double.") from None
+    too_large = np.isfinite(decimals) & (np.abs(decimals) > limits.max)
+    if too_large.any():
+        raise _lossy(name, decimals[too_large].flat[0], dtype)
+    return decimals.astype(dtype)
+
+
+def _lossy(name: str, value: float, dtype: str) -> EndpointError:
+    return _invalid(
+        f"Cannot convert JSON value: {value} to {dtype} without loss of precision (input {name!r})."
+    )
 
 
 def _strings(name: str, objects: np.ndarray) -> np.ndarray:
@@ -217,13 +308,13 @@ def _strings(name: str, objects: np.ndarray) -> np.ndarray:
     for index, item in enumerate(objects.ravel().tolist()):
         if isinstance(item, str):
             try:
-                values[index] = item.encode()
+                values[index] = item.encode("utf-8", "surrogateescape")
             except UnicodeEncodeError:
                 raise _invalid(f"Input {name!r}: a string is not valid Unicode.") from None
         elif _is_base64(item):
             try:
-                values[index] = base64.b64decode(item["b64"], validate=True)
-            except (binascii.Error, ValueError):
+                values[index] = _decode_base64(item["b64"])
+            except ValueError:
                 raise _invalid(f"Input {name!r}: Unable to base64 decode") from None
         else:
             raise _invalid(
@@ -231,6 +322,15 @@ def _strings(name: str, objects: np.ndarray) -> np.ndarray:
                 f"string (input {name!r})"
             )
     return result
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decodes the standard alphabet; whitespace is ignored, padding may be left out."""
+    digits = b"".join(text.encode("ascii").split())
+    unpadded = digits.rstrip(b"=")
+    if len(digits) == len(unpadded):
+        digits += b"=" * (-len(digits) % 4)
+    return base64.b64decode(digits, validate=True)
 
 
 def _encode_bytes(item: bytes) -> dict[str, str]:

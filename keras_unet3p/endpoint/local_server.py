@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import logging
 import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ from typing import Any
 import uvicorn
 
 from keras_unet3p.endpoint.byte_budget import ByteBudget
+from keras_unet3p.endpoint.config_file import read_config_file
 from keras_unet3p.endpoint.grpc_services import grpc_server
 from keras_unet3p.endpoint.http_connection import HttpConnection
+from keras_unet3p.endpoint.model_config import ModelConfig
 from keras_unet3p.endpoint.model_repository import ModelRepository
 from keras_unet3p.endpoint.predict_service import PredictService
 from keras_unet3p.endpoint.rest_app import rest_app
+from keras_unet3p.endpoint.version_policy import VersionPolicy
 from keras_unet3p.endpoint.work_queue import WorkQueue
 from keras_unet3p.errors import InputError
+
+_LOG = logging.getLogger(__name__)
 
 
 class LocalServer:
@@ -41,7 +47,8 @@ class LocalServer:
     Args:
         models: name -> base folder, whose subfolders named 1, 2, ... are the versions. The folders
             are read every `poll_seconds`. A new version replaces the old one without losing a
-            request.
+            request. Or the path of a file of models in TensorFlow Serving's text format (a model
+            config list), which is read every `poll_seconds` too; it names versions and labels.
         host: address to listen on. The default can be reached from this machine only.
         port: REST port; 0 takes a free one.
         grpc_port: gRPC port; 0 takes a free one.
@@ -51,6 +58,8 @@ class LocalServer:
         labels: name -> label -> version number. Labelled versions are loaded in addition to the
             newest ones.
         num_versions: number of newest versions to serve of each model.
+        on_config: called with one line when a change of the file of models was applied, or
+            refused as a whole. By default the line is logged as a warning.
         workers: number of requests that run at the same time. By default half the number of
             processors, and at least two; TensorFlow itself uses several processors per request.
         max_waiting: number of requests that may wait. Further ones are refused (429,
@@ -60,7 +69,7 @@ class LocalServer:
         max_held_bytes: bytes of all request bodies in memory. Requests beyond it are refused (429,
             RESOURCE_EXHAUSTED). By default four times `max_request_bytes`.
         max_json_values: largest number of numbers and lists in a JSON body (413). No other request
-            runs while one is parsed. The default accepts a grey image of 1440 x 1440 pixels sent
+            runs while one is parsed. The default accepts a grey image of 2880 x 2880 pixels sent
             as numbers.
         max_pixels: largest height x width of an encoded image, read from its header (400).
         max_unfinished: number of HTTP connections with an incomplete request. If there are more,
@@ -94,7 +103,7 @@ class LocalServer:
 
     def __init__(
         self,
-        models: Mapping[str, str | Path],
+        models: Mapping[str, str | Path] | str | Path,
         host: str = "127.0.0.1",
         port: int = 0,
         grpc_port: int = 0,
@@ -102,11 +111,12 @@ class LocalServer:
         allowed_hosts: Iterable[str] = (),
         labels: Mapping[str, Mapping[str, int]] | None = None,
         num_versions: int = 1,
+        on_config: Callable[[str], None] | None = None,
         workers: int | None = None,
         max_waiting: int = 64,
-        max_request_bytes: int = 64 * 2**20,
+        max_request_bytes: int = 256 * 2**20,
         max_held_bytes: int | None = None,
-        max_json_values: int = 2**22,
+        max_json_values: int = 2**24,
         max_pixels: int = 2**27,
         max_unfinished: int = 512,
         timeout: float = 300.0,
@@ -115,8 +125,6 @@ class LocalServer:
         poll_seconds: float = 1.0,
         trust_models: bool = False,
     ):
-        labels = labels or {}
-        _check_names(models, labels)
         _check_ports(port, grpc_port)
         _check_at_least(0, max_waiting=max_waiting)
         _check_at_least(
@@ -139,9 +147,8 @@ class LocalServer:
         self._grace = grace
         self._load_models = functools.partial(
             ModelRepository,
-            dict(models),
-            labels=labels,
-            num_versions=num_versions,
+            _reader(models, labels or {}, num_versions),
+            on_config=on_config or _LOG.warning,
             max_pixels=max_pixels,
             poll_seconds=poll_seconds,
             trusted=trust_models,
@@ -157,6 +164,11 @@ class LocalServer:
         self._service: PredictService | None = None
         self.url = ""
         self.grpc_address = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models that are served; none while the server does not run."""
+        return self._service.repository.names if self._service else []
 
     def start(self) -> LocalServer:
         """Loads the models, starts to serve and returns the server."""
@@ -240,6 +252,32 @@ class LocalServer:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _reader(
+    models: Mapping[str, str | Path] | str | Path,
+    labels: Mapping[str, Mapping[str, int]],
+    num_versions: int,
+) -> Callable[[], Mapping[str, ModelConfig]]:
+    """The function that returns what to serve."""
+    if not isinstance(models, Mapping):
+        if labels or num_versions != 1:
+            raise InputError(
+                f"labels and num_versions go with folders; the file {models} names versions and "
+                "labels itself."
+            )
+        return functools.partial(read_config_file, Path(models))
+    _check_names(models, labels)
+    configs = {
+        name: ModelConfig(
+            name,
+            Path(folder),
+            VersionPolicy(num_versions, frozenset(labels.get(name, {}).values())),
+            dict(labels.get(name, {})),
+        )
+        for name, folder in models.items()
+    }
+    return lambda: configs
 
 
 def _check_names(models: Mapping[str, str | Path], labels: Mapping[str, Mapping[str, int]]) -> None:

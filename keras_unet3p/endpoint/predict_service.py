@@ -11,7 +11,6 @@ from typing import Any
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint.byte_budget import ByteBudget
 from keras_unet3p.endpoint.model_repository import ModelRepository
-from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.endpoint.work_queue import WorkQueue
 
 
@@ -44,11 +43,10 @@ class PredictService:
         seconds = self.timeout if remaining is None else min(remaining, self.timeout)
         return time.monotonic() + seconds
 
-    def submit(self, served: ServedVersion, call: Callable[[], Any], deadline: float) -> Future:
-        """Queues a request and releases its version at the end.
+    def submit(self, call: Callable[[], Any], deadline: float) -> Future:
+        """Queues a request.
 
         Args:
-            served: the version, already acquired. It is released in any case, also on errors.
             call: function to run.
             deadline: in seconds of `time.monotonic()`.
 
@@ -58,15 +56,9 @@ class PredictService:
         Raises:
             EndpointError: UNAVAILABLE while shutting down, RESOURCE_EXHAUSTED if the queue is full.
         """
-        try:
-            if self.draining:
-                raise shutting_down()
-            future = self.work.submit(lambda: outcome(call), deadline)
-        except BaseException:
-            served.release()
-            raise
-        future.add_done_callback(lambda _: served.release())
-        return future
+        if self.draining:
+            raise shutting_down()
+        return self.work.submit(lambda: outcome(call), deadline)
 
     def drain(self, timeout: float) -> None:
         """Refuses new and waiting requests, and waits for the running ones.

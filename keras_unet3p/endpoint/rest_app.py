@@ -16,15 +16,24 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keras_unet3p.artifacts.model_versions import LARGEST_VERSION
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
+from keras_unet3p.endpoint.compression import unzipped
 from keras_unet3p.endpoint.grpc_services import metadata_response, status_response
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
 from keras_unet3p.endpoint.request_guard import RequestGuard
 
-_CHOICE = r"(?:/versions/(\d{1,19})|/labels/([^/:]+))?"
-_PREDICT = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
-_STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?", re.IGNORECASE)
+_CHOICE = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
+_PREDICT = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)")
+_STATUS = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(?:/(metadata))?")
+_EXAMPLES = {"classify": "classification", "regress": "regression"}
+_NOT_FOUND = """<HTML><HEAD>
+<TITLE>404 Not Found</TITLE>
+</HEAD><BODY>
+<H1>Not Found</H1>
+</BODY></HTML>
+"""
 # A refused body is read and discarded up to this many times the accepted size, so that the client
 # receives the answer instead of a reset connection.
 _DISCARD = 8
@@ -43,11 +52,13 @@ def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> ASGIApp:
         request = Request(scope, receive)
         path = scope["raw_path"].decode("latin-1")
         if path.lower().startswith("/v1/"):
+            if scope["query_string"]:  # to TensorFlow Serving it is a part of the path
+                path += "?" + scope["query_string"].decode("latin-1")
             response = await _answer(service, request, path)
         elif request.method in ("GET", "HEAD") and path in _PAGES:
             response = _PAGES[path](service)
         else:
-            response = JSONResponse({"error": "Not Found"}, 404)
+            response = HTMLResponse(_NOT_FOUND, 404)
         await response(scope, receive, send)
 
     return RequestGuard(app, hosts)
@@ -60,6 +71,8 @@ async def _answer(service: PredictService, request: Request, path: str) -> Respo
             return await _predict(service, body, request, match)
         if request.method == "GET" and (match := _STATUS.fullmatch(path)):
             return _status(service, match)
+        if request.method == "OPTIONS":
+            return HTMLResponse(b"", 400)
         raise EndpointError("INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}")
     except EndpointError as error:
         body.release()
@@ -160,23 +173,26 @@ class _Body:
 
 
 async def _predict(service: PredictService, body: _Body, request: Request, match: re.Match):
-    if match[4].lower() != "predict":
-        raise EndpointError(
-            "UNIMPLEMENTED", f"This endpoint serves :predict only, not :{match[4].lower()}."
-        )
+    name, version, label = _choice(match)
     deadline = service.deadline()
-    # A request acquires a version and takes a place in the queue only when it is complete.
+    # A request takes a place in the queue only when it is complete.
     text = await body.read(min(deadline, time.monotonic() + service.receive_timeout))
-    served = service.repository.acquire(*_choice(match))
+    zipped = "gzip" in request.headers.get("content-encoding", "")
 
     def call() -> bytes:
-        signature_name, inputs, rows = json_tensors.parse_request(
-            text, served.input_types, service.max_json_values
-        )
-        outputs = served.run(signature_name, inputs, deadline=deadline)
+        with unzipped(text, service) if zipped else contextlib.nullcontext(text) as plain:
+            document, signature_name = json_tensors.parse_document(plain, service.max_json_values)
+        if match[4] in _EXAMPLES:
+            json_tensors.check_examples(document)
+        # The model is looked up when the document is known to be JSON, not before.
+        with service.repository.using(name, version, label) as served:
+            if match[4] in _EXAMPLES:
+                served.run_examples(signature_name, _EXAMPLES[match[4]])
+            inputs, rows = json_tensors.read_inputs(document, served.input_types(signature_name))
+            outputs = served.run(signature_name, inputs, deadline=deadline)
         return json_tensors.format_answer(outputs, rows)
 
-    future = service.submit(served, call, deadline)
+    future = service.submit(call, deadline)
     future.add_done_callback(lambda _: body.release())
     work = asyncio.wrap_future(future)
     gone = asyncio.ensure_future(_disconnected(request))
@@ -211,16 +227,26 @@ async def _disconnected(request: Request) -> None:
 
 
 def _choice(match: re.Match) -> tuple[str, int | None, str | None]:
-    name, version, label = match.groups()[:3]
-    return unquote(name), int(version) if version else None, unquote(label) if label else None
+    name, digits, label = match.groups()[:3]
+    version = None
+    if digits:
+        # One digit more than the largest version has is enough to tell that it is too large.
+        version = int(digits.lstrip("0")[:20] or 0)
+        if version > LARGEST_VERSION:
+            raise EndpointError(
+                "INVALID_ARGUMENT", f"Failed to convert version: {digits[:100]} to numeric."
+            )
+    return unquote(name), version, unquote(label) if label else None
 
 
 def _status(service: PredictService, match: re.Match) -> Response:
     if not match[1]:
         raise EndpointError("INVALID_ARGUMENT", "Missing model name in request.")
+    name, version, label = _choice(match)
     if not match[4]:
-        return JSONResponse(_message_to_dict(status_response(service, *_choice(match))))
-    answer = _message_to_dict(metadata_response(service, *_choice(match)))
+        # A label chooses nothing here, in TensorFlow Serving either.
+        return JSONResponse(_message_to_dict(status_response(service, name, version)))
+    answer = _message_to_dict(metadata_response(service, name, version, label))
     del answer["metadata"]["signature_def"]["@type"]
     return JSONResponse(answer)
 

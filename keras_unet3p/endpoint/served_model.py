@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_unet3p.artifacts.model_versions import is_version_folder, version_folders
 from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.endpoint.model_config import ModelConfig
 from keras_unet3p.endpoint.served_version import ServedVersion
 from keras_unet3p.errors import InputError
 
@@ -16,62 +16,58 @@ from keras_unet3p.errors import InputError
 class ServedModel:
     """The loaded versions of one model.
 
-    The newest `num_versions` versions and those with a label are loaded. A new version is loaded
-    and warmed up while the old ones still serve. Requests go to it when it is ready, and a version
-    that is no longer needed is unloaded after its last request. A folder that does not load is
-    tried again when it changes; until then the working versions stay.
+    A new version is loaded and warmed up while the old ones still serve. Requests go to it when it
+    is ready, and a version that is no longer needed is unloaded after its last request. A folder
+    that does not load is tried again when it changes; until then the last working version stays.
 
     Args:
-        name: the model's name.
-        folder: the base folder; its subfolders named 1 to 2^63 - 1 are the versions.
-        labels: label -> version number.
-        num_versions: number of newest versions to serve.
+        config: the model's name, folder, versions to serve, and labels.
         **options: `max_pixels` and `trusted` of `ServedVersion`.
 
     Raises:
-        ValueError: if `folder` is not a base folder of versions.
+        ValueError: if the folder is not a base folder of versions.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: str | Path,
-        *,
-        labels: Mapping[str, int] | None = None,
-        num_versions: int = 1,
-        **options: Any,
-    ):
-        self.name = name
-        self._folder = Path(folder)
-        self._labels = dict(labels or {})
-        self._num_versions = num_versions
+    def __init__(self, config: ModelConfig, **options: Any):
+        self.name = config.name
+        self._config = config
         self._options = options
         self._lock = threading.Lock()
         self._loaded: dict[int, ServedVersion] = {}
         self._states: dict[int, tuple[str, str, str]] = {}
         self._failed: dict[int, object] = {}
-        if is_version_folder(self._folder):
+        folder = config.folder
+        if is_version_folder(folder):
             raise InputError(
-                f"Model {name!r}: {self._folder} is itself a version folder; give the folder "
-                f"above it ({self._folder.parent})."
+                f"Model {self.name!r}: {folder} is itself a version folder; give the folder "
+                f"above it ({folder.parent})."
             )
         if not self._version_folders():
             raise InputError(
-                f"Model {name!r}: {self._folder} holds no version folder; expected subfolders "
+                f"Model {self.name!r}: {folder} holds no version folder; expected subfolders "
                 "named 1, 2, ... with a saved_model.pb in each."
             )
 
+    def configure(self, config: ModelConfig) -> None:
+        """Changes folder, versions and labels; `poll` loads and retires. For `poll`'s thread only.
+
+        A version that is loaded stays as it is if another folder holds the same number.
+        """
+        if config.folder != self._config.folder:
+            self._failed.clear()
+        self._config = config
+
     def _version_folders(self) -> dict[int, list[Path]]:
         try:
-            return version_folders(self._folder)
+            return version_folders(self._config.folder)
         except OSError:  # it has gone, for a moment or for good
             return {}
 
     def poll(self) -> None:
         """Reads the base folder once; loads and retires versions. For one thread only."""
         folders = self._version_folders()
-        wanted = set(sorted(folders, reverse=True)[: self._num_versions])
-        wanted |= set(self._labels.values()) & set(folders)
+        newest, named = self._config.policy.choose(folders)
+        wanted = newest | named
         for version in sorted(wanted - set(self._loaded)):
             mark = [_fingerprint(folder) for folder in folders[version]]
             if version in self._failed and self._failed[version] == mark:
@@ -89,9 +85,9 @@ class ServedModel:
                 with self._lock:
                     self._loaded[version] = served
                     self._states[version] = ("AVAILABLE", "OK", "")
-        # Old versions stay until all wanted versions are loaded. They stay for good if none of
-        # these loads, or if the folders have been removed.
-        if wanted and wanted <= set(self._loaded):
+        # As in TensorFlow Serving, old versions stay until one of the wanted versions is loaded,
+        # here one of the newest. They stay for good if none loads, or if the folders have gone.
+        if (newest or named) & set(self._loaded):
             self._retire(set(self._loaded) - wanted)
 
     def _retire(self, versions: set[int]) -> None:
@@ -112,9 +108,9 @@ class ServedModel:
         self._retire(set(self._loaded))
 
     @property
-    def available(self) -> bool:
-        """Whether a version is loaded."""
-        return bool(self._loaded)
+    def available(self) -> set[int]:
+        """The versions that are loaded."""
+        return set(self._loaded)
 
     def acquire(self, version: int | None = None, label: str | None = None) -> ServedVersion:
         """Returns the newest loaded version, or the one asked for, for one request.
@@ -136,21 +132,19 @@ class ServedModel:
     def _number(self, version: int | None, label: str | None) -> int | None:
         if label is None:
             return version
-        if label not in self._labels:
+        labels = self._config.labels
+        if label not in labels:
             raise EndpointError(
                 "INVALID_ARGUMENT", f"Unrecognized servable version label: {label[:100]}"
             )
-        return self._labels[label]
+        return labels[label]
 
-    def status(
-        self, version: int | None = None, label: str | None = None
-    ) -> list[tuple[int, str, str, str]]:
+    def status(self, version: int | None = None) -> list[tuple[int, str, str, str]]:
         """Returns (number, state, error code, error message) of each version, the newest first.
 
         Raises:
-            EndpointError: NOT_FOUND for an unknown version, INVALID_ARGUMENT for an unknown label.
+            EndpointError: NOT_FOUND for an unknown version.
         """
-        version = self._number(version, label)
         with self._lock:
             if version is not None and version not in self._states:
                 raise EndpointError(

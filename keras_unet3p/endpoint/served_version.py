@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -110,25 +110,61 @@ class ServedVersion:
             }
             self.run(request.model_spec.signature_name, inputs)
 
-    def signature(self, name: str, missing: str = "FAILED_PRECONDITION"):
+    def signature(
+        self,
+        name: str,
+        missing: str = "FAILED_PRECONDITION",
+        message: str = 'Serving signature key "{}" not found.',
+    ):
         """Returns the SignatureDef named `name`; "" is "serving_default".
 
         Raises:
-            EndpointError: with the code `missing` if there is none.
+            EndpointError: with the code `missing` and the `message` about it if there is none.
         """
         key = name or _DEFAULT_SIGNATURE
         if key not in self.signatures:
             raise EndpointError(
                 missing,
-                f'Serving signature name: "{_shorten(key, 100)}" not found in signature def; '
-                f"this model has: {', '.join(sorted(self.signatures))}",
+                f"{message.format(_shorten(key, 100))} "
+                f"This model has: {', '.join(sorted(self.signatures))}",
             )
         return self.signatures[key]
 
     def input_types(self, signature_name: str) -> dict[str, str]:
-        """Returns a signature's inputs as name -> type name, sorted by name."""
-        inputs = self.signature(signature_name, "INVALID_ARGUMENT").inputs
+        """Returns a signature's inputs as name -> type name, sorted by name.
+
+        Raises:
+            EndpointError: INVALID_ARGUMENT for an unknown signature.
+        """
+        inputs = self.signature(
+            signature_name,
+            "INVALID_ARGUMENT",
+            'Serving signature name: "{}" not found in signature def.',
+        ).inputs
         return {key: tf.dtypes.as_dtype(inputs[key].dtype).name for key in sorted(inputs)}
+
+    def run_examples(self, signature_name: str, kind: str) -> NoReturn:
+        """Refuses to classify or to regress examples, as no segmentation network can.
+
+        Args:
+            signature_name: "" is "serving_default".
+            kind: "classification" or "regression".
+
+        Raises:
+            EndpointError: INVALID_ARGUMENT if the signature takes no examples; UNIMPLEMENTED if it
+                does, because this endpoint serves none.
+        """
+        signature = self.signature(
+            signature_name, "INVALID_ARGUMENT", "No signature was found with the name: {}."
+        )
+        if len(signature.inputs) != 1:
+            raise EndpointError("INVALID_ARGUMENT", "Expected one input Tensor.")
+        if "inputs" not in signature.inputs:
+            raise EndpointError(
+                "INVALID_ARGUMENT",
+                f"No {kind} inputs found in SignatureDef: {_shorten(str(signature), 500)}",
+            )
+        raise EndpointError("UNIMPLEMENTED", "This endpoint serves Predict only.")
 
     def run(
         self,
@@ -203,7 +239,9 @@ class ServedVersion:
                 "INVALID_ARGUMENT",
                 f"Input {name!r} has shape {list(array.shape)}, expected {shape} (None is any).",
             )
-        if array.size == 0:
+        # Kernels may end the process over empty arrays, and an export refuses them. Strings reach
+        # no kernel but the loop over them, and no rows give none.
+        if array.size == 0 and found != "string":
             raise EndpointError(
                 "INVALID_ARGUMENT",
                 f"Input {name!r} is empty: its shape is {list(array.shape)}.",

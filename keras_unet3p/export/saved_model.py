@@ -195,6 +195,9 @@ def export_savedmodel(
             extra = working / "assets.extra"
             extra.mkdir()
             _write_warmup(extra, base.name, tiler, channels, input_dtype, limits)
+            if instances is not None:
+                chosen = {"postprocessing": instances.to_dict()}
+                training_metrics = chosen | (training_metrics or {})
             card = model_card(
                 model,
                 geometry,

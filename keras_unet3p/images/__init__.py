@@ -12,11 +12,13 @@ from keras_unet3p._lazy_names import lazy_names
 if TYPE_CHECKING:
     from keras_unet3p.images.image_file import ImageFile
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
+    from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
     from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
     from keras_unet3p.images.listing import list_images, name_images
     from keras_unet3p.images.normalization import Normalization
     from keras_unet3p.images.pictures import (
         color_labels,
+        instance_panel,
         label_borders,
         mask_picture,
         overlay,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         weight_map_picture,
         write_picture,
     )
+    from keras_unet3p.images.pixel_size import stored_pixel_size
     from keras_unet3p.images.reading import read_image, read_labels
     from keras_unet3p.images.stored_values import StoredValues
     from keras_unet3p.images.stretching import IntensityHistogram, intensity_range, stretch
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from keras_unet3p.images.value_check import check_files, check_values
 
 __all__ = [
+    "MASK_FORMATS",
     "MAX_PAGES",
     "MAX_PIXELS",
     "VALUE_SCALES",
@@ -46,6 +50,7 @@ __all__ = [
     "check_files",
     "check_values",
     "color_labels",
+    "instance_panel",
     "intensity_range",
     "label_borders",
     "list_images",
@@ -57,16 +62,19 @@ __all__ = [
     "read_image",
     "read_labels",
     "result_panel",
+    "stored_pixel_size",
     "stretch",
     "to_rgb",
     "to_unit",
     "weight_map_picture",
+    "write_labels",
     "write_picture",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "MASK_FORMATS": "label_files",
         "MAX_PAGES": "limits",
         "MAX_PIXELS": "limits",
         "VALUE_SCALES": "unit_values",
@@ -80,6 +88,7 @@ __getattr__, __dir__ = lazy_names(
         "check_files": "value_check",
         "check_values": "value_check",
         "color_labels": "pictures",
+        "instance_panel": "pictures",
         "intensity_range": "stretching",
         "label_borders": "pictures",
         "list_images": "listing",
@@ -91,10 +100,12 @@ __getattr__, __dir__ = lazy_names(
         "read_image": "reading",
         "read_labels": "reading",
         "result_panel": "pictures",
+        "stored_pixel_size": "pixel_size",
         "stretch": "stretching",
         "to_rgb": "pictures",
         "to_unit": "unit_values",
         "weight_map_picture": "pictures",
+        "write_labels": "label_files",
         "write_picture": "pictures",
     },
 )

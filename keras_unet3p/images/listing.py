@@ -71,6 +71,16 @@ def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
     files = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS]
     if not files:
         found = sorted({printable(entry.suffix or entry.name) for entry in entries})
+        inside = sorted(
+            printable(entry.name)
+            for entry in folder.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+        if inside and not entries:
+            raise InputError(
+                f"{argument}: {printable(folder)} holds folders only ({', '.join(inside[:5])}); "
+                "give one of them: images are not looked for in subfolders"
+            )
         raise InputError(
             f"{argument}: {printable(folder)} holds no image "
             f"({', '.join(found[:5]) or 'it is empty'}); accepted are {', '.join(EXTENSIONS)}"

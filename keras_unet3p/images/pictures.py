@@ -7,7 +7,7 @@ RGB (H, W, 3).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,10 +18,36 @@ from keras_unet3p.files import printable, replacing
 
 TRUTH_COLOUR = (255, 176, 0)
 PREDICTION_COLOUR = (0, 190, 255)
+ERROR_COLOURS = {
+    "missed": (230, 30, 30),
+    "extra": (255, 210, 0),
+    "split": (235, 50, 235),
+    "merged": (40, 215, 60),
+}
+"""Of objects that have no partner; see `metrics.object_errors`."""
 _UNLABELLED_COLOUR = (112, 112, 112)
 CAPTION_HEIGHT = 26
 """Of a panel, pixels above its pictures."""
 _WEIGHTS_GAP, _WEIGHTS_CAPTION = 8, 28
+# Told apart at a glance (Green-Armytage 2010, "A Colour Alphabet").
+_PALETTE = np.array(
+    [
+        (0, 117, 220),
+        (240, 163, 255),
+        (43, 206, 72),
+        (255, 164, 5),
+        (255, 0, 16),
+        (94, 241, 242),
+        (255, 255, 128),
+        (116, 10, 255),
+        (157, 204, 0),
+        (255, 80, 5),
+        (0, 153, 143),
+        (194, 0, 136),
+    ],
+    np.uint8,
+)
+_NEAR = 3  # pixels between objects whose colours differ
 _GOLDEN_ANGLE = 137.508  # degrees: neighbouring ids get hues far apart
 
 
@@ -44,23 +70,55 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def color_labels(labels: np.ndarray) -> np.ndarray:
-    """Give every label its own colour, background black, unlabelled pixels (below 0) grey.
+    """Give labels colours, background black, unlabelled pixels (below 0) grey.
 
-    Neighbouring labels differ in hue.
+    Labels that lie within three pixels of each other differ clearly; far from each other, two may
+    have the same colour.
 
     Example:
         >>> color_labels(np.array([[0, 1]])).shape
         (1, 2, 3)
     """
     labels = np.asarray(labels, np.int64)
-    # Steps of the golden ratio spread any number of hues evenly.
-    hue = ((labels * 0.618033988749895) % 1.0 * 180).astype(np.uint8)
-    full = np.full_like(hue, 255)
-    hsv = np.stack([hue, np.where(labels % 2, full, full - 90).astype(np.uint8), full], axis=-1)
-    colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    found, numbers = np.unique(labels, return_inverse=True)
+    numbers = numbers.reshape(labels.shape)
+    choice = _distinct(np.where(labels > 0, numbers, -1), len(found))
+    colours = _PALETTE[choice[numbers]]
     colours[labels == 0] = 0
     colours[labels < 0] = _UNLABELLED_COLOUR
     return colours
+
+
+def _distinct(numbers: np.ndarray, count: int) -> np.ndarray:
+    """A colour of the palette for each number, another one than its neighbours have.
+
+    Args:
+        numbers: (H, W) from 0; -1 where there is nothing.
+        count: of the numbers.
+    """
+    window = np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8)
+    values = numbers.astype(np.float32)  # exact up to 2^24
+    highest = cv2.dilate(values, window)
+    lowest = cv2.erode(np.where(numbers < 0, np.float32(count), values), window)
+    inside = numbers >= 0
+    pairs = set()
+    for other in (highest, lowest):
+        near = np.asarray(other)[inside].astype(np.int64)
+        pairs.update(np.unique(numbers[inside].astype(np.int64) * count + near).tolist())
+    neighbours: list[list[int]] = [[] for _ in range(count)]
+    for code in pairs:
+        first, second = divmod(code, count)
+        if first == second:
+            continue
+        neighbours[first].append(second)
+        neighbours[second].append(first)
+    choice = np.full(count, -1)
+    for number in range(count):
+        taken = {int(choice[other]) for other in neighbours[number]}
+        # From a place that moves on, so that the whole palette is used where a few would do.
+        free = [(number + step) % len(_PALETTE) for step in range(len(_PALETTE))]
+        choice[number] = next((colour for colour in free if colour not in taken), free[0])
+    return choice
 
 
 def mask_picture(labels: np.ndarray) -> np.ndarray:
@@ -136,11 +194,16 @@ def overlay(
     return picture.astype(np.uint8)
 
 
-def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.ndarray:
+Caption = str | Sequence[tuple[str, tuple[int, int, int]]]
+"""A text, or pieces of text with the colour of each."""
+
+
+def panel(pictures: Sequence[tuple[Caption, np.ndarray]], *, gap: int = 6) -> np.ndarray:
     """Put pictures of one size side by side under their captions.
 
     Args:
-        pictures: pairs of a caption and an RGB picture (H, W, 3), all of one size.
+        pictures: pairs of a caption and an RGB picture (H, W, 3), all of one size. A caption is a
+            text, or pieces of text with the colour of each, which get a dark ground.
         gap: pixels between them.
 
     Raises:
@@ -162,17 +225,19 @@ def panel(pictures: Sequence[tuple[str, np.ndarray]], *, gap: int = 6) -> np.nda
     for column, (caption, picture) in enumerate(pictures):
         left = column * (width + gap)
         canvas[CAPTION_HEIGHT:, left : left + width] = picture
-        cv2.putText(
-            canvas,
-            caption,
-            (left + 4, 18),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.5,
-            (40, 40, 40),
-            1,
-            cv2.LINE_AA,
-        )
+        _write(canvas[:CAPTION_HEIGHT, left : left + width], caption)
     return canvas
+
+
+def _write(strip: np.ndarray, caption: Caption) -> None:
+    pieces = [(caption, (40, 40, 40))] if isinstance(caption, str) else caption
+    if not isinstance(caption, str):
+        strip[:] = 40
+    left, font = 4, cv2.FONT_HERSHEY_SIMPLEX
+    scale = 0.5 if isinstance(caption, str) else 0.42
+    for text, colour in pieces:
+        cv2.putText(strip, text, (left, 18), font, scale, colour, 1, cv2.LINE_AA)
+        left += cv2.getTextSize(text, font, scale, 1)[0][0] + 8
 
 
 def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -190,6 +255,44 @@ def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -
             ("truth", mask_picture(truth)),
             ("prediction", mask_picture(prediction)),
             ("truth (amber), prediction (blue)", overlay(image, prediction, truth, opacity=0.0)),
+        ]
+    )
+
+
+def instance_panel(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    errors: Mapping[str, np.ndarray],
+    counts: Mapping[str, int],
+) -> np.ndarray:
+    """As `result_panel`, of instances: the last picture shows what is wrong in colours.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        truth: instance ids (H, W), below 0 where unlabelled.
+        prediction: instance ids (H, W).
+        errors: masks (H, W) by the names of `ERROR_COLOURS`.
+        counts: how many objects each is.
+
+    Example:
+        >>> ids, none = np.eye(64, dtype=int), np.zeros((64, 64), bool)
+        >>> errors = {name: none for name in ERROR_COLOURS}
+        >>> instance_panel(np.eye(64), ids, ids, errors, dict.fromkeys(errors, 0)).shape
+        (90, 274, 3)
+    """
+    picture = to_rgb(image).astype(np.float32)
+    for name, mask in errors.items():
+        picture[mask] = 0.5 * picture[mask] + 0.5 * np.array(ERROR_COLOURS[name], np.float32)
+    picture[label_borders(truth)] = TRUTH_COLOUR
+    picture[label_borders(prediction)] = PREDICTION_COLOUR
+    caption = [(f"{counts[name]} {name}", colour) for name, colour in ERROR_COLOURS.items()]
+    return panel(
+        [
+            ("image", to_rgb(image)),
+            ("truth", mask_picture(truth)),
+            ("prediction", mask_picture(prediction)),
+            (caption, picture.astype(np.uint8)),
         ]
     )
 

@@ -7,6 +7,7 @@ from keras_unet3p.metrics.dice import Dice
 from keras_unet3p.metrics.evaluation import evaluate_labels, summarize_evaluations
 from keras_unet3p.metrics.iou import IoU
 from keras_unet3p.metrics.mask_measure import MASK_MEASURES, MaskMeasure
+from keras_unet3p.metrics.mistakes import ObjectErrors, object_errors
 from keras_unet3p.metrics.objects import ObjectScores, object_scores, panoptic_quality, seg
 from keras_unet3p.metrics.partitions import (
     RandError,
@@ -22,12 +23,14 @@ __all__ = [
     "Dice",
     "IoU",
     "MaskMeasure",
+    "ObjectErrors",
     "ObjectScores",
     "RandError",
     "VariationOfInformation",
     "WarpingError",
     "evaluate_labels",
     "hausdorff_distance",
+    "object_errors",
     "object_scores",
     "panoptic_quality",
     "pixel_error",

@@ -26,6 +26,9 @@ VALIDATIONS = 20
 """Of a run; each costs time, and the moving average hardly changes between more of them."""
 OVERHEAD = 1.15
 """Time of a run over that of its bare steps: data, validation, checkpoints."""
+CELLS_IN_MEMBRANES = 0.5, 10
+"""Share of the foreground and number of its pieces in an image from which on what matters is that
+the pieces stay apart: cells between membranes."""
 _FEWEST_STEPS = 16  # of an epoch
 
 _OF_NETWORK = ("architecture", "filters", "depth", "batch_norm")
@@ -184,6 +187,22 @@ def _recipe(choose, fingerprint: Fingerprint) -> None:
         choose("loss", lambda: ("auto", "cross-entropy of both maps; adding Dice gained nothing"))
     else:
         choose("loss", lambda: ("auto", "pixels, structure and regions together: the hybrid loss"))
+    pieces = fingerprint.objects_per_image or 0.0
+    share, fewest = CELLS_IN_MEMBRANES
+    if (
+        fingerprint.mask_kind == "binary"
+        and fingerprint.foreground_share > share
+        and pieces >= fewest
+        and choose("tuning", lambda: (None, ""))
+    ):
+        choose(
+            "measure",
+            lambda: (
+                "rand",
+                f"thin lines part {pieces:.3g} pieces of foreground an image: cells in membranes, "
+                "where a small gap joins two; a seeded watershed is tried too",
+            ),
+        )
     choose(
         "learning_rate",
         lambda: (LEARNING_RATE, "AdamW with a warm-up and a cosine to zero"),

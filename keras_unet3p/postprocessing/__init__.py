@@ -11,6 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing.class_ids import is_foreground, to_class_ids
+    from keras_unet3p.postprocessing.imagej_rois import outlines_rois
     from keras_unet3p.postprocessing.in_graph_class_ids import to_class_ids_in_graph
     from keras_unet3p.postprocessing.in_graph_watershed import in_graph_instances
     from keras_unet3p.postprocessing.instance_rule import InstanceRule
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         search_instance_rule,
         search_rule,
     )
+    from keras_unet3p.postprocessing.stitching import instances_by_windows
 
 __all__ = [
     "InstanceRule",
@@ -31,12 +33,14 @@ __all__ = [
     "RuleChoice",
     "connected_regions",
     "in_graph_instances",
+    "instances_by_windows",
     "instances_from_probability",
     "is_foreground",
     "label_instances",
     "object_outlines",
     "object_table",
     "outlines_geojson",
+    "outlines_rois",
     "parted",
     "search_instance_rule",
     "search_rule",
@@ -52,12 +56,14 @@ __getattr__, __dir__ = lazy_names(
         "RuleChoice": "rule_search",
         "connected_regions": "regions",
         "in_graph_instances": "in_graph_watershed",
+        "instances_by_windows": "stitching",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
         "object_outlines": "outlines",
         "object_table": "measurements",
         "outlines_geojson": "outlines",
+        "outlines_rois": "imagej_rois",
         "parted": "regions",
         "search_instance_rule": "rule_search",
         "search_rule": "rule_search",

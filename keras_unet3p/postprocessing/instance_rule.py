@@ -6,10 +6,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
 from keras_unet3p.errors import InputError
+from keras_unet3p.postprocessing.watershed import (
+    flattened,
+    joined_fragments,
+    seed_roots,
+    steepest_ascents,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +103,15 @@ class InstanceRule:
         Raises:
             ValueError: for another shape.
         """
-        foreground, core = _two_maps(maps)
+        foreground, core = two_maps(maps)
         height, width = foreground.shape
         mask = foreground >= np.float32(self.threshold)
         pixels = np.flatnonzero(mask)
         result = np.zeros(mask.size, np.int32)
         if not len(pixels):
             return result.reshape(mask.shape)
-        core = np.where(np.isnan(core), np.float32(0), core)
         seeds = mask & (core >= np.float32(self.seed_threshold))
-        roots, seeded = _seed_roots(seeds, max(self.smallest_seed, 1))
+        roots, seeded = seed_roots(seeds, max(self.smallest_seed, 1))
 
         # From here on a node is a pixel of the mask, numbered in scanning order.
         # Around the image lies a pixel of nothing, so that no neighbour is missing.
@@ -119,14 +123,22 @@ class InstanceRule:
         flat = nodes.ravel()
         heights = core.ravel()[pixels]
         is_seed = seeded.ravel()[pixels]
-        parents = _ascents(flat, places, heights, width + 2)
+        parents = steepest_ascents(flat, places, heights, width + 2)
         seed_nodes = np.flatnonzero(is_seed)
         first = inner.ravel()[roots.ravel()[pixels[seed_nodes]]]
         parents[seed_nodes] = first
-        parents = _flattened(parents)
+        parents = flattened(parents)
         is_final = np.zeros(len(pixels), bool)
         is_final[first] = True
-        parents = _joined(parents, is_final, flat, places, heights, width + 2)
+        # On its right and below each node has another one; of equal passes the first edge counts.
+        edges = [
+            np.stack([found, flat[places[found] + offset]])
+            for offset in (1, width + 2)
+            for found in [np.flatnonzero(flat[places + offset] >= 0)]
+        ]
+        left, right = np.concatenate(edges, axis=1)
+        passes = np.minimum(heights[left], heights[right])
+        parents = joined_fragments(parents, is_final, left, right, passes)
 
         sizes = np.bincount(parents, minlength=len(pixels))
         kept = sizes[parents] >= self.smallest_object
@@ -140,7 +152,16 @@ class InstanceRule:
         return result.reshape(mask.shape)
 
 
-def _two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground and core of the maps that `InstanceRule.instances` takes, float32.
+
+    Where the core is not a number it is 0.
+
+    Example:
+        >>> foreground, core = two_maps(np.zeros((4, 5, 2)))
+        >>> foreground.shape, core.dtype
+        ((4, 5), dtype('float32'))
+    """
     maps = np.asarray(maps)
     if maps.ndim == 2:
         maps = maps[..., np.newaxis]
@@ -149,90 +170,5 @@ def _two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"maps must be (H, W), (H, W, 1) or (H, W, 2), found shape {np.shape(maps)}"
         )
     maps = maps.astype(np.float32, copy=False)
-    return maps[..., 0], maps[..., -1]
-
-
-def _seed_roots(seeds: np.ndarray, smallest: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first pixel, as a flat index, of each pixel's region; and the pixels of large regions."""
-    _, found, statistics, _ = cv2.connectedComponentsWithStats(
-        np.asarray(seeds, np.uint8), connectivity=4
-    )
-    regions = np.asarray(found, np.int64)
-    large = np.asarray(statistics)[:, cv2.CC_STAT_AREA] >= smallest
-    large[0] = False
-    flat = regions.ravel()
-    first = np.zeros(len(statistics), np.int64)
-    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)  # what is written last stays
-    return first[regions], large[regions]
-
-
-def _ascents(nodes: np.ndarray, places: np.ndarray, heights: np.ndarray, step: int) -> np.ndarray:
-    """For each node the highest of itself and its 4 neighbours, of equal ones the first."""
-    best = np.arange(len(places), dtype=np.int32)
-    top = heights.copy()
-    for offset, is_before in ((-step, True), (-1, True), (1, False), (step, False)):
-        neighbours = nodes[places + offset]
-        values = np.where(neighbours >= 0, heights[neighbours], np.float32(-np.inf))
-        # Before the node itself comes what lies above or to the left of it.
-        higher = values > top
-        if is_before:
-            higher |= (values == top) & (neighbours < best)
-        best[higher] = neighbours[higher]
-        top[higher] = values[higher]
-    return best
-
-
-def _flattened(parents: np.ndarray) -> np.ndarray:
-    """Every node's root, by pointer jumping."""
-    while True:
-        further = parents[parents]
-        if np.array_equal(further, parents):
-            return parents
-        parents = further
-
-
-def _joined(
-    parents: np.ndarray,
-    is_final: np.ndarray,
-    nodes: np.ndarray,
-    places: np.ndarray,
-    heights: np.ndarray,
-    step: int,
-) -> np.ndarray:
-    """Roots after every fragment that is not final has joined over its highest pass.
-
-    Boruvka's algorithm: in each round every fragment takes its best edge, so that their number at
-    least halves.
-    """
-    ends = [
-        np.stack([found, nodes[places[found] + offset]])
-        for offset in (1, step)
-        for found in [np.flatnonzero(nodes[places + offset] >= 0)]
-    ]
-    left, right = np.concatenate(ends, axis=1)
-    while True:
-        fragments = parents[left], parents[right]
-        open_ends = [~is_final[fragment] for fragment in fragments]
-        useful = (fragments[0] != fragments[1]) & (open_ends[0] | open_ends[1])
-        if not useful.any():
-            return parents
-        left, right = left[useful], right[useful]
-        # The lower of both ends; of equal passes the edge that comes first.
-        passes = np.minimum(heights[left], heights[right])
-        starts, goals, order = [], [], []
-        for here, there, is_open in zip(fragments, reversed(fragments), open_ends, strict=True):
-            kept = is_open[useful]
-            starts.append(here[useful][kept])
-            goals.append(there[useful][kept])
-            order.append(np.flatnonzero(kept))
-        start, goal, edge = (np.concatenate(part) for part in (starts, goals, order))
-        ranked = np.lexsort((edge, -passes[edge], start))
-        start, goal = start[ranked], goal[ranked]
-        is_best = np.concatenate([[True], start[1:] != start[:-1]])
-        start, goal = start[is_best], goal[is_best]
-        chosen = parents.copy()
-        chosen[start] = goal
-        # Two that have chosen each other: the first stays.
-        mutual = start[(chosen[goal] == start) & (start < goal)]
-        chosen[mutual] = mutual
-        parents = _flattened(chosen)[parents]
+    core = maps[..., -1]
+    return maps[..., 0], np.where(np.isnan(core), np.float32(0), core)

@@ -5,6 +5,7 @@ No TensorFlow here, no script and no address in the pages: pictures and curves a
 
 from keras_unet3p.reports.curves import Curve, Mark, line_chart
 from keras_unet3p.reports.evaluation_page import write_evaluation_page
+from keras_unet3p.reports.folds_page import write_folds_page
 from keras_unet3p.reports.run_page import write_run_page
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Mark",
     "line_chart",
     "write_evaluation_page",
+    "write_folds_page",
     "write_run_page",
 ]

@@ -45,7 +45,6 @@ def write_evaluation_page(
     write_page(
         path,
         title=title,
-        is_run=False,
         **image_content(report, Path(out)),
     )
     return path

@@ -12,6 +12,7 @@ import jinja2
 
 from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.files import printable, write_text
+from keras_unet3p.images.pictures import ERROR_COLOURS
 from keras_unet3p.reports.embedded_pictures import embedded_panel
 
 MOST_ROWS = 200
@@ -26,11 +27,14 @@ _NAMES = {
     "rand_error": "Rand error",
     "warping_error": "warping error",
     "hausdorff_95": "Hausdorff 95 (px)",
+    "pq": "PQ",
+    "average_precision": "AP",
 }
 
 
 def write_page(path: str | os.PathLike[str], **content: Any) -> None:
     """Fill the template and write the page atomically; what is not Markup is escaped."""
+    content = {"is_run": False, "folds": [], "charts": [], "chosen": None, "plan": []} | content
     write_text(path, _environment().get_template(_TEMPLATE).render(**content))
 
 
@@ -65,7 +69,9 @@ def measure_name(measure: str) -> str:
         ('Dice', 'F1 at IoU 0.5')
     """
     name, _, threshold = measure.partition("@")
-    return f"{name.upper()} at IoU {threshold}" if threshold else _NAMES.get(name, name)
+    if not threshold:
+        return _NAMES.get(name, name)
+    return f"{_NAMES.get(name, name.upper())} at IoU {threshold}"
 
 
 def last_part(path: str | os.PathLike[str] | None) -> str:
@@ -95,7 +101,15 @@ def image_content(
         picture = embedded_panel(report.picture(folder, rank))
         if picture is not None:
             row = report.images[rank]
-            shown.append({"name": printable(row["name"]), "dice": row["dice"], "panel": picture})
+            errors = {name: row.get(name) for name in ERROR_COLOURS}
+            shown.append(
+                {
+                    "name": printable(row["name"]),
+                    "dice": row["dice"],
+                    "errors": errors,
+                    "panel": picture,
+                }
+            )
     return {
         "columns": [(name, measure_name(name)) for name in report.columns],
         "overall": report.overall,
@@ -104,6 +118,7 @@ def image_content(
         "more_images": max(len(report.images) - MOST_ROWS, 0),
         "count": len(report.images),
         "pictures": shown,
+        "errors": ERROR_COLOURS,
         "classes": _classes(report, class_names),
     }
 

@@ -47,7 +47,7 @@ def write_run_page(run: RunFolder) -> Path:
         title=last_part(run.path.resolve()),
         is_run=True,
         charts=_charts(history.rows, best),
-        chosen=_chosen(run.read_postprocessing()),
+        chosen=chosen_content(run.read_postprocessing()),
         plan=_plan(run.read_plan()),
         epochs=int(history.rows[-1]["epoch"]) if history.rows else 0,
         best_epoch=None if best is None else int(best["epoch"]),
@@ -102,7 +102,13 @@ def _plan(plan: Plan | None) -> list[tuple[str, str, str]]:
     ]
 
 
-def _chosen(record: PostprocessingRecord | None) -> dict[str, Any] | None:
+def chosen_content(record: PostprocessingRecord | None) -> dict[str, Any] | None:
+    """What the template shows of the rule after a network; None where none was chosen.
+
+    Example:
+        >>> chosen_content(None) is None
+        True
+    """
     if record is None:
         return None
     curve = dict(record.curve)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 
 
 class ClientRunner:
@@ -14,6 +15,7 @@ class ClientRunner:
 
     channels: int | None = None
     threshold = 0.5
+    rule: InstanceRule | None = None
     is_raw = False
     percentiles: tuple[float, float] | None = None
 

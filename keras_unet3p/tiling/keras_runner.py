@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.graphs.network_geometry import network_facts, network_function
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.tiling.tile_choice import model_geometry
 
 
@@ -28,11 +29,13 @@ class KerasRunner:
         blend,
         geometry: TileGeometry | None,
         threshold: float = 0.5,
+        rule: InstanceRule | None = None,
     ) -> None:
         facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = facts.channels
         self.threshold = threshold
+        self.rule = rule
         self.multi_label = facts.is_multi_label()
         self.percentiles = facts.percentiles
         # A model that has images stretched says what its values are; others take unit values.

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.tiling.client_runner import ClientRunner
 from keras_unet3p.tiling.tile_runner import TileRunner
 
@@ -34,7 +35,7 @@ def runner_of(
         ValueError: if the path is no such model or an endpoint's URL, the file is damaged, or the
             geometry is missing.
     """
-    threshold = 0.5
+    threshold, rule = 0.5, None
     if isinstance(model, (str, os.PathLike)):
         from keras_unet3p.artifacts import ModelSource
 
@@ -56,6 +57,8 @@ def runner_of(
         chosen = source.postprocessing()
         if chosen is not None:
             threshold = chosen.threshold
+            if chosen.gives_instances:
+                rule = InstanceRule.from_dict(chosen.rule())
         model = load_best(source)
     if hasattr(model, "predict_tiles"):
         if geometry is None:
@@ -66,4 +69,4 @@ def runner_of(
         return ClientRunner(model, geometry)
     from keras_unet3p.tiling.keras_runner import KerasRunner
 
-    return KerasRunner(model, tile_size, halo, blend, geometry, threshold)
+    return KerasRunner(model, tile_size, halo, blend, geometry, threshold, rule)

@@ -12,6 +12,7 @@ from keras_unet3p.artifacts.model_card import CARD_FILE, GRAPH_FILE
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.tiling.exported_model import load_exported_model
 
 
@@ -35,6 +36,8 @@ class SavedModelRunner:
         self.geometry = geometry or own
         self.channels = card.input_channels
         self.threshold = 0.5 if card.threshold is None else card.threshold
+        chosen = {**(card.training.postprocessing or {}), "threshold": self.threshold}
+        self.rule = InstanceRule.from_dict(chosen) if InstanceRule.is_in(chosen) else None
         self.multi_label = card.multi_label
         self.is_raw = card.normalization.is_raw
         self.percentiles = card.normalization.percentiles

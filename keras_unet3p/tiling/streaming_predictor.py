@@ -8,6 +8,7 @@ import itertools
 import math
 import mmap
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
 from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.runners import runner_of
 from keras_unet3p.tiling.tile_runner import TileRunner
@@ -51,6 +53,8 @@ class StreamingPredictor:
             For classes that may overlap, the same holds for each class. None takes the threshold
             of the exported model or of the run, and 0.5 for other models. Small objects and holes
             stay: a row of tiles does not show a whole one.
+        rule: what makes instances of a network's maps, for `kind="instances"`. None takes that of
+            the exported model or of the run.
         seconds_between_records: how often progress is written to the journal. A killed run
             repeats at most this much work.
         pixels_between_releases: after this many pixels, the pages of memory maps are given back
@@ -77,6 +81,7 @@ class StreamingPredictor:
         geometry: TileGeometry | None = None,
         batch_size: int = 1,
         threshold: float | None = None,
+        rule: InstanceRule | None = None,
         seconds_between_records: float = 2.0,
         pixels_between_releases: int = 2**24,
     ) -> None:
@@ -88,6 +93,7 @@ class StreamingPredictor:
         if threshold is None:
             threshold = self._run.threshold
         self.threshold = threshold
+        self.rule = self._run.rule if rule is None else rule
         self._seconds_between_records = seconds_between_records
         self._pixels_between_releases = pixels_between_releases
 
@@ -110,10 +116,14 @@ class StreamingPredictor:
             output: where the result goes. None makes a NumPy array. A path must end in .npy; the
                 file is written under a temporary name, its space is reserved at the start, and it
                 appears when it is complete. Anything else of the result's shape that windows can
-                be assigned to is filled.
+                be assigned to is filled; of instances it is written twice, and read in between.
             kind: "classes" gives class ids (H, W), uint8 for up to 256 classes and uint16 or
                 uint32 for more. Where classes may overlap (one sigmoid per class) it gives one map
                 per class, uint8 (H, W, K) of 0 and 1. "probabilities" gives float32 (H, W, K).
+                "instances" gives int32 (H, W), the ids that `rule.instances` gives of the whole
+                image's maps: no object is cut, and each number is there once. The maps lie on the
+                disk until then, 8 bytes for each pixel: as OUTPUT.maps.npy, or beside the journal,
+                or where temporary files go.
             journal: file that records the finished tiles, so that the same call continues where a
                 killed one stopped. If `output` is a path, the journal is OUTPUT.journal by
                 default. If `output` is an array, it must be the one that the killed call wrote to,
@@ -129,8 +139,16 @@ class StreamingPredictor:
                 output or journal.
             OSError: if the disk is full.
         """
-        if kind not in ("classes", "probabilities"):
-            raise InputError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+        if kind not in ("classes", "probabilities", "instances"):
+            raise InputError(
+                f"kind must be 'classes', 'probabilities' or 'instances', found {kind!r}"
+            )
+        rule = self.rule if kind == "instances" else None
+        if kind == "instances" and rule is None:
+            raise InputError(
+                "kind: 'instances' needs a rule, and this model tells none; give rule, an "
+                "InstanceRule"
+            )
         if isinstance(image, (str, os.PathLike)):
             image = np.load(image, mmap_mode="r")
         height, width, channels = _image_size(image, self._run)
@@ -144,8 +162,6 @@ class StreamingPredictor:
             raise InputError(f"output must be a .npy file or an array, found {target}")
         if target is not None and journal is None:
             journal = _journal_of(target)
-        tiles = self.geometry.tiles(height, width)
-        ends = self._range_of(image)
         with contextlib.ExitStack() as held:
             for path in _written(target, journal):
                 lock = path.with_name(f"{path.name}.lock")
@@ -160,29 +176,67 @@ class StreamingPredictor:
                         "pixels": _fingerprint(image),
                         "kind": kind,
                         "threshold": self.threshold,
+                        **({} if rule is None else {"rule": rule.to_dict()}),
                         "geometry": self.geometry.to_dict(),
                         "model": self._run.identity,
                     },
                 )
                 held.callback(log.close)
             sink = _Sink(self, output, target, kind, (height, width))
-            return self._predict(image, ends, tiles, sink, log, progress)
+            if rule is not None:
+                return self._instances(image, sink, rule, log, progress)
+            return self._predict(image, sink, log, progress)
 
-    def _predict(
-        self, image, ends: Ends, tiles: TileGrid, sink: _Sink, log: RunJournal | None, progress
-    ):
+    def _instances(self, image, sink: _Sink, rule: InstanceRule, log: RunJournal | None, progress):
+        # Few use it, and it imports SciPy.
+        from keras_unet3p.postprocessing.stitching import instances_by_windows
+
+        with contextlib.ExitStack() as held:
+            if log is None:
+                folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
+                path = folder / "maps.npy"
+            else:
+                of_run = sink.target or log.path
+                path = of_run.with_name(f"{of_run.name}.maps.npy")
+            # The journal's one number: whether the maps beside it are of this run.
+            if log is not None and not log.finished:
+                for stale in (path, _partial(path), _journal_of(path)):
+                    stale.unlink(missing_ok=True)
+                log.record(1)
+            if not path.exists():
+                self.predict(image, path, kind="probabilities", progress=progress)
+            maps = np.load(path, mmap_mode="r")
+            ids = sink.ids()
+            with _reporter(progress is True, 1, "Numbering") as report:
+
+                def release(done: int, total: int) -> None:
+                    report(done, total)
+                    _release(maps)
+                    sink.release()
+
+                instances_by_windows(maps, ids, rule, progress=release)
+            del ids
+            result = sink.finish()
+            if log is not None:
+                path.unlink()
+                log.remove()
+        return result
+
+    def _predict(self, image, sink: _Sink, log: RunJournal | None, progress):
+        tiles = self.geometry.tiles(*image.shape[:2])
+        ends = self._range_of(image)
         done = log.finished if log else 0
         if log and sink.target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
             done = 0
             log.record(done)
         with _reporter(progress, len(tiles)) as report:
-            report(done)
+            report(done, len(tiles))
             last_record = time.monotonic()
             release_every = max(self._pixels_between_releases // math.prod(self.geometry.core), 1)
             last_release = done
             for finished in self._segment(image, ends, tiles, done, sink):
-                report(finished)
+                report(finished, len(tiles))
                 if finished - last_release >= release_every:
                     _release(image)
                     sink.release()
@@ -292,6 +346,10 @@ def _journal_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.journal")
 
 
+def _partial(target: Path) -> Path:
+    return target.with_name(f"{target.name}.partial")
+
+
 class _Sink:
     """Where results are written."""
 
@@ -301,7 +359,7 @@ class _Sink:
         self._kind, self._size = kind, size
         self.target = target
         self._array = None if target is not None else output
-        self.partial = target.with_name(f"{target.name}.partial") if target else Path()
+        self.partial = _partial(target) if target else Path()
         self._own_file: tuple[int, int] | None = None
         if isinstance(output, np.memmap) and output.filename and output.mode in ("r+", "w+"):
             reserve_space(output.filename, os.path.getsize(output.filename))
@@ -313,6 +371,12 @@ class _Sink:
             values = to_class_ids(values, self._threshold, multi_label=self._multi_label)
         array = self._open(values, largest)
         array[window[0] : window[1], window[2] : window[3]] = values
+
+    def ids(self) -> Any:
+        """The output of instances, which is read again: `write` is not for them."""
+        if self._array is not None:
+            return self._array  # where its type or shape does not fit, `instances_by_windows` says
+        return self._open(np.empty((0, 0), np.int32), None)
 
     def _open(self, values: np.ndarray, largest: int | None):
         shape = self._size + values.shape[2:]
@@ -451,15 +515,17 @@ def _release(array: Any) -> None:
 
 
 @contextlib.contextmanager
-def _reporter(progress: bool | Callable[[int, int], None], total: int):
+def _reporter(
+    progress: bool | Callable[[int, int], None], total: int, what: str = "Segmenting"
+) -> Iterator[Callable[[int, int], None]]:
     if callable(progress):
-        yield lambda done: progress(done, total)
+        yield progress
     elif progress:
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True)) as bar:
-            task = bar.add_task("Segmenting", total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task(what, total=total)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
-        yield lambda done: None
+        yield lambda done, total: None

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_unet3p.geometry import TileGeometry
+from keras_unet3p.postprocessing.instance_rule import InstanceRule
 
 
 class TileRunner(Protocol):
@@ -17,6 +18,7 @@ class TileRunner(Protocol):
         channels: number of channels of a tile; None if not known.
         identity: names the model. A run can be continued with the same model only.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+        rule: what makes instances of the tiles' maps; None where that is not known.
         multi_label: whether the classes may overlap; then the threshold holds for each class.
         is_raw: whether the model takes values as they are stored, instead of unit values.
         percentiles: those of the whole image by which its values are stretched before they are cut
@@ -27,6 +29,7 @@ class TileRunner(Protocol):
     channels: int | None
     identity: str
     threshold: float
+    rule: InstanceRule | None
     multi_label: bool
     is_raw: bool
     percentiles: tuple[float, float] | None

@@ -4,9 +4,12 @@ Other rooms each do one thing and know little of one another; these functions pu
 """
 
 from keras_unet3p.config import TrainingConfig
+from keras_unet3p.workflow.checking import DataCheck, check
+from keras_unet3p.workflow.comparison import Disagreement, compare
 from keras_unet3p.workflow.cross_validation import cross_validate
 from keras_unet3p.workflow.evaluation import evaluate
 from keras_unet3p.workflow.exporting import export
+from keras_unet3p.workflow.needs import SIDES, Capacity, Need, capacity
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.planning import plan, plan_of_run
 from keras_unet3p.workflow.prediction import predict
@@ -18,9 +21,17 @@ from keras_unet3p.workflow.training import train
 from keras_unet3p.workflow.verification import verify
 
 __all__ = [
+    "SIDES",
+    "Capacity",
+    "DataCheck",
+    "Disagreement",
+    "Need",
     "Predictor",
     "QuickstartResult",
     "TrainingConfig",
+    "capacity",
+    "check",
+    "compare",
     "cross_validate",
     "evaluate",
     "export",

@@ -13,6 +13,7 @@ from keras_unet3p.artifacts import EvaluationReport, FoldsRecord, RunFolder
 from keras_unet3p.artifacts.folds_record import FOLDS_FILE
 from keras_unet3p.config import MAX_PAGES, MAX_PIXELS, TrainingConfig
 from keras_unet3p.errors import InputError
+from keras_unet3p.reports import write_folds_page
 from keras_unet3p.workflow.predictor import Predictor
 from keras_unet3p.workflow.results import choose_and_evaluate, predictor_of_run
 from keras_unet3p.workflow.training import open_for_training, train
@@ -35,9 +36,9 @@ def cross_validate(
 
     Each image is held out once. What follows the networks is then chosen on all images, each
     segmented by the network that has not seen it, and kept as `OUT/postprocessing.json`; measures
-    and pictures of these masks are in `OUT/validation`. The folder is a model: `predict`,
-    `evaluate`, `export` and `open_model` take the networks as one that averages what they say
-    (`models.ensemble`). A fold's own folder is an ordinary run.
+    and pictures of these masks are in `OUT/validation`, and `OUT/report.html` shows it all. The
+    folder is a model: `predict`, `evaluate`, `export` and `open_model` take the networks as one
+    that averages what they say (`models.ensemble`). A fold's own folder is an ordinary run.
 
     The same call continues a cross-validation that was stopped or killed.
 
@@ -89,6 +90,7 @@ def cross_validate(
     report = _out_of_fold(whole, config, opened, folds, runs, console)
     # The last of all: a folder with this file is a whole cross-validation.
     record.write(whole.path / FOLDS_FILE)
+    write_folds_page(whole, record)
     for name in report.columns:
         mean, spread = record.of(name)
         console.print(f"{name:22} {mean:.4f} ± {spread:.4f} over the folds", highlight=False)

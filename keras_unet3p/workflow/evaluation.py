@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -177,12 +178,21 @@ def evaluate_images(
         )
         evaluations.append(measures)
         rows.append({"name": name, **_shown(_with_mean_precision(measures))})
+        errors = _errors(truth, prediction) if opened.mask_kind == "instances" else None
+        if errors is not None:
+            rows[-1] |= errors.counts
         if picture_folder is not None:
-            panel = pictures.result_panel(image, truth, prediction)
+            panel = (
+                pictures.result_panel(image, truth, prediction)
+                if errors is None
+                else pictures.instance_panel(image, truth, prediction, errors.masks, errors.counts)
+            )
             pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
     overall = _with_mean_precision(metrics.summarize_evaluations(evaluations))
+    if opened.mask_kind == "instances":
+        overall |= {name: sum(row[name] for row in rows) for name in pictures.ERROR_COLOURS}
     report = EvaluationReport(
         mask_kind=opened.mask_kind,
         columns=[name for name in _MAIN[opened.mask_kind] if name in rows[0]],
@@ -199,6 +209,24 @@ def evaluate_images(
             picture.replace(report.picture(picture_folder.parent, rank))
         shutil.rmtree(picture_folder / _UNRANKED)
     return report
+
+
+class _Errors(NamedTuple):
+    """The objects without a partner: how many of each kind, and their pixels."""
+
+    counts: dict[str, int]
+    masks: dict[str, np.ndarray]
+
+
+def _errors(truth: np.ndarray, prediction: np.ndarray) -> _Errors:
+    known = truth >= 0
+    true, predicted = np.where(known, truth, 0), np.where(known, prediction, 0)
+    errors = metrics.object_errors(true, predicted)
+    masks = {
+        name: np.isin(predicted if name == "extra" else true, getattr(errors, name))
+        for name in pictures.ERROR_COLOURS
+    }
+    return _Errors(errors.counts(), masks)
 
 
 def _with_mean_precision(measures: dict[str, float]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_unet3p.artifacts import ModelSource
@@ -21,6 +22,7 @@ def export(
     *,
     tile_size: int = 512,
     version: int | None = None,
+    members: Sequence[int] | None = None,
     halo: int | str | None = None,
     blend: int | None = None,
     border: int = 0,
@@ -39,6 +41,8 @@ def export(
         out: folder of the served model, named as the model; the export becomes its next version.
         tile_size: side of the tiles, pixels.
         version: number of the version folder; None takes the next free one.
+        members: of a cross-validation, the folds whose networks are exported, from 1 on: fewer are
+            faster. None takes all.
         threshold: of the mask; None takes what was chosen on the run's validation images. The
             smallest object and the largest hole that were chosen with it are in the model card
             (`training.postprocessing`), and not in the graph: `predict` and `evaluate` of the
@@ -80,7 +84,7 @@ def export(
         "stored_values": found.normalization.get("stored_values", []),
     }
     return export_savedmodel(
-        network_of(source),
+        network_of(source, members),
         out,
         tile_size=tile_size,
         version=version,

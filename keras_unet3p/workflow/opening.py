@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +38,8 @@ def open_model(
     Args:
         model: a run folder, a `.keras` file, an exported model (its folder or a version folder), or
             the URL of an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`; without
-            MODEL, the only one that the endpoint serves; or the name of a preset
+            MODEL, the only one that the endpoint serves; of its versions the newest, or that of
+            `MODEL/versions/N` or `MODEL/labels/LABEL`; or the name of a preset
             (`models.from_preset`), unless a model's folder is called so; or the folder of a
             cross-validation, whose networks are taken as one.
         tile_size: side of the tiles for runs and `.keras` files; exported models have their own.
@@ -248,22 +248,28 @@ def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule | InstanceR
 
 
 def _endpoint(url: str) -> Predictor:
-    from keras_unet3p.client import Client
+    from keras_unet3p.client import EndpointAddress
 
-    parts = urlsplit(url)
-    client = Client(f"{parts.scheme}://{parts.netloc}", model=parts.path.strip("/") or None)
-
+    client = EndpointAddress.of(url).client()
     signatures = client.metadata()["signatures"]
     ids = signatures.get("classes", {}).get("outputs", {}).get("class_ids")
     _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)
     num_channels = _last_dimension(signatures.get("classes", {}).get("inputs", {}))
     num_classes = _last_dimension(signatures.get("probabilities", {}).get("outputs", {}))
+    tells_apart = INSTANCES in signatures
 
-    def labels(image: np.ndarray) -> np.ndarray:
+    def sent(image: np.ndarray) -> np.ndarray:
         # Integers that a PNG holds travel as they are; of the others the other side knows no range.
-        return client.predict(image if is_narrow(image.dtype) else scaled(image, "unit"))
+        return image if is_narrow(image.dtype) else scaled(image, "unit")
 
-    return Predictor(labels, num_channels, unit_values(num_channels), num_classes)
+    return Predictor(
+        lambda image: client.predict(sent(image)),
+        num_channels,
+        unit_values(num_channels),
+        1 if tells_apart else num_classes,
+        mask_kind="instances" if tells_apart else None,
+        instances=(lambda image: client.predict_instances(sent(image))) if tells_apart else None,
+    )
 
 
 def _last_dimension(tensors: dict[str, Any]) -> int | None:

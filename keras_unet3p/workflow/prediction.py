@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     fitting_name,
     ignores_case,
+    locked,
     make_output_folder,
     printable,
     replacing,
     write_json,
 )
 from keras_unet3p.images import (
+    MASK_FORMATS,
     MAX_PAGES,
     MAX_PIXELS,
     ImageFile,
@@ -27,11 +31,23 @@ from keras_unet3p.images import (
     list_images,
     name_images,
     pictures,
+    stored_pixel_size,
+    write_labels,
 )
-from keras_unet3p.postprocessing import object_outlines, object_table, outlines_geojson
+from keras_unet3p.postprocessing import (
+    object_outlines,
+    object_table,
+    outlines_geojson,
+    outlines_rois,
+)
 from keras_unet3p.workflow.opening import open_model
+from keras_unet3p.workflow.prediction_journal import PredictionJournal
+from keras_unet3p.workflow.predictor import Predictor
 
 OBJECTS = "objects.csv"
+POLYGONS = {"geojson": ".geojson", "imagej": ".rois.zip"}
+"""The formats of outlines and the suffixes of their files."""
+_JOURNAL = "prediction.journal"
 
 
 def predict(
@@ -39,6 +55,7 @@ def predict(
     images: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str],
+    mask_format: str = "png",
     overlays: bool = True,
     pixel_size: float | None = None,
     polygons: str | None = None,
@@ -58,9 +75,14 @@ def predict(
             or of a network that tells instances apart the ids of the instances, with 16 bits;
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
             a digest of the whole.
-        overlays: write `overlays/NAME.png` too.
-        pixel_size: side of a pixel, micrometres, for the table of objects.
-        polygons: `"geojson"` writes the objects' outlines too, `NAME.geojson`, which QuPath reads.
+        mask_format: `"png"`, or `"tiff"`, `NAME.tif`, which holds more than 65,535 instances, with
+            32 bits where an image has so many.
+        overlays: write `overlays/NAME.png` too: outlines, and tints that differ between objects
+            that touch.
+        pixel_size: side of a pixel, micrometres, for the table of objects; None takes what the
+            file tells (`images.stored_pixel_size`).
+        polygons: writes the objects' outlines too: `"geojson"` as `NAME.geojson`, which QuPath
+            reads, `"imagej"` as `NAME.rois.zip`, which ImageJ's ROI Manager opens.
         tolerance: how far the outlines may be simplified, pixels; 0 for all points.
         tile_size: side of the tiles, pixels.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
@@ -71,6 +93,9 @@ def predict(
     A network that tells instances apart also gives `objects.csv`: a row for each object of each
     image, with the columns of `postprocessing.object_table`. An object's number means nothing in
     another image: the same cell has another one in the next frame of a film.
+
+    A killed prediction goes on where it was when it is asked for again: `prediction.journal` in
+    `out` tells which masks are done, until all are.
 
     Returns:
         The paths of the masks.
@@ -84,12 +109,15 @@ def predict(
         >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
         [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
     """
-    if polygons not in (None, "geojson"):
-        raise InputError(f"polygons must be 'geojson' or None, found {polygons!r}")
+    if mask_format not in MASK_FORMATS:
+        raise InputError(f"mask_format must be one of {[*MASK_FORMATS]}, found {mask_format!r}")
+    if polygons is not None and polygons not in POLYGONS:
+        raise InputError(f"polygons must be one of {[*POLYGONS]} or None, found {polygons!r}")
     if pixel_size is not None and not pixel_size > 0:
         raise InputError(f"pixel_size must be above 0 micrometres, found {pixel_size}")
     files = list_images(images)
-    _check_nothing_is_overwritten(files, Path(out))
+    suffix = MASK_FORMATS[mask_format]
+    _check_nothing_is_overwritten(files, Path(out), suffix)
     out = make_output_folder(out)
     if (out / "overlays").is_dir():
         make_output_folder(out / "overlays")
@@ -110,33 +138,99 @@ def predict(
         for stem, file in files.items()
     }
     names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
-    masks = _mask_names(files, names, out)
+    masks = _mask_names(files, names, out, suffix)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
+    results = _Results(predictor, overlays, polygons, tolerance)
+    asked = {
+        "model": _stamp_of_model(model),
+        **results.options(),
+        "pixel_size": pixel_size,
+        "tile_size": tile_size,
+    }
     written, objects = [], []
-    for stem, stack in stacks.items():
-        for index, name in enumerate(masks[stem]):
-            image = _with_channels(stack.stored(index), stack.path, predictor.num_channels)
-            if predictor.instances is not None:
-                labels = predictor.instances(image)
-                mask = _as_stored(labels, name)
-                rows = object_table(labels, image, pixel_size=pixel_size)
+    with contextlib.ExitStack() as held:
+        held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
+        journal = PredictionJournal(out / _JOURNAL, asked)
+        held.callback(journal.close)
+        for stem, stack in stacks.items():
+            for index, name in enumerate(masks[stem]):
+                mask, stamp = out / name, [*_stamp(stack.path), index]
+                rows = journal.rows(mask, stamp)
+                if rows is None:
+                    image = stack.stored(index)
+                    image = _with_channels(image, stack.path, predictor.num_channels)
+                    rows = results.write(mask, image, pixel_size or stored_pixel_size(stack.path))
+                    journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
-                if polygons is not None:
-                    outlines = object_outlines(labels, tolerance=tolerance)
-                    path = (out / name).with_suffix(".geojson")
-                    write_json(path, outlines_geojson(outlines))
-            else:
-                labels = predictor.labels(image)
-                # As 0 and 255, which viewers show and which `train` reads again.
-                mask = labels * np.uint8(255) if predictor.num_classes == 1 else labels
-            pictures.write_picture(out / name, mask)
-            if overlays:
-                overlay = pictures.overlay(image, labels)
-                pictures.write_picture(out / "overlays" / name, overlay)
-            written.append(out / name)
-    if predictor.instances is not None:
-        _write_table(out / OBJECTS, objects)
+                written.append(mask)
+        if predictor.instances is not None:
+            _write_table(out / OBJECTS, objects)
+        journal.remove()
     return written
+
+
+class _Results(NamedTuple):
+    """What is written of each image."""
+
+    predictor: Predictor
+    overlays: bool
+    polygons: str | None
+    tolerance: float
+
+    def options(self) -> dict[str, Any]:
+        """As JSON takes them."""
+        values = self._asdict()
+        del values["predictor"]
+        return values
+
+    def write(
+        self, mask: Path, image: np.ndarray, pixel_size: float | None
+    ) -> list[dict[str, Any]]:
+        """Write the mask and what goes with it; the objects' rows of the table."""
+        rows: list[dict[str, Any]] = []
+        if self.predictor.instances is not None:
+            labels = self.predictor.instances(image)
+            rows = object_table(labels, image, pixel_size=pixel_size)
+            stored = labels
+            if self.polygons is not None:
+                outlines = object_outlines(labels, tolerance=self.tolerance)
+                suffix = POLYGONS[self.polygons]
+                path = mask.with_name(fitting_name(mask.parent, mask.stem, suffix=suffix))
+                if self.polygons == "geojson":
+                    write_json(path, outlines_geojson(outlines))
+                else:
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(outlines_rois(outlines))
+        else:
+            labels = self.predictor.labels(image)
+            # As 0 and 255, which viewers show and which `train` reads again.
+            stored = labels * np.uint8(255) if self.predictor.num_classes == 1 else labels
+        write_labels(mask, stored)
+        if self.overlays:
+            overlay = pictures.overlay(image, labels)
+            pictures.write_picture(mask.parent / "overlays" / f"{mask.stem}.png", overlay)
+        return rows
+
+
+def _stamp(file: Path) -> list[int]:
+    """What changes when a file does."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _stamp_of_model(model: str | os.PathLike[str]) -> list[Any]:
+    source = ModelSource.find(model)
+    if source is None:
+        return [os.fspath(model)]
+    files = [] if source.file is None else [source.file]
+    if source.version is not None:
+        files += [path for path in source.version.rglob("*") if path.is_file()]
+    if source.run is not None:
+        files.append(source.run.postprocessing)
+    for member in source.members():
+        files += [member.best, member.postprocessing]
+    found = sorted((str(file.resolve()), *_stamp(file)) for file in files if file.is_file())
+    return [source.name] if not found else [list(stamp) for stamp in found]
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -148,18 +242,8 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _as_stored(instances: np.ndarray, name: str) -> np.ndarray:
-    most = np.iinfo(np.uint16).max
-    if instances.max(initial=0) > most:
-        raise InputError(
-            f"{name}: {instances.max()} instances; a PNG of 16 bits holds {most}; take "
-            "open_model(...).instances(image) in a script"
-        )
-    return instances.astype(np.uint16)
-
-
 def _mask_names(
-    files: Mapping[str, Path], names: Mapping[str, list[str]], out: Path
+    files: Mapping[str, Path], names: Mapping[str, list[str]], out: Path, suffix: str
 ) -> dict[str, list[str]]:
     """The file names of the masks, each of which is a file of its own in `out`."""
     folds_case = ignores_case(out)
@@ -167,7 +251,7 @@ def _mask_names(
     origins: dict[str, Path] = {}
     for stem, file in files.items():
         endings = [name.removeprefix(stem) for name in names[stem]]
-        masks[stem] = [fitting_name(out, stem, suffix=f"{ending}.png") for ending in endings]
+        masks[stem] = [fitting_name(out, stem, suffix=f"{ending}{suffix}") for ending in endings]
         for name in masks[stem]:
             first = origins.setdefault(name.casefold() if folds_case else name, file)
             if first != file:
@@ -178,10 +262,10 @@ def _mask_names(
     return masks
 
 
-def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path) -> None:
-    folders = {folder.resolve() for folder in (out, out / "overlays")}
+def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path, suffix: str) -> None:
+    written = {(out.resolve(), suffix), ((out / "overlays").resolve(), ".png")}
     for file in files.values():
-        if file.suffix.lower() == ".png" and file.resolve().parent in folders:
+        if (file.resolve().parent, file.suffix.lower()) in written:
             raise InputError(f"out: a mask in {out} would take the place of the image {file}")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from keras_unet3p.workflow.results import write_results
 from keras_unet3p.workflow.starting_point import StartingPoint
 from keras_unet3p.workflow.training_job import TrainingJob
 from keras_unet3p.workflow.tuning import fitting_measure
+
+_MOST_NAMED = 8  # images in a warning
 
 _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 
@@ -194,7 +197,23 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
         **limits,
     )
     _check_number_of_classes(opened)
+    _heed(data.find_suspicions(opened))
     return opened.stretched_by(PERCENTILES) if _normalizes_each_image(opened, start) else opened
+
+
+def _heed(suspicions: list[data.Suspicion]) -> None:
+    """Refuse a set of which nothing can be learnt, and warn of what looks wrong with others."""
+    for suspicion in suspicions:
+        if suspicion.is_error:
+            raise InputError(f"images and masks: {suspicion.text}")
+        if suspicion.kind == "empty mask":  # usual in many sets
+            continue
+        names = ", ".join(map(printable, suspicion.names[:_MOST_NAMED]))
+        more = len(suspicion.names) - _MOST_NAMED
+        warnings.warn(
+            f"{suspicion.text}: {names}" + (f" and {more} more" if more > 0 else ""),
+            stacklevel=4,
+        )
 
 
 def _open_images(
@@ -349,10 +368,12 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         highlight=False,
     )
     keras.utils.set_random_seed(config.seed)
+    used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
     progress = training.EpochProgress(
         console,
         epochs=None if config.hours else config.epochs,
         steps_per_epoch=job.steps_per_epoch,
+        seconds=None if config.hours is None else config.hours * 3600 - used,
     )
     try:
         best = training.fit(

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -30,7 +29,8 @@ def verify(
         model: an exported model (its folder, of which the newest version is taken, or a version
             folder), or an endpoint, `http://HOST:PORT/MODEL` or `grpc://HOST:PORT/MODEL`.
         golden: the exported model whose pairs are sent; None takes those of `model`, for an
-            exported one. An endpoint is asked for the version of that number.
+            exported one. An endpoint is asked for the version of that number, unless its URL names
+            a version or a label.
         timeout: seconds that an endpoint may take for an answer.
 
     Returns:
@@ -82,13 +82,13 @@ def _of_graph(version: Path) -> Answer:
 def _of_endpoint(
     url: str, version: int, pairs: list[GoldenPair], timeout: float
 ) -> list[GoldenDifference]:
-    from keras_unet3p.client import Client, EndpointError
+    from keras_unet3p.client import EndpointAddress, EndpointError
 
-    parts = urlsplit(url)
-    name = parts.path.strip("/") or None
-    address = f"{parts.scheme}://{parts.netloc}"
+    address = EndpointAddress.of(url)
+    if address.version is None and address.label is None:
+        address = address._replace(version=version)
     differences = []
-    with Client(address, model=name, version=version, timeout=timeout) as client:
+    with address.client(timeout=timeout) as client:
         for pair in pairs:
             try:
                 found = client.run(pair.signature, {pair.input_name: pair.input}, pair.output_name)

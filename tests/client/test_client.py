@@ -18,6 +18,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from served_models import tensorflow_serving
 
 from keras_unet3p.client import Client, EndpointError
 
@@ -25,33 +26,9 @@ from keras_unet3p.client import Client, EndpointError
 @pytest.fixture(scope="module")
 def tf_serving(model_folder):
     """URLs of a TensorFlow Serving started for the tests."""
-    binary = os.environ["TF_SERVING_BINARY"]
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    process = subprocess.Popen(
-        [
-            binary,
-            "--model_name=cells",
-            f"--model_base_path={model_folder}",
-            f"--rest_api_port={ports[0]}",
-            f"--port={ports[1]}",
-        ]
-    )
-    urls = {"http": f"http://127.0.0.1:{ports[0]}", "grpc": f"grpc://127.0.0.1:{ports[1]}"}
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            with Client(urls["http"], "cells", retries=0) as client:
-                if client.status()[0]["state"] == "AVAILABLE":
-                    break
-        except EndpointError:
-            time.sleep(0.2)
-    yield urls
-    process.terminate()
-    process.wait(30)
+    flags = ["--model_name=cells", f"--model_base_path={model_folder}"]
+    with tensorflow_serving("cells", *flags) as (url, grpc_address):
+        yield {"http": url, "grpc": f"grpc://{grpc_address}"}
 
 
 @pytest.fixture(params=["local-http", "local-grpc", "url", "binary-http", "binary-grpc"])
@@ -64,8 +41,6 @@ def client(request, server):
         if not url:
             pytest.skip("TF_SERVING_URL is not set: no TensorFlow Serving to test against")
     else:
-        if not os.environ.get("TF_SERVING_BINARY"):
-            pytest.skip("TF_SERVING_BINARY is not set: no tensorflow_model_server to start")
         url = request.getfixturevalue("tf_serving")[scheme]
     with Client(url, "cells", timeout=60) as client:
         yield client

@@ -30,6 +30,7 @@ def test_a_published_set_opens_as_what_it_is(name):
     folder = data.open_images(ROOT / name / "images", ROOT / name / "labels")
     assert (folder.mask_kind, folder.num_classes, folder.num_channels) == (kind, 1, 1)
     assert shape is None or set(folder.shapes) == {shape}
+    assert data.find_suspicions(folder) == []
     normalization = folder.normalization()
     assert normalization.value_scale == "dtype"
     assert 0 < normalization.mean[0] < 1

@@ -85,7 +85,7 @@ def bomb(dtype: int, shape: list[int], content: bytes = b""):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ({"signature": "nix"}, "FAILED_PRECONDITION", 'signature name: "nix" not found'),
+        ({"signature": "nix"}, "FAILED_PRECONDITION", 'signature key "nix" not found.'),
         ({"model": "nix"}, "NOT_FOUND", "Servable not found for request: Latest(nix)"),
         ({"model": ""}, "INVALID_ARGUMENT", "Missing model name"),
         ({"version": 9}, "NOT_FOUND", "Specific(cells, 9)"),
@@ -162,6 +162,7 @@ def test_status_and_reload(channel):
     request.model_spec.name = "nix"
     assert refused(stub.GetModelStatus, request)[0] == grpc.StatusCode.NOT_FOUND
     reload = model_management_pb2.ReloadConfigRequest()
+    reload.config.model_config_list.config.add(name="cells", base_path="/elsewhere")
     assert refused(stub.HandleReloadConfigRequest, reload)[0] == grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -174,7 +175,7 @@ def test_health(channel):
 
 def test_garbage_instead_of_a_message_is_an_error_and_nothing_worse(channel, predict):
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-    for data in (b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f", b""):
+    for data in (b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f"):
         code, _ = refused(call, data, timeout=10)
-        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert code == grpc.StatusCode.INTERNAL
     assert predict("special", a=np.float32([1])).outputs

@@ -12,7 +12,12 @@ from hypothesis.extra import numpy as hnp
 pytest.importorskip("requests")
 
 from keras_unet3p.client.endpoint_error import EndpointError
-from keras_unet3p.endpoint.json_tensors import format_answer, parse_request
+from keras_unet3p.endpoint.json_tensors import (
+    check_examples,
+    format_answer,
+    parse_document,
+    read_inputs,
+)
 
 TYPES = [
     "uint8",
@@ -36,7 +41,8 @@ def test_arrays_survive_both_forms(data, dtype):
     )
     for key, rows in (("instances", True), ("inputs", False)):
         body = json.dumps({key: array.tolist()}).encode()
-        name, inputs, is_rows = parse_request(body, lambda _: {"x": dtype}, 10**6)
+        document, name = parse_document(body, 10**6)
+        inputs, is_rows = read_inputs(document, {"x": dtype})
         assert (name, is_rows) == ("", rows)
         assert inputs["x"].dtype == array.dtype
         np.testing.assert_array_equal(inputs["x"], array)
@@ -46,7 +52,7 @@ def test_arrays_survive_both_forms(data, dtype):
 
 
 def json_values(max_leaves: int):
-    keys = st.sampled_from(["inputs", "instances", "b64", "x", "y"])
+    keys = st.sampled_from(["inputs", "instances", "examples", "b64", "x", "y"])
     return st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=3),
@@ -61,7 +67,8 @@ def test_whatever_comes_is_read_or_refused(value):
     for types in ({"x": "string"}, {"x": "float32", "y": "uint8"}, {"x": "uint8"}):
         refusal = None
         try:
-            parse_request(body, lambda _, types=types: types, 10**6)
+            document, _ = parse_document(body, 10**6)
+            check_examples(document) if "examples" in document else read_inputs(document, types)
         except EndpointError as error:
             refusal = error
         assert refusal is None or refusal.code == "INVALID_ARGUMENT"
@@ -82,15 +89,16 @@ def test_a_document_of_too_many_values_is_refused_before_it_is_parsed(value, mos
         # A broken one too: nobody has parsed it.
         for text in (body, body[:-1]):
             with pytest.raises(EndpointError, match="numbers and lists in JSON") as caught:
-                parse_request(text.encode(), lambda _: {"x": "float32"}, most)
+                parse_document(text.encode(), most)
             assert caught.value.http_status == 413
 
 
 def test_as_many_values_as_allowed_are_read():
     body = json.dumps({"inputs": [[1, 2], [3, 4]]}).encode()
-    assert parse_request(body, lambda _: {"x": "uint8"}, 6)[1]["x"].shape == (2, 2)
+    document, _ = parse_document(body, 6)
+    assert read_inputs(document, {"x": "uint8"})[0]["x"].shape == (2, 2)
     with pytest.raises(EndpointError, match="more than 5 numbers and lists"):
-        parse_request(body, lambda _: {"x": "uint8"}, 5)
+        parse_document(body, 5)
 
 
 def test_outputs_that_json_cannot_hold_are_an_error():

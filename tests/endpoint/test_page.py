@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
 import time
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import requests
+
+from keras_unet3p.endpoint import LocalServer
+from keras_unet3p.export import export_savedmodel
+from keras_unet3p.postprocessing import InstanceRule, object_table
 
 BROWSER = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
@@ -116,13 +122,18 @@ def move(page, slider: str, value: int) -> None:
     )
 
 
-def downloaded(page, button: str, name: str) -> np.ndarray:
+def saved(page, button: str, name: str) -> bytes:
     page.find_element("id", button).click()
     file = page.downloads / name
     wait_for(lambda: file.exists() and not list(page.downloads.glob("*.crdownload")))
-    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    content = file.read_bytes()
     file.unlink()
-    return image
+    return content
+
+
+def downloaded(page, button: str, name: str) -> np.ndarray:
+    content = np.frombuffer(saved(page, button, name), np.uint8)
+    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
 
 
 def complaints(page) -> list[str]:
@@ -209,3 +220,62 @@ def test_a_dropped_image(page):
     assert alpha.shape == (30, 40)
     assert (alpha[:, :20] > 0).all()
     assert not alpha[:, 21:].any()
+
+
+@pytest.fixture(scope="module")
+def bright_objects(tmp_path_factory):
+    """An endpoint whose objects are what is bright in the image."""
+    image = keras.Input((None, None, 1))
+    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(image)
+    folder = tmp_path_factory.mktemp("models") / "objects"
+    rule = InstanceRule(smallest_object=0)
+    export_savedmodel(keras.Model(image, same), folder, tile_size=64, halo=0, instances=rule)
+    with LocalServer({"objects": folder}) as running:
+        yield running, rule
+
+
+def test_objects_are_numbered_counted_and_measured(driver, bright_objects, tmp_path):
+    server, rule = bright_objects
+    complaints(driver)  # those of the tests before
+    driver.get(server.url + "/")
+    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    rng = np.random.default_rng(0)
+    image = np.zeros((330, 420), np.uint8)
+    for top in range(1, 320, 16):
+        for left in range(3, 410, 16):  # more than 255, so that 8 bits would not do
+            image[top : top + rng.integers(4, 14), left : left + rng.integers(4, 14)] = 200
+    image[100:200, 100:200] = 220
+    show(driver, tmp_path, image, "objects.png")
+    expected = rule.instances(image.astype(np.float32) / 255)
+    assert expected.max() > 300
+    np.testing.assert_array_equal(downloaded(driver, "save-mask", "objects-mask.png"), expected)
+    np.testing.assert_array_equal(overlay(driver)[..., 3] > 0, expected > 0)
+    assert driver.find_element("id", "count").text == f"{expected.max()} objects"
+    assert (
+        driver.find_element("id", "histogram")
+        .get_attribute("aria-label")
+        .endswith(f"up to {np.bincount(expected.ravel())[1:].max()} pixels")
+    )
+    text = saved(driver, "save-table", "objects-objects.csv").decode()
+    rows = list(csv.DictReader(text.splitlines()))
+    table = object_table(expected, image)
+    assert len(rows) == len(table)
+    for found, row in zip(rows, table, strict=True):
+        for name, value in found.items():
+            assert float(value) == pytest.approx(row[name]), name
+    lines = driver.find_element("css selector", "[data-value=line]")
+    lines.click()
+    assert (overlay(driver)[..., 3] > 0).sum() < (expected > 0).sum()
+    if os.environ.get("UNET3P_SCREENSHOT"):
+        driver.save_screenshot(os.environ["UNET3P_SCREENSHOT"])
+    assert not complaints(driver)
+
+
+def test_an_image_without_objects(driver, bright_objects, tmp_path):
+    complaints(driver)
+    driver.get(bright_objects[0].url + "/")
+    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    show(driver, tmp_path, np.zeros((30, 40), np.uint8))
+    assert driver.find_element("id", "count").text == "0 objects"
+    assert not driver.find_element("id", "save-table").is_displayed()
+    assert not complaints(driver)

@@ -138,7 +138,6 @@ def test_health(server):
         ({"instances": [{"b64": "AA=="}, {"image_bytes": "x"}]}, "but got object at item 1"),
         ({"instances": [{"image_bytes": "x"}, [1]]}, "Expecting object but got list at item 1"),
         ({"instances": [{"b64": "not base64!"}]}, "Unable to base64 decode"),
-        ({"instances": [{"b64": "AAA"}]}, "Unable to base64 decode"),
         ({"instances": [{"b64": 3}]}, "keys must be equal to: image_bytes"),
         ({"instances": [1]}, "not of expected type: string"),
         ({"instances": ["\ud800"]}, "not valid Unicode"),
@@ -149,13 +148,16 @@ def test_health(server):
         ({"signature_name": "pair", "inputs": {"a": ["1"], "b": [1]}}, "expected type: float32"),
         ({"signature_name": "pair", "inputs": {"a": [None], "b": [1]}}, "expected type: float32"),
         ({"signature_name": "pair", "inputs": {"a": [1, True], "b": [1]}}, "type: float32"),
-        ({"signature_name": "pair", "inputs": {"a": [10**400], "b": [1]}}, "float32 cannot hold"),
+        (
+            {"signature_name": "pair", "inputs": {"a": [1e39], "b": [1]}},
+            "without loss of precision",
+        ),
         ({"signature_name": "pair", "inputs": {"a": [1], "b": [1.5]}}, "expected type: int32"),
         ({"signature_name": "pair", "inputs": {"a": [1], "b": [2**31]}}, "range"),
         ({"signature_name": "pair", "inputs": {"a": [1, 2], "b": [[1, 2]]}}, "has shape [1, 2]"),
         ({"signature_name": "pair", "inputs": {"a": [], "b": []}}, "is empty"),
         ({"signature_name": "classes", "inputs": [[[[1]], [[2], [3]]]]}, "of equal size"),
-        ({"signature_name": "classes", "inputs": [[[[256]]]]}, "outside the range 0..255"),
+        ({"signature_name": "classes", "inputs": [[[[2**31]]]]}, "outside the range"),
         ({"signature_name": "tile", "inputs": [[[[0.5]]]]}, "expected (None, 32, 32, 1)"),
     ],
 )
@@ -177,7 +179,6 @@ def test_wrong_bodies_are_refused_with_a_reason(model_url, body, message):
             "Servable not found for request: Specific(cells, 7)",
         ),
         ("POST", "/v1/models/cells/labels/new:predict", 400, "Unrecognized servable version label"),
-        ("POST", "/v1/models/cells:classify", 501, ":predict only"),
         ("POST", "/v1/models/cells", 400, "Malformed request: POST /v1/models/cells"),
         ("PUT", "/v1/models/cells:predict", 400, "Malformed request: PUT"),
         ("DELETE", "/v1/models/cells", 400, "Malformed request: DELETE"),
@@ -185,16 +186,20 @@ def test_wrong_bodies_are_refused_with_a_reason(model_url, body, message):
         ("GET", "/v1/models/nix", 404, "Could not find any versions of model nix"),
         ("GET", "/v1/models/cells/versions/7", 404, "Could not find version 7 of model cells"),
         ("GET", "/v1/models/nix/metadata", 404, "Servable not found for request: Latest(nix)"),
-        ("GET", "/v1/models/cells/versions/" + "9" * 30, 400, "Malformed request"),
-        ("GET", "/favicon.ico", 404, "Not Found"),
-        ("POST", "/health", 404, "Not Found"),
-        ("BREW", "/health", 404, "Not Found"),
+        ("GET", "/v1/models/cells/versions/" + "9" * 30, 400, "Failed to convert version: 999"),
     ],
 )
 def test_wrong_paths(server, method, path, code, message):
     answer = requests.request(method, server.url + path, data=b"{}" if method == "POST" else None)
     assert answer.status_code == code
     assert message in answer.json()["error"]
+
+
+@pytest.mark.parametrize("method", ["POST", "BREW"])
+def test_other_addresses_are_not_found(server, method):
+    answer = requests.request(method, server.url + "/health")
+    assert answer.status_code == 404
+    assert "<TITLE>404 Not Found</TITLE>" in answer.text
 
 
 def raw(server, data: bytes, wait: bool = True) -> bytes:
@@ -215,7 +220,3 @@ def test_what_is_not_http_gets_400_and_a_cut_connection_hurts_nobody(server, mod
     for _ in range(20):
         raw(server, head + b'{"instances"', wait=False)
     assert requests.get(model_url).status_code == 200
-
-
-def test_percent_encoded_and_upper_case_paths(server):
-    assert requests.get(server.url + "/V1/Models/%63ells").status_code == 200

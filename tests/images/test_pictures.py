@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_unet3p import images
+from keras_unet3p import data, images
+from keras_unet3p.images import pictures
 from keras_unet3p.images.pictures import PREDICTION_COLOUR, TRUTH_COLOUR
 
 
@@ -100,3 +101,39 @@ def test_unlabelled_pixels_are_grey_and_have_no_contour():
     borders = images.pictures.label_borders(truth)
     assert borders[:, 4].all()
     assert not borders[:, 5:].any()
+
+
+def test_neighbours_differ_in_colour():
+    _, labels = data.generate_cells((300, 400), seed=4)
+    colours = pictures.color_labels(labels)
+    of_label = {label: colours[labels == label] for label in np.unique(labels)}
+    assert all((found == found[0]).all() for found in of_label.values()), "one colour each"
+    for shift in (1, 2, 3):
+        for axis in (0, 1):
+            other = np.roll(labels, shift, axis)
+            touch = (labels > 0) & (other > 0) & (labels != other)
+            touch[:shift] = touch[:, :shift] = False
+            apart = np.abs(colours.astype(int) - np.roll(colours, shift, axis)).sum(-1)
+            assert apart[touch].min() > 60
+    assert len({tuple(found[0]) for found in of_label.values()}) > 5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (9, 2)])
+@pytest.mark.parametrize("value", [0, 1, 70_000, -1])
+def test_colours_of_small_images(shape, value):
+    assert pictures.color_labels(np.full(shape, value)).shape == (*shape, 3)
+
+
+def test_what_is_wrong_with_instances_shows_in_colours():
+    truth = np.zeros((60, 200), int)
+    truth[10:30, 10:30] = 1
+    missed = np.zeros(truth.shape, bool)
+    missed[10:30, 10:30] = True
+    none = np.zeros_like(missed)
+    errors = {name: missed if name == "missed" else none for name in pictures.ERROR_COLOURS}
+    counts = {name: int(name == "missed") for name in errors}
+    panel = pictures.instance_panel(np.zeros(truth.shape), truth, none.astype(int), errors, counts)
+    last = panel[pictures.CAPTION_HEIGHT :, -200:]
+    inside = last[15:25, 15:25].reshape(-1, 3)
+    assert (inside == np.array(pictures.ERROR_COLOURS["missed"]) // 2).all()
+    assert (last[10, 10:30] == pictures.TRUTH_COLOUR).all()

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_numpy
-from scipy import ndimage
 from skimage.measure import label
 from skimage.segmentation import watershed
 
-from keras_unet3p import data, metrics
+from keras_unet3p import metrics
 from keras_unet3p.postprocessing import InstanceRule, in_graph_instances
+from tests.postprocessing.instance_maps import MAPS, RULES, noisy_cells
 
 _graph = tf.function(in_graph_instances, autograph=False, reduce_retracing=True)
 
@@ -27,25 +25,8 @@ def _both(maps, rule):
     return found
 
 
-_LEVELS = st.sampled_from(
-    np.array([0.0, 0.2, 0.4, 0.5, 0.6, 0.9, 1.0, np.nan], np.float32).tolist()
-)
-_MAPS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 2)).flatmap(
-    lambda shape: st_numpy.arrays(
-        np.float32, shape, elements=st.one_of(_LEVELS, st.floats(0, 1, width=32))
-    )
-)
-_RULES = st.builds(
-    InstanceRule,
-    threshold=st.sampled_from([0.2, 0.5]),
-    seed_threshold=st.sampled_from([0.4, 0.6, 0.9]),
-    smallest_seed=st.integers(0, 4),
-    smallest_object=st.integers(0, 6),
-)
-
-
 @settings(max_examples=150, deadline=None)
-@given(_MAPS, _RULES)
+@given(MAPS, RULES)
 def test_what_holds_for_any_maps(maps, rule):
     found = _both(maps, rule)
     foreground, core = maps[..., 0], maps[..., -1]
@@ -104,24 +85,8 @@ def test_shapes_that_take_many_rounds(name, mask, count, core):
     assert _both(maps, InstanceRule(smallest_seed=1, smallest_object=0)).max() == count
 
 
-def _noisy_cells(size=256, seed=3):
-    """Generated cells, and maps as a network could give them."""
-    _, labels = data.generate_cells(size, seed=seed)
-    core = np.zeros(labels.shape)
-    for number, window in enumerate(ndimage.find_objects(labels), start=1):
-        inside = np.pad(labels[window] == number, 1)
-        depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
-        core[window] = np.maximum(core[window], depth / depth.max())
-    rng = np.random.default_rng(seed)
-    maps = [
-        ndimage.gaussian_filter(values, 1.0) + rng.normal(0.0, 0.04, labels.shape)
-        for values in ((labels > 0).astype(float), core)
-    ]
-    return labels, np.clip(np.stack(maps, -1), 0, 1).astype(np.float32)
-
-
 def test_touching_cells_part_as_a_flooding_watershed_parts_them():
-    labels, maps = _noisy_cells()
+    labels, maps = noisy_cells()
     rule = InstanceRule(seed_threshold=0.5)
     found = _both(maps, rule)
     mask = maps[..., 0] >= 0.5
@@ -147,7 +112,7 @@ def test_one_map_is_both():
 def test_images_of_several_sizes_in_one_graph():
     rule = InstanceRule()
     for seed, size in enumerate((40, 64, 33)):
-        _, maps = _noisy_cells(size, seed)
+        _, maps = noisy_cells(size, seed)
         found = _graph(tf.constant(maps), rule).numpy()
         np.testing.assert_array_equal(found, rule.instances(maps))
 

@@ -112,6 +112,32 @@ def test_the_folds_are_one_model_that_averages(folds, images, tmp_path):
     assert len(masks) == 5
 
 
+def test_some_of_the_networks_are_exported_for_speed(folds, images, tmp_path):
+    image = pictures_of(images, "3")
+    first = workflow.open_model(folds / "fold-2", rule=workflow.open_model(folds).rule)
+    command = ["export", str(folds), "--out", str(tmp_path / "cells"), "--tile-size", "64"]
+    assert CliRunner().invoke(cli.app, [*command, "--member", "2"]).exit_code == 0
+    served = workflow.open_model(tmp_path / "cells")
+    np.testing.assert_array_equal(served.instances(image), first.instances(image))
+    for members in ([], [3], [1, 1]):
+        with pytest.raises(ValueError, match=r"members: found .* expected different folds of 1 to"):
+            workflow.export(folds, tmp_path / "no", members=members)
+    with pytest.raises(ValueError, match=r"members: .* which is one network"):
+        workflow.export(folds / "fold-1", tmp_path / "no", members=[1])
+
+
+def test_the_page_shows_every_fold(folds):
+    text = (folds / "report.html").read_text()
+    record = FoldsRecord.read(folds / "folds.json")
+    for name in record.members:
+        assert f'href="{name}/report.html"' in text
+        assert (folds / name / "report.html").is_file()
+    mean, spread = record.of("dice")
+    assert f"{mean:.4f}" in text
+    assert f"{spread:.4f}" in text
+    assert "each segmented by" in text
+
+
 def test_a_stopped_cross_validation_goes_on(folds, images, tmp_path):
     out = shutil.copytree(folds, tmp_path / "cells")
     (out / "folds.json").unlink()

@@ -10,7 +10,10 @@ NAMED = r"no space left to write \S*{}\S*: [0-9.]+ MiB are free there$"
 @pytest.mark.parametrize(
     ("command", "file"),
     [
-        (lambda run, cells, out: workflow.predict(run, cells / "images", out=out), r"\.png"),
+        (
+            lambda run, cells, out: workflow.predict(run, cells / "images", out=out),
+            r"prediction\.journal",
+        ),
         (
             lambda run, cells, out: workflow.evaluate(
                 run, cells / "images", cells / "masks", out=out, tile_size=128

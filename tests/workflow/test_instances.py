@@ -10,11 +10,13 @@ import cv2
 import keras
 import numpy as np
 import pytest
+import roifile
+import tifffile
 
 from keras_unet3p import data, metrics, models, workflow
 from keras_unet3p.artifacts import ModelCard, RunFolder
 from keras_unet3p.config import TrainingConfig
-from keras_unet3p.images import pictures
+from keras_unet3p.images import pictures, read_image
 from keras_unet3p.postprocessing import InstanceRule, label_instances
 from keras_unet3p.tiling import StreamingPredictor
 from keras_unet3p.workflow import open_model
@@ -150,6 +152,22 @@ def test_predict_writes_numbers_and_a_table(learnt, touching, tmp_path):
         assert len(outlines["features"]) == ids.max()
 
 
+def test_masks_as_tiff_and_outlines_for_imagej(learnt, touching, tmp_path):
+    options = {"out": tmp_path, "tile_size": 64, "mask_format": "tiff", "polygons": "imagej"}
+    written = workflow.predict(learnt, touching / "images", **options)
+    predictor = open_model(learnt, tile_size=64)
+    for path in written:
+        assert path.suffix == ".tif"
+        ids = tifffile.imread(path)
+        (image,) = read_image(touching / "images" / f"{path.stem}.png")
+        np.testing.assert_array_equal(ids, predictor.instances(image))
+        rois = roifile.roiread(path.with_suffix(".rois.zip"))
+        assert [int(roi.name) for roi in rois] == list(range(1, ids.max() + 1))
+        assert (tmp_path / "overlays" / f"{path.stem}.png").is_file()
+    with pytest.raises(ValueError, match=r"mask_format must be one of \['png', 'tiff'\], found"):
+        workflow.predict(learnt, touching / "images", **{**options, "mask_format": "bmp"})
+
+
 def test_the_export_gives_the_same_instances(learnt, served, touching):
     """Of images larger than its tiles, which cut no instance."""
     image = np.concatenate([_stored(path) for path in sorted((touching / "images").iterdir())[:2]])[
@@ -213,7 +231,7 @@ def test_gaps_stay_a_choice(touching, tmp_path, quiet):
     for option in ({"pixel_size": 1.0}, {"polygons": "geojson"}):
         with pytest.raises(ValueError, match=r"_?\w+: .* does not tell instances apart"):
             workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", **option)
-    with pytest.raises(ValueError, match="polygons must be 'geojson' or None, found 'svg'"):
+    with pytest.raises(ValueError, match=r"polygons must be one of \['geojson', 'imagej'\]"):
         workflow.predict(tmp_path, touching / "images", out=tmp_path / "p", polygons="svg")
 
 

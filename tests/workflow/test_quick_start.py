@@ -8,6 +8,7 @@ from keras_unet3p import workflow
 
 def test_everything_is_made_and_the_network_has_learnt(tmp_path, quiet):
     options = {"images": 12, "epochs": 3, "steps_per_epoch": 30, "filters": 6, "patch_size": 96}
+    options["init"] = None  # of another width than the preset
     result = workflow.quickstart(tmp_path, large_size=(301, 403), console=quiet, **options)
     # Seconds of training; everything foreground would score 0.45.
     assert result.dice > 0.55

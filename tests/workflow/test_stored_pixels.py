@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import client, images, models, tiling
+from keras_unet3p import images, models, tiling
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.images.unit_values import as_type, scaled
 from keras_unet3p.workflow import open_model
@@ -76,7 +76,7 @@ def test_an_endpoint_is_sent_the_stored_integers(monkeypatch, stored, sent):
             given.append(image)
             return image[..., 0]
 
-    monkeypatch.setattr(client, "Client", Endpoint)
+    monkeypatch.setattr("keras_unet3p.client.address.Client", Endpoint)
     open_model("http://localhost:1/m").labels(stored)
     assert given[0].dtype == sent
     assert given[0] is stored or sent == np.float32

@@ -1,0 +1,97 @@
+"""How large a pixel is, where a file tells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+_MICROMETRES = {
+    "nm": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,  # the Greek letter
+    "\\u00b5m": 1.0,  # as ImageJ escapes it
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+}
+_CENTIMETRE = 3  # of the tag ResolutionUnit
+_LARGEST = 100.0
+"""Micrometres up to which a plain TIFF's resolution is that of a microscope, not of a printer."""
+_EQUAL = 0.01  # by which width and height of a pixel may differ
+
+
+def stored_pixel_size(path: str | os.PathLike[str]) -> float | None:
+    """Side of a pixel in micrometres by a TIFF's own metadata; None where it has none.
+
+    Read are OME-XML (`PhysicalSizeX`), ImageJ's unit with the tag `XResolution`, and a resolution
+    in pixels per centimetre that gives at most 100 micrometres. Inches are what printers and
+    cameras write and are not taken. Nor are pixels that are not square.
+
+    Args:
+        path: of an image file; others than TIFF tell nothing.
+
+    Example:
+        >>> pixels = np.zeros((8, 9), np.uint8)
+        >>> tifffile.imwrite(
+        ...     "a.tif", pixels, imagej=True, resolution=(4, 4), metadata={"unit": "um"}
+        ... )
+        >>> stored_pixel_size("a.tif")
+        0.25
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return None
+    with tifffile.TiffFile(path) as tiff:
+        if tiff.is_ome and tiff.ome_metadata:
+            return _of_ome(tiff.ome_metadata)
+        tags = tiff.pages[0].tags  # type: ignore[union-attr]
+        if tiff.is_imagej:
+            unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+            return _of_resolution(tags, _MICROMETRES.get(unit.lower()))
+        unit = tags.get("ResolutionUnit")
+        if unit is None or int(unit.value) != _CENTIMETRE:
+            return None
+        size = _of_resolution(tags, _MICROMETRES["cm"])
+        return size if size is not None and size <= _LARGEST else None
+
+
+def _of_resolution(tags: Any, unit: float | None) -> float | None:
+    """Micrometres of a pixel, of which so many lie in a unit of so many micrometres."""
+    found = [tags.get(name) for name in ("XResolution", "YResolution")]
+    if unit is None or None in found:
+        return None
+    numbers = [tag.value for tag in found]
+    if not all(len(number) == 2 and number[0] > 0 and number[1] > 0 for number in numbers):
+        return None
+    return _square(*(unit * below / above for above, below in numbers))
+
+
+def _of_ome(text: str) -> float | None:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None
+    pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
+    if pixels is None:
+        return None
+    sizes = []
+    for axis in "XY":
+        unit = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        try:
+            size = float(pixels.get(f"PhysicalSize{axis}", ""))
+        except ValueError:
+            return None
+        if unit is None or not 0 < size < float("inf"):
+            return None
+        sizes.append(size * unit)
+    return _square(*sizes)
+
+
+def _square(width: float, height: float) -> float | None:
+    return float(f"{width:.6g}") if abs(width - height) <= _EQUAL * width else None

@@ -1,0 +1,72 @@
+"""Which images of a prediction are done, by which a killed one is continued."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_unet3p.files import naming_full_disk
+
+
+class PredictionJournal:
+    """An append-only file: what was asked for, then a line for each mask that is written.
+
+    A line without its line end was cut by a kill and does not count, and neither does a mask that
+    is no longer there or whose image has changed since. A journal of something else is begun anew.
+
+    Args:
+        path: the journal.
+        asked: JSON-serialisable description of what decides the results: model and options.
+
+    Example:
+        >>> journal = PredictionJournal(Path("prediction.journal"), {"model": "cells"})
+        >>> journal.record(Path("a.png"), [10, 20], [{"id": 1}])
+        >>> _ = Path("a.png").write_bytes(b"")
+        >>> again = PredictionJournal(Path("prediction.journal"), {"model": "cells"})
+        >>> again.rows(Path("a.png"), [10, 20])
+        [{'id': 1}]
+        >>> again.remove()
+    """
+
+    def __init__(self, path: Path, asked: dict[str, Any]) -> None:
+        self._path = path
+        self._done: dict[str, tuple[list[int], list[dict[str, Any]]]] = {}
+        first = json.dumps(asked, sort_keys=True)
+        lines = path.read_text("utf-8").split("\n")[:-1] if path.exists() else []
+        if lines[:1] == [first]:
+            # ASCII, so that names which are not UTF-8 come back as they are.
+            for line in lines[1:]:
+                name, stamp, rows = json.loads(line)
+                self._done[name] = stamp, rows
+        else:
+            with naming_full_disk(path):
+                path.write_text(f"{first}\n", "utf-8")
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
+
+    def rows(self, mask: Path, stamp: list[int]) -> list[dict[str, Any]] | None:
+        """The rows of the table that belong to a mask; None if it is to be made.
+
+        Args:
+            mask: its path.
+            stamp: what tells whether its image is the same.
+        """
+        found = self._done.get(mask.name)
+        if found is None or found[0] != stamp or not mask.is_file():
+            return None
+        return found[1]
+
+    def record(self, mask: Path, stamp: list[int], rows: list[dict[str, Any]]) -> None:
+        """A mask is written, with all that belongs to it."""
+        with naming_full_disk(self._path):
+            self._file.write(json.dumps([mask.name, stamp, rows]) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file without removing it."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Close and delete the file, at the end of the work."""
+        self.close()
+        self._path.unlink(missing_ok=True)
