@@ -71,7 +71,7 @@ class GrpcTransport:
             self._spec.version.value = version
         elif label is not None:
             self._spec.version_label = label
-        self._metadata = [(name.lower(), value) for name, value in headers.items()]
+        self._metadata = tuple((name.lower(), value) for name, value in headers.items())
         self._calls = {
             method: self._channel.unary_unary(
                 f"/tensorflow.serving.{service}/{method}",
@@ -82,7 +82,7 @@ class GrpcTransport:
         }
 
     def _call(self, method: str, request, timeout: float, **headers: str):
-        metadata = [*headers.items(), *self._metadata]
+        metadata = (*headers.items(), *self._metadata)
         try:
             return self._calls[method](request, timeout=max(timeout, 0.001), metadata=metadata)
         except grpc.RpcError as error:

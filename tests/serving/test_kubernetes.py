@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from kustomized import KUBERNETES, SERVING, only, render, server
 yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 DEVICES = ["cpu", "gpu"]
+README = (SERVING / "README.md").read_text()
 FOLDERS = ["overlays/cpu", "overlays/gpu", "models", "fetch"]
 
 
@@ -24,14 +26,14 @@ def overlay(device) -> list[dict]:
 
 @pytest.fixture
 def with_ingress(device, tmp_path) -> list[dict]:
-    """An overlay whose lines about the ingress are no comments any more."""
+    """The overlay that the README shows, of either device."""
+    blocks = re.findall(r"^```yaml\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    (text,) = [block for block in blocks if "kind: Kustomization" in block]
+    assert "overlays/cpu" in text
     shutil.copytree(SERVING, tmp_path / "serving")
-    folder = tmp_path / "serving/kubernetes/overlays" / device
-    file = folder / "kustomization.yaml"
-    text = file.read_text()
-    commented = "# components:\n#   - ../../ingress\n"
-    assert commented in text
-    file.write_text(text.replace(commented, commented.replace("# ", "")))
+    folder = tmp_path / "serving/kubernetes/mine"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(text.replace("overlays/cpu", f"overlays/{device}"))
     return render(folder)
 
 
@@ -51,6 +53,21 @@ def test_schema(folder):
 def test_the_ingress_follows_its_schema(with_ingress):
     for document in with_ingress:
         validate(document)
+
+
+def test_the_readme_applies_what_is_there():
+    applied = re.findall(r"^kubectl apply -k serving/kubernetes/(\S+)", README, re.MULTILINE)
+    assert set(applied) <= {*FOLDERS, "monitoring"}
+    created = [(d["kind"], d["metadata"]["name"]) for folder in applied for d in render(folder)]
+    for kind, name in re.findall(r"\b(job|service)/([\w-]+)", README):
+        assert (kind.title(), name) in created
+
+
+def test_an_overlay_of_ones_own_takes_the_image_with_jemalloc(with_ingress, device):
+    image = server(with_ingress)["image"]
+    assert image.startswith("registry.example.com/unet3p-serving:")
+    assert image.endswith("-gpu") == (device == "gpu")
+    assert {document["metadata"]["namespace"] for document in with_ingress} == {"cells"}
 
 
 def test_the_schema_check_notices_a_wrong_field():
