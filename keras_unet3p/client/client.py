@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from keras_unet3p.client.sent_images import (
     model_pixels,
     open_image,
 )
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, printable
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing import InstanceRule
@@ -59,9 +59,14 @@ class Client:
         backoff: seconds before the first repetition; doubled before each further one.
         max_backoff: longest wait between two attempts, in seconds.
         max_message_bytes: size of the largest answer over gRPC.
+        headers: names and values that go with every request, as HTTP headers or gRPC metadata: the
+            key that a proxy asks for, `{"X-Api-Key": ...}`.
+        ca_file: file of the certificates (PEM) that are trusted with https and grpcs, instead of
+            the system's.
 
     Raises:
-        ValueError: if the URL is of an unknown kind, or both version and label are given.
+        ValueError: if the URL is of an unknown kind, both version and label are given, or `ca_file`
+            cannot be read.
 
     Example:
         >>> client = Client("http://localhost:8501", "cells")
@@ -81,6 +86,8 @@ class Client:
         backoff: float = 0.1,
         max_backoff: float = 5.0,
         max_message_bytes: int = 2**30,
+        headers: Mapping[str, str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
     ):
         if version is not None and label is not None:
             raise InputError("version and label: give one of them, not both.")
@@ -89,17 +96,20 @@ class Client:
             raise InputError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
+        headers = dict(headers or {})
+        if ca_file is not None and not os.path.isfile(ca_file):
+            raise InputError(f"ca_file: {printable(ca_file)} is no file")
         # A server on this machine is never reached through a proxy.
         use_proxy = parts.hostname not in _LOOPBACK
         if parts.scheme.startswith("http"):
             with serving_extra("client.Client"):
                 from keras_unet3p.client.rest_transport import RestTransport
-            self._transport = RestTransport(url, model, version, label, use_proxy)
+            self._transport = RestTransport(url, model, version, label, use_proxy, headers, ca_file)
         else:
             with serving_extra("client.Client"):
                 from keras_unet3p.client.grpc_transport import GrpcTransport
             self._transport = GrpcTransport(
-                url, model, version, label, use_proxy, max_message_bytes
+                url, model, version, label, use_proxy, max_message_bytes, headers, ca_file
             )
         self.url = url
         self._choice = (version, label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from keras_unet3p.client import messages
 from keras_unet3p.client.endpoint_error import EndpointError
+from keras_unet3p.client.signature_header import SIGNATURE_HEADER
 from keras_unet3p.client.tensor_types import NAME_OF_TYPE, fill_tensor_proto, read_tensor_proto
 
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
@@ -32,6 +35,8 @@ class GrpcTransport:
         label: label of a version.
         use_proxy: whether the proxy named by the environment is used.
         max_message_bytes: largest answer; gRPC's own default is 4 MiB.
+        headers: go with every request, as metadata.
+        ca_file: certificates that are trusted instead of the system's.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class GrpcTransport:
         label: str | None,
         use_proxy: bool,
         max_message_bytes: int,
+        headers: dict[str, str],
+        ca_file: str | os.PathLike[str] | None,
     ):
         parts = urlsplit(url)
         options = [
@@ -54,7 +61,8 @@ class GrpcTransport:
             ("grpc.max_reconnect_backoff_ms", 2000),
         ]
         if parts.scheme == "grpcs":
-            credentials = grpc.ssl_channel_credentials()
+            roots = None if ca_file is None else Path(ca_file).read_bytes()
+            credentials = grpc.ssl_channel_credentials(roots)
             self._channel = grpc.secure_channel(parts.netloc, credentials, options)
         else:
             self._channel = grpc.insecure_channel(parts.netloc, options)
@@ -63,6 +71,7 @@ class GrpcTransport:
             self._spec.version.value = version
         elif label is not None:
             self._spec.version_label = label
+        self._metadata = [(name.lower(), value) for name, value in headers.items()]
         self._calls = {
             method: self._channel.unary_unary(
                 f"/tensorflow.serving.{service}/{method}",
@@ -72,9 +81,10 @@ class GrpcTransport:
             for method, (service, answer) in _METHODS.items()
         }
 
-    def _call(self, method: str, request, timeout: float):
+    def _call(self, method: str, request, timeout: float, **headers: str):
+        metadata = [*headers.items(), *self._metadata]
         try:
-            return self._calls[method](request, timeout=max(timeout, 0.001))
+            return self._calls[method](request, timeout=max(timeout, 0.001), metadata=metadata)
         except grpc.RpcError as error:
             raise EndpointError(error.code().name, error.details() or "") from error
 
@@ -91,7 +101,8 @@ class GrpcTransport:
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
             fill_tensor_proto(request.inputs[name], array)
-        return read_tensor_proto(self._call("Predict", request, timeout).outputs[output])
+        answer = self._call("Predict", request, timeout, **{SIGNATURE_HEADER: signature})
+        return read_tensor_proto(answer.outputs[output])
 
     def status(self, timeout: float) -> list[dict[str, Any]]:
         """Returns the versions' states."""

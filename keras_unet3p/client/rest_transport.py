@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 import weakref
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import requests
 
 from keras_unet3p.client.endpoint_error import CODE_OF_HTTP_STATUS, EndpointError
+from keras_unet3p.client.signature_header import SIGNATURE_HEADER
 from keras_unet3p.client.tensor_types import NAME_OF_REST_TYPE
 from keras_unet3p.errors import InputError
 
@@ -26,6 +28,8 @@ class RestTransport:
         version: number of a version.
         label: label of a version.
         use_proxy: whether proxies, keys and certificates of the environment are used.
+        headers: go with every request.
+        ca_file: certificates that are trusted instead of the system's.
     """
 
     def __init__(
@@ -35,8 +39,13 @@ class RestTransport:
         version: int | None,
         label: str | None,
         use_proxy: bool,
+        headers: dict[str, str],
+        ca_file: str | os.PathLike[str] | None,
     ):
         self._use_proxy = use_proxy
+        self._headers = headers
+        # Given with each request: `requests` prefers the environment's to its session's.
+        self._ca_file = None if ca_file is None else os.fspath(ca_file)
         self._base = url.rstrip("/")
         self._model = model
         self._choice = ""
@@ -56,14 +65,22 @@ class RestTransport:
             self._sessions.add(session)
         return session
 
-    def _request(self, method: str, path: str, timeout: float, body: bytes | None = None) -> Any:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        timeout: float,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         try:
             response = self._session().request(
                 method,
                 self._base + path,
                 data=body,
                 timeout=max(timeout, 0.001),
-                headers={"Content-Type": "application/json"} if body is not None else None,
+                headers={**(headers or {}), **self._headers},
+                verify=self._ca_file,
                 allow_redirects=False,
             )
         except requests.Timeout as error:
@@ -115,7 +132,8 @@ class RestTransport:
             for name, array in inputs.items()
         }
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
-        answer = self._request("POST", self._path(timeout) + ":predict", timeout, body)
+        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: signature}
+        answer = self._request("POST", self._path(timeout) + ":predict", timeout, body, headers)
         if "outputs" not in answer:
             raise EndpointError("UNKNOWN", 'The answer has no "outputs".')
         found = answer["outputs"]

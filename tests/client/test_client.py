@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -293,3 +294,73 @@ def test_the_deadline_holds(server, scheme):
 def test_a_request_without_rows_is_not_sent(client):
     with pytest.raises(ValueError, match="has no rows; expected at least one"):
         client.predict_tiles(np.zeros((0, 64, 64, 1), np.float32))
+
+
+KEY = {"X-Api-Key": "0f"}
+
+
+def test_headers_go_with_every_request_over_rest():
+    seen = []
+
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            seen.append((self.path, dict(self.headers)))
+            body = b'{"model_version_status": [], "outputs": [[1]]}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = answer
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}", "cells", headers=KEY) as client:
+            client.status()
+            client._transport.predict("classes", {"image": np.zeros((1, 1))}, "ids", "uint8", 5.0)
+        server.shutdown()
+    (_, status), (_, prediction) = seen
+    assert status["X-Api-Key"] == prediction["X-Api-Key"] == "0f"
+    # A proxy need not read the body to know the signature.
+    assert prediction["x-signature-name"] == "classes"
+    assert "x-signature-name" not in status
+
+
+def test_headers_go_with_every_request_over_grpc():
+    grpc = pytest.importorskip("grpc")
+    seen = []
+
+    class Recorder(grpc.GenericRpcHandler):
+        def service(self, details):
+            seen.append((details.method, dict(details.invocation_metadata)))
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Recorder()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with Client(f"grpc://127.0.0.1:{port}", "cells", headers=KEY) as client:
+            assert client.status() == []
+            # The recorder's answer is empty.
+            with pytest.raises(ValueError, match="type 0"):
+                client._transport.predict(
+                    "classes", {"image": np.zeros((1, 1), np.uint8)}, "ids", "uint8", 5.0
+                )
+    finally:
+        server.stop(None)
+    (_, status), (_, prediction) = seen
+    assert status["x-api-key"] == prediction["x-api-key"] == "0f"
+    assert prediction["x-signature-name"] == "classes"
+
+
+def test_the_certificates_that_are_not_there(tmp_path):
+    for scheme in ("https", "grpcs"):
+        with pytest.raises(ValueError, match=r"ca_file: .*none\.pem is no file"):
+            Client(f"{scheme}://localhost:1", "cells", ca_file=tmp_path / "none.pem")

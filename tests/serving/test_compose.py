@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_mounted_files_are_there():
 def test_nothing_listens_beyond_this_machine_by_default():
     for service in COMPOSE["services"].values():
         for port in service["ports"]:
-            assert port.startswith("${BIND:-127.0.0.1}:")
+            assert port.startswith(("${BIND:-127.0.0.1}:", "${PROXY_BIND:-127.0.0.1}:"))
 
 
 def test_servers_have_limits_health_check_and_no_rights():
@@ -85,6 +86,22 @@ def test_the_health_check_tells_a_loaded_model_from_none(tmp_path, write_model):
             run = [part.replace("/8501", f"/{port}") for part in command]
             code = subprocess.run(run, timeout=20, capture_output=True).returncode
             assert (code == 0) == healthy
+
+
+def test_the_proxy_finds_its_files_and_its_server():
+    text = (SERVING / "proxy/nginx.conf").read_text()
+    proxy = COMPOSE["services"]["proxy"]
+    mounted = [volume["target"] for volume in proxy["volumes"]]
+    for file in re.findall(r"/etc/nginx/[\w./]+", text):
+        assert any(file.startswith(target) for target in mounted), file
+    (port,) = proxy["ports"]
+    assert f"listen {port.rsplit(':', 1)[1]} ssl" in text
+    upstream = set(re.findall(r"server (\w+):(\d+);", text))
+    assert {name for name, _ in upstream} == set(proxy["depends_on"])
+    served = {port.rsplit(":", 1)[1] for port in SERVERS["serving"]["ports"]}
+    assert {number for _, number in upstream} == served
+    # Bodies and answers are kept in the folder that can be written.
+    assert set(re.findall(r"_temp_path (/\w+)", text)) <= set(proxy["tmpfs"])
 
 
 def test_docker_accepts_it():

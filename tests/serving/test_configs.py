@@ -13,6 +13,7 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
+from kustomized import command, render, server
 
 yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
@@ -70,9 +71,9 @@ def commands() -> dict[str, list[str]]:
         for name, service in compose["services"].items()
         if "tensorflow/serving" in service["image"]
     }
-    for file in sorted((SERVING / "kubernetes").glob("deployment*.yaml")):
-        container = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]["containers"][0]
-        found[file.stem] = container["args"]
+    if command() is not None:
+        for device in ("cpu", "gpu"):
+            found[f"kubernetes-{device}"] = server(render(f"overlays/{device}"))["args"]
     return found
 
 
