@@ -11,11 +11,12 @@ yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 SERVING = Path(__file__).parents[2] / "serving"
 COMPOSE = yaml.safe_load((SERVING / "compose.yaml").read_text())
-SERVERS = {name: s for name, s in COMPOSE["services"].items() if "tensorflow/serving" in s["image"]}
+SERVERS = {name: s for name, s in COMPOSE["services"].items() if "build" in s}
 
 # What the Compose specification allows in a service, of what is used here or likely to be.
 SERVICE_KEYS = {
     "image": str,
+    "build": dict,
     "profiles": list,
     "restart": str,
     "entrypoint": list,

@@ -69,7 +69,7 @@ def commands() -> dict[str, list[str]]:
     found = {
         name: service["command"]
         for name, service in compose["services"].items()
-        if "tensorflow/serving" in service["image"]
+        if service["image"].startswith("unet3p-serving:")
     }
     if command() is not None:
         for device in ("cpu", "gpu"):
@@ -146,6 +146,7 @@ def test_command_lines(name):
     # Monitoring needs the REST port.
     assert flags["rest_api_port"] == "8501"
     assert flags["port"] == "8500"
+    assert {"tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"} <= set(flags)
     assert flags["allow_version_labels_for_unavailable_models"] == "true"
     for flag, value in flags.items():
         if flag.endswith("_file"):

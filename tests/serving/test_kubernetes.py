@@ -156,9 +156,16 @@ def test_limits_probes_and_rights(overlay, device):
     compose = (SERVING / "compose.yaml").read_text()
     version = container["image"].removesuffix("-gpu").split(":")[1]
     assert f"TF_SERVING_VERSION:-{version}}}" in compose
-    if not is_gpu:
-        threads = f"--tensorflow_intra_op_parallelism={resources['limits']['cpu']}"
-        assert threads in container["args"]
+
+
+def test_threads_follow_the_cpu_limit(overlay, device):
+    container = server(overlay)
+    limit = {variable["name"]: variable.get("valueFrom") for variable in container["env"]}
+    assert limit["CPU_LIMIT"] == {"resourceFieldRef": {"resource": "limits.cpu"}}
+    assert "--tensorflow_intra_op_parallelism=$(CPU_LIMIT)" in container["args"]
+    if device == "gpu":
+        threads = f"num_batch_threads {{ value: {container['resources']['limits']['cpu']} }}"
+        assert threads in (SERVING / "config/batching.config").read_text()
 
 
 def test_a_node_can_be_drained_and_pods_follow_the_load(overlay, device):
