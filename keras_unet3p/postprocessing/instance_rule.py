@@ -10,10 +10,11 @@ import numpy as np
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.postprocessing.watershed import (
+    PixelGrid,
+    first_steps,
     flattened,
     joined_fragments,
     seed_roots,
-    steepest_ascents,
 )
 
 
@@ -104,39 +105,27 @@ class InstanceRule:
             ValueError: for another shape.
         """
         foreground, core = two_maps(maps)
-        height, width = foreground.shape
         mask = foreground >= np.float32(self.threshold)
-        pixels = np.flatnonzero(mask)
+        # From here on a node is a pixel of the mask, numbered in scanning order.
+        grid = PixelGrid(mask)
+        pixels = grid.pixels
         result = np.zeros(mask.size, np.int32)
         if not len(pixels):
             return result.reshape(mask.shape)
         seeds = mask & (core >= np.float32(self.seed_threshold))
         roots, seeded = seed_roots(seeds, max(self.smallest_seed, 1))
-
-        # From here on a node is a pixel of the mask, numbered in scanning order.
-        # Around the image lies a pixel of nothing, so that no neighbour is missing.
-        nodes = np.full((height + 2, width + 2), -1, np.int32)
-        inner = nodes[1:-1, 1:-1]
-        inner[mask] = np.arange(len(pixels), dtype=np.int32)
-        rows, columns = np.divmod(pixels, width)
-        places = (rows + 1) * (width + 2) + columns + 1
-        flat = nodes.ravel()
-        heights = core.ravel()[pixels]
-        is_seed = seeded.ravel()[pixels]
-        parents = steepest_ascents(flat, places, heights, width + 2)
-        seed_nodes = np.flatnonzero(is_seed)
-        first = inner.ravel()[roots.ravel()[pixels[seed_nodes]]]
-        parents[seed_nodes] = first
-        parents = flattened(parents)
+        parents = first_steps(grid, core, seeded, roots)
         is_final = np.zeros(len(pixels), bool)
-        is_final[first] = True
+        is_final[parents[seeded.ravel()[pixels]]] = True
+        parents = flattened(parents)
         # On its right and below each node has another one; of equal passes the first edge counts.
         edges = [
-            np.stack([found, flat[places[found] + offset]])
-            for offset in (1, width + 2)
-            for found in [np.flatnonzero(flat[places + offset] >= 0)]
+            np.stack([found, neighbours[found]])
+            for neighbours in (grid.neighbours(1), grid.neighbours(grid.step))
+            for found in [np.flatnonzero(neighbours >= 0)]
         ]
         left, right = np.concatenate(edges, axis=1)
+        heights = core.ravel()[pixels]
         passes = np.minimum(heights[left], heights[right])
         parents = joined_fragments(parents, is_final, left, right, passes)
 

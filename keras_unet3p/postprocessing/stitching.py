@@ -13,10 +13,11 @@ from scipy.sparse.csgraph import connected_components
 from keras_unet3p.errors import InputError
 from keras_unet3p.postprocessing.instance_rule import InstanceRule, two_maps
 from keras_unet3p.postprocessing.watershed import (
+    PixelGrid,
+    first_steps,
     flattened,
     joined_fragments,
     seed_roots,
-    steepest_ascents,
 )
 
 _ABOVE, _LEFT, _RIGHT, _BELOW = "above", "left", "right", "below"
@@ -232,24 +233,15 @@ def _ways_up(
         of each, as a number among the mask's pixels inside. And each pixel's first step, as a
         distance in an image two pixels wider.
     """
-    # As in `InstanceRule.instances`.
-    step = mask.shape[1] + 2
-    pixels = np.flatnonzero(mask)
-    nodes = np.full((mask.shape[0] + 2, step), -1, np.int32)
-    numbers = nodes[1:-1, 1:-1]
-    numbers[mask] = np.arange(len(pixels), dtype=np.int32)
-    lines, places = np.divmod(pixels, mask.shape[1])
-    places += (lines + 1) * step + 1
-    parents = steepest_ascents(nodes.ravel(), places, core.ravel()[pixels], step)
-    of_window = is_inside.ravel()[pixels]
-    parents[~of_window] = np.flatnonzero(~of_window)
+    grid = PixelGrid(mask)
     # The parts of a region of seeds that is joined around the window meet at its sides.
     seeds = seeded & is_inside
-    seed_nodes = np.flatnonzero(seeds.ravel()[pixels])
     first_seeds, _ = seed_roots(seeds, 1)
-    parents[seed_nodes] = numbers.ravel()[first_seeds.ravel()[pixels[seed_nodes]]]
+    parents = first_steps(grid, core, seeds, first_seeds)
+    of_window = is_inside.ravel()[grid.pixels]
+    parents[~of_window] = np.flatnonzero(~of_window)
     way = np.zeros(mask.shape, np.int64)
-    way[mask] = places[parents] - places
+    way[mask] = grid.places[parents] - grid.places
     way[seeded] = 0
     roots = flattened(parents)[of_window]
     _, first, own = np.unique(roots, return_index=True, return_inverse=True)
@@ -277,14 +269,18 @@ class _Fragments:
     def __init__(self, pixels: int) -> None:
         self.count = 0
         self._pixels = pixels
-        self._parts: list[_Part] = []
+        # With nothing at number 0, the background.
+        self._sizes, self._first = [np.zeros(1, np.int64)], [np.full(1, pixels)]
+        self._is_seed = [np.zeros(1, bool)]
         self._one: list[np.ndarray] = []
         self._edges: list[_Edges] = []
 
     def add(self, part: _Part) -> None:
         """The fragments of the next window."""
         self.count += len(part.sizes)
-        self._parts.append(part._replace(labels=np.empty(0), sides={}))
+        self._sizes.append(part.sizes)
+        self._first.append(part.first)
+        self._is_seed.append(part.is_seed)
         self._edges.append(part.edges)
 
     def meet(self, before: _Side, after: _Side, *, is_below: bool) -> None:
@@ -303,16 +299,13 @@ class _Fragments:
         left, right = np.concatenate([np.empty((2, 0), np.int64), *self._one], axis=1)
         graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(size, size))
         number, owners = connected_components(graph, directed=False)
-        is_seed = np.concatenate([[False], *(part.is_seed for part in self._parts)])
-        sizes = np.concatenate([[0], *(part.sizes for part in self._parts)])
-        first = np.concatenate([[self._pixels], *(part.first for part in self._parts)])
         is_final = np.zeros(number, bool)
-        is_final[owners[is_seed]] = True
+        is_final[owners[np.concatenate(self._is_seed)]] = True
         edges = _Edges(*(np.concatenate(values) for values in zip(*self._edges, strict=True)))
         edges = edges.between(owners, is_final[owners])
         roots = edges.join(np.arange(number), is_final)[owners]
-        areas = np.bincount(roots, weights=sizes, minlength=number)
-        starts = _lowest(roots, first, number)
+        areas = np.bincount(roots, weights=np.concatenate(self._sizes), minlength=number)
+        starts = _lowest(roots, np.concatenate(self._first), number)
         kept = np.flatnonzero(areas >= max(smallest_object, 1))
         numbers = np.zeros(number, np.int64)
         numbers[kept[np.argsort(starts[kept])]] = np.arange(1, len(kept) + 1)

@@ -33,29 +33,71 @@ def seed_roots(seeds: np.ndarray, smallest: int) -> tuple[np.ndarray, np.ndarray
     return first[regions], large[regions]
 
 
-def steepest_ascents(
-    nodes: np.ndarray, places: np.ndarray, heights: np.ndarray, step: int
-) -> np.ndarray:
-    """For each node the highest of itself and its 4 neighbours, of equal ones the first.
+class PixelGrid:
+    """The pixels of a mask as nodes, numbered in scanning order, and their 4 neighbours.
 
     Args:
-        nodes: the node of each pixel of an image with a border of one pixel, flat; -1 where there
-            is none. They are numbered in scanning order.
-        places: where each node lies in `nodes`.
-        heights: of each node.
+        mask: (H, W) bool.
+
+    Attributes:
+        pixels: of each node the flat index in the mask.
+        places: the same in an image with a border of one pixel of nothing, so that no neighbour is
+            missing.
         step: the width of that image.
 
     Example:
-        >>> nodes = np.full((3, 5), -1, np.int32)
-        >>> nodes[1, 1:4] = 0, 1, 2
-        >>> heights = np.array([0.1, 0.9, 0.3], np.float32)
-        >>> steepest_ascents(nodes.ravel(), np.array([6, 7, 8]), heights, 5).tolist()
+        >>> grid = PixelGrid(np.array([[True, True, False], [False, True, False]]))
+        >>> grid.neighbours(1).tolist(), grid.neighbours(grid.step).tolist()
+        ([1, -1, -1], [-1, 2, -1])
+        >>> grid.at(np.array([1, 4])).tolist()
+        [1, 2]
+    """
+
+    def __init__(self, mask: np.ndarray) -> None:
+        height, self._width = mask.shape
+        self.step = self._width + 2
+        self.pixels = np.flatnonzero(mask)
+        self._nodes = np.full((height + 2) * self.step, -1, np.int32)
+        self.places = self._places(self.pixels)
+        self._nodes[self.places] = np.arange(len(self.pixels), dtype=np.int32)
+
+    def neighbours(self, offset: int) -> np.ndarray:
+        """The node at that distance from each node, -1 where there is none."""
+        return self._nodes[self.places + offset]
+
+    def at(self, pixels: np.ndarray) -> np.ndarray:
+        """The nodes of pixels of the mask, by flat index."""
+        return self._nodes[self._places(pixels)]
+
+    def _places(self, pixels: np.ndarray) -> np.ndarray:
+        rows, columns = np.divmod(pixels, self._width)
+        return (rows + 1) * self.step + columns + 1
+
+
+def first_steps(
+    grid: PixelGrid, core: np.ndarray, seeds: np.ndarray, roots: np.ndarray
+) -> np.ndarray:
+    """Where each node goes: to the first pixel of its seed, or as steeply up as it can.
+
+    Up is the highest of a node and its 4 neighbours, of equal ones the first.
+
+    Args:
+        grid: the nodes.
+        core: (H, W), how high each pixel lies.
+        seeds: (H, W) bool.
+        roots: (H, W), of a pixel of a seed the seed's first pixel; see `seed_roots`.
+
+    Example:
+        >>> core = np.array([[0.1, 0.9, 0.3]], np.float32)
+        >>> none = np.zeros((1, 3), bool)
+        >>> first_steps(PixelGrid(core > 0), core, none, none).tolist()
         [1, 1, 1]
     """
-    best = np.arange(len(places), dtype=np.int32)
+    heights = core.ravel()[grid.pixels]
+    best = np.arange(len(grid.pixels), dtype=np.int32)
     top = heights.copy()
-    for offset, is_before in ((-step, True), (-1, True), (1, False), (step, False)):
-        neighbours = nodes[places + offset]
+    for offset, is_before in ((-grid.step, True), (-1, True), (1, False), (grid.step, False)):
+        neighbours = grid.neighbours(offset)
         values = np.where(neighbours >= 0, heights[neighbours], np.float32(-np.inf))
         # Before the node itself comes what lies above or to the left of it.
         higher = values > top
@@ -63,6 +105,8 @@ def steepest_ascents(
             higher |= (values == top) & (neighbours < best)
         best[higher] = neighbours[higher]
         top[higher] = values[higher]
+    of_seeds = np.flatnonzero(seeds.ravel()[grid.pixels])
+    best[of_seeds] = grid.at(roots.ravel()[grid.pixels[of_seeds]])
     return best
 
 
