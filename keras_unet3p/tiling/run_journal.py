@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from keras_unet3p.artifacts.line_journal import LineJournal
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import naming_full_disk, printable
+from keras_unet3p.files import printable
 
 
 class RunJournal:
-    """An append-only file: the run's parameters, then lines with the number of finished tiles.
+    """A `LineJournal`: the run's parameters, then lines with the number of finished tiles.
 
-    A line without its line end was cut by a kill and does not count. Results must be on the disk
-    before the line that says so is written.
+    Results must be on the disk before the line that says so is written.
 
     Args:
         path: the journal.
@@ -32,7 +31,8 @@ class RunJournal:
         self.finished = 0
         """Number of tiles that were finished when the journal was opened."""
         parameters = json.loads(json.dumps(parameters))
-        lines = self._complete_lines()
+        self._journal = LineJournal(path)
+        lines = self._journal.lines()
         if lines:
             try:
                 found = dict(json.loads(lines[0]))
@@ -43,33 +43,20 @@ class RunJournal:
                     "delete it to start over"
                 ) from None
             self._check(found, parameters)
-        content = "".join(f"{line}\n" for line in (json.dumps(parameters), self.finished))
-        temporary = path.with_name(f"{path.name}.tmp")
-        with naming_full_disk(path):
-            temporary.write_text(content)
-        os.replace(temporary, path)
-        self._file = open(path, "a")  # noqa: SIM115 - closed by `close` or with the process
+        # The first and the last line say all.
+        self._journal.begin([json.dumps(parameters), str(self.finished)])
 
     def record(self, finished: int) -> None:
         """Record that the first `finished` tiles are done."""
-        with naming_full_disk(self.path):
-            self._file.write(f"{finished}\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        self._journal.append(str(finished))
 
     def close(self) -> None:
         """Close the file without removing it."""
-        self._file.close()
+        self._journal.close()
 
     def remove(self) -> None:
         """Close and delete the file, at the end of the run."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def _complete_lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        return self.path.read_text(errors="replace").split("\n")[:-1]
+        self._journal.remove()
 
     def _check(self, found: dict[str, Any], parameters: dict[str, Any]) -> None:
         for key in {**found, **parameters}:

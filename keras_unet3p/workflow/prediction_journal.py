@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_unet3p.files import naming_full_disk
+from keras_unet3p.artifacts.line_journal import LineJournal
 
 
 class PredictionJournal:
-    """An append-only file: what was asked for, then a line for each mask that is written.
+    """A `LineJournal`: what was asked for, then a line for each mask that is written.
 
-    A line without its line end was cut by a kill and does not count, and neither does a mask that
-    is no longer there or whose image has changed since. A journal of something else is begun anew.
+    A mask that is no longer there or whose image has changed since does not count. A journal of
+    something else is begun anew.
 
     Args:
         path: the journal.
@@ -30,19 +30,16 @@ class PredictionJournal:
     """
 
     def __init__(self, path: Path, asked: dict[str, Any]) -> None:
-        self._path = path
+        self._journal = LineJournal(path)
         self._done: dict[str, tuple[list[int], list[dict[str, Any]]]] = {}
-        first = json.dumps(asked, sort_keys=True)
-        lines = path.read_text("utf-8").split("\n")[:-1] if path.exists() else []
-        if lines[:1] == [first]:
-            # ASCII, so that names which are not UTF-8 come back as they are.
-            for line in lines[1:]:
-                name, stamp, rows = json.loads(line)
-                self._done[name] = stamp, rows
-        else:
-            with naming_full_disk(path):
-                path.write_text(f"{first}\n", "utf-8")
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
+        first, lines = json.dumps(asked, sort_keys=True), self._journal.lines()
+        if lines[:1] != [first]:
+            lines = [first]
+        # ASCII, so that names which are not UTF-8 come back as they are.
+        for line in lines[1:]:
+            name, stamp, rows = json.loads(line)
+            self._done[name] = stamp, rows
+        self._journal.begin(lines)
 
     def rows(self, mask: Path, stamp: list[int]) -> list[dict[str, Any]] | None:
         """The rows of the table that belong to a mask; None if it is to be made.
@@ -58,15 +55,12 @@ class PredictionJournal:
 
     def record(self, mask: Path, stamp: list[int], rows: list[dict[str, Any]]) -> None:
         """A mask is written, with all that belongs to it."""
-        with naming_full_disk(self._path):
-            self._file.write(json.dumps([mask.name, stamp, rows]) + "\n")
-            self._file.flush()
+        self._journal.append(json.dumps([mask.name, stamp, rows]))
 
     def close(self) -> None:
         """Close the file without removing it."""
-        self._file.close()
+        self._journal.close()
 
     def remove(self) -> None:
         """Close and delete the file, at the end of the work."""
-        self.close()
-        self._path.unlink(missing_ok=True)
+        self._journal.remove()
