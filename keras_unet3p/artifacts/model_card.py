@@ -107,6 +107,14 @@ class ModelCard(JsonArtifact):
             **{name: entries[name] for name in names[place:]},
         }
 
+    def rule(self) -> dict[str, Any]:
+        """What was chosen to follow the network, with the threshold that is in the graph.
+
+        `MaskRule.from_dict` or `InstanceRule.from_dict` of `postprocessing` reads it.
+        """
+        threshold = {} if self.threshold is None else {"threshold": self.threshold}
+        return {**(self.training.postprocessing or {}), **threshold}
+
     @classmethod
     def of_version(cls, version: Path) -> ModelCard | None:
         """The card of a version folder; None where it has none (the export of another program).

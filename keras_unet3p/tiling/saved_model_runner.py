@@ -36,7 +36,7 @@ class SavedModelRunner:
         self.geometry = geometry or own
         self.channels = card.input_channels
         self.threshold = 0.5 if card.threshold is None else card.threshold
-        chosen = {**(card.training.postprocessing or {}), "threshold": self.threshold}
+        chosen = card.rule()
         self.rule = InstanceRule.from_dict(chosen) if InstanceRule.is_in(chosen) else None
         self.multi_label = card.multi_label
         self.is_raw = card.normalization.is_raw

@@ -239,10 +239,8 @@ def _saved_model(version: Path) -> Predictor:
 def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule | InstanceRule:
     if card is None:
         return MaskRule()
-    chosen = card.training.postprocessing or {}
-    threshold = {} if card.threshold is None else {"threshold": card.threshold}
     try:
-        return _rule({**chosen, **threshold})
+        return _rule(card.rule())
     except (InputError, TypeError) as error:
         raise ModelCard.damaged(version / CARD_FILE, str(error)) from None
 
