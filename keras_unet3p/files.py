@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
@@ -12,7 +13,7 @@ import socket
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +350,22 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         {'dice': 0.9}
     """
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a table atomically, in UTF-8; a row may lack columns.
+
+    Example:
+        >>> write_csv("table.csv", ["name", "area"], [{"name": "a", "area": 3}, {"name": "b"}])
+        >>> Path("table.csv").read_text("utf-8").splitlines()
+        ['name,area', 'a,3', 'b,']
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def check_format(path: str | os.PathLike[str], found: Any, newest: int) -> None:

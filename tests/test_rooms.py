@@ -41,6 +41,7 @@ HOUSE = [
     ("artifacts",),
     ("geometry",),
     ("config",),
+    ("line_journal",),
     ("files",),
     ("errors",),
     ("compat",),
@@ -71,6 +72,7 @@ WITHOUT_TENSORFLOW = (
     "client",
     "errors",
     "files",
+    "line_journal",
 )
 
 

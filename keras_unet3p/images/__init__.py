@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from keras_unet3p.images.image_file import ImageFile
+    from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
     from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
@@ -57,6 +57,7 @@ __all__ = [
     "mask_picture",
     "measure_values",
     "name_images",
+    "open_files",
     "overlay",
     "panel",
     "read_image",
@@ -95,6 +96,7 @@ __getattr__, __dir__ = lazy_names(
         "mask_picture": "pictures",
         "measure_values": "image_values",
         "name_images": "listing",
+        "open_files": "image_file",
         "overlay": "pictures",
         "panel": "pictures",
         "read_image": "reading",

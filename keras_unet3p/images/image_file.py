@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -11,6 +11,7 @@ from keras_unet3p.files import printable
 from keras_unet3p.images.file_source import expand
 from keras_unet3p.images.image_values import ImageValues, measure_values, warn_of_guess
 from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
+from keras_unet3p.images.listing import name_images
 from keras_unet3p.images.unit_values import check_scale, choose_value_scale, scaled
 
 
@@ -82,3 +83,31 @@ class ImageFile(Sequence):
         """What the stored values of an image are like."""
         source = self._sources[index]
         return measure_values(source.read(labels=False), source.label)
+
+
+def open_files(
+    files: Mapping[str, Path],
+    value_scale: str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
+) -> tuple[dict[str, ImageFile], dict[str, list[str]]]:
+    """Open the files of `list_images`, and name their images by `name_images`.
+
+    Args:
+        files: the files by name.
+        value_scale, max_pixels, max_pages: as `ImageFile`.
+
+    Raises:
+        ValueError: as `ImageFile`, and as `name_images`.
+
+    Example:
+        >>> np.save("stack.npy", np.zeros((2, 8, 20), np.uint8))
+        >>> open_files({"stack": Path("stack.npy")}, "unit")[1]
+        {'stack': ['stack_000', 'stack_001']}
+    """
+    opened = {
+        stem: ImageFile(file, value_scale=value_scale, max_pixels=max_pixels, max_pages=max_pages)
+        for stem, file in files.items()
+    }
+    return opened, name_images(files, {stem: len(file) for stem, file in opened.items()})

@@ -249,12 +249,18 @@ def result_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -
         >>> result_panel(np.eye(8), np.eye(8, dtype=int), np.eye(8, dtype=int)).shape
         (34, 50, 3)
     """
+    contours = overlay(image, prediction, truth, opacity=0.0)
+    return _with_masks(image, truth, prediction, "truth (amber), prediction (blue)", contours)
+
+
+def _with_masks(image, truth, prediction, caption: Caption, last: np.ndarray) -> np.ndarray:
+    """Image, truth, prediction and a last picture side by side."""
     return panel(
         [
             ("image", to_rgb(image)),
             ("truth", mask_picture(truth)),
             ("prediction", mask_picture(prediction)),
-            ("truth (amber), prediction (blue)", overlay(image, prediction, truth, opacity=0.0)),
+            (caption, last),
         ]
     )
 
@@ -287,14 +293,7 @@ def instance_panel(
     picture[label_borders(truth)] = TRUTH_COLOUR
     picture[label_borders(prediction)] = PREDICTION_COLOUR
     caption = [(f"{counts[name]} {name}", colour) for name, colour in ERROR_COLOURS.items()]
-    return panel(
-        [
-            ("image", to_rgb(image)),
-            ("truth", mask_picture(truth)),
-            ("prediction", mask_picture(prediction)),
-            (caption, picture.astype(np.uint8)),
-        ]
-    )
+    return _with_masks(image, truth, prediction, caption, picture.astype(np.uint8))
 
 
 def weight_map_picture(image: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -134,7 +134,8 @@ def _contact_sheet(opened: data.LabeledImages) -> np.ndarray:
         picture = pictures.overlay(image, np.maximum(labels, 0))
         scale = _TILE / max(picture.shape[:2])
         size = [max(round(side * scale), 1) for side in picture.shape[1::-1]]
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else 0)
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+        small = cv2.resize(picture, size, interpolation=way)
         tile = np.full((_TILE, _TILE, 3), 255, np.uint8)
         tile[: small.shape[0], : small.shape[1]] = small
         tiles.append(pictures.panel([(printable(opened.names[place])[:28], tile)]))

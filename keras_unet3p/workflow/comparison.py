@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +10,12 @@ import numpy as np
 
 from keras_unet3p import metrics
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import fitting_name, make_output_folder, printable, replacing
+from keras_unet3p.files import fitting_name, make_output_folder, printable, write_csv
 from keras_unet3p.images import (
     MAX_PAGES,
     MAX_PIXELS,
-    ImageFile,
     list_images,
-    name_images,
+    open_files,
     pictures,
 )
 from keras_unet3p.workflow.opening import open_model
@@ -92,16 +90,8 @@ def compare(
     numbered = len(segments) == len(models)
     if not numbered:
         segments = [model.labels for model in models]
-    stacks = {
-        stem: ImageFile(
-            file,
-            value_scale=models[0].normalization.value_scale,
-            max_pixels=max_pixels,
-            max_pages=max_pages,
-        )
-        for stem, file in files.items()
-    }
-    names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
+    scale = models[0].normalization.value_scale
+    stacks, names = open_files(files, scale, max_pixels=max_pixels, max_pages=max_pages)
     found: list[tuple[Disagreement, Path | None]] = []
     for stem, stack in stacks.items():
         for index, name in enumerate(names[stem]):
@@ -120,7 +110,8 @@ def compare(
             assert picture is not None
             name = fitting_name(folder, picture.stem, prefix=f"{rank:04d}_", suffix=".png")
             picture.replace(folder / name)
-        _write_table(folder.parent / "comparison.csv", rows)
+        columns = Disagreement._fields
+        write_csv(folder.parent / "comparison.csv", columns, (row._asdict() for row in rows))
     return rows
 
 
@@ -162,10 +153,3 @@ def _panel(image: np.ndarray, first: np.ndarray, second: np.ndarray, numbered: b
             ),
         ]
     )
-
-
-def _write_table(path: Path, rows: list[Disagreement]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(Disagreement._fields)
-        writer.writerows(rows)

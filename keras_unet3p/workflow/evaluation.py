@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     make_output_folder,
     printable,
-    replacing,
+    write_csv,
 )
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
 from keras_unet3p.reports import write_evaluation_page
@@ -178,14 +176,15 @@ def evaluate_images(
         )
         evaluations.append(measures)
         rows.append({"name": name, **_shown(_with_mean_precision(measures))})
-        errors = _errors(truth, prediction) if opened.mask_kind == "instances" else None
-        if errors is not None:
-            rows[-1] |= errors.counts
+        errors = None
+        if opened.mask_kind == "instances":
+            errors = metrics.object_errors(*_known(truth, prediction))
+            rows[-1] |= errors.counts()
         if picture_folder is not None:
             panel = (
                 pictures.result_panel(image, truth, prediction)
                 if errors is None
-                else pictures.instance_panel(image, truth, prediction, errors.masks, errors.counts)
+                else _instance_panel(image, truth, prediction, errors)
             )
             pictures.write_picture(_unranked(picture_folder, number), panel)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
@@ -211,22 +210,21 @@ def evaluate_images(
     return report
 
 
-class _Errors(NamedTuple):
-    """The objects without a partner: how many of each kind, and their pixels."""
-
-    counts: dict[str, int]
-    masks: dict[str, np.ndarray]
-
-
-def _errors(truth: np.ndarray, prediction: np.ndarray) -> _Errors:
+def _known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both with background where the truth is unlabelled."""
     known = truth >= 0
-    true, predicted = np.where(known, truth, 0), np.where(known, prediction, 0)
-    errors = metrics.object_errors(true, predicted)
+    return np.where(known, truth, 0), np.where(known, prediction, 0)
+
+
+def _instance_panel(
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, errors: metrics.ObjectErrors
+) -> np.ndarray:
+    true, predicted = _known(truth, prediction)
     masks = {
         name: np.isin(predicted if name == "extra" else true, getattr(errors, name))
         for name in pictures.ERROR_COLOURS
     }
-    return _Errors(errors.counts(), masks)
+    return pictures.instance_panel(image, truth, prediction, masks, errors.counts())
 
 
 def _with_mean_precision(measures: dict[str, float]) -> dict[str, float]:
@@ -269,8 +267,5 @@ def _shown(measures: dict[str, float]) -> dict[str, float | None]:
 
 
 def _write_csv(path: Path, report: EvaluationReport) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(report.images[0]))
-        writer.writeheader()
-        writer.writerows({**row, "name": printable(row["name"])} for row in report.images)
-        writer.writerow({"name": "overall", **report.overall})
+    rows = [{**row, "name": printable(row["name"])} for row in report.images]
+    write_csv(path, list(report.images[0]), [*rows, {"name": "overall", **report.overall}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +19,16 @@ from keras_unet3p.files import (
     make_output_folder,
     printable,
     replacing,
+    write_csv,
     write_json,
 )
 from keras_unet3p.images import (
     MASK_FORMATS,
     MAX_PAGES,
     MAX_PIXELS,
-    ImageFile,
     check_files,
     list_images,
-    name_images,
+    open_files,
     pictures,
     stored_pixel_size,
     write_labels,
@@ -128,16 +127,8 @@ def predict(
                 f"{option}: {printable(os.fspath(model))} does not tell instances apart; leave it "
                 "out"
             )
-    stacks = {
-        stem: ImageFile(
-            file,
-            value_scale=predictor.normalization.value_scale,
-            max_pixels=max_pixels,
-            max_pages=max_pages,
-        )
-        for stem, file in files.items()
-    }
-    names = name_images(files, {stem: len(stack) for stem, stack in stacks.items()})
+    scale = predictor.normalization.value_scale
+    stacks, names = open_files(files, scale, max_pixels=max_pixels, max_pages=max_pages)
     masks = _mask_names(files, names, out, suffix)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
     results = _Results(predictor, overlays, polygons, tolerance)
@@ -153,18 +144,23 @@ def predict(
         journal = PredictionJournal(out / _JOURNAL, asked)
         held.callback(journal.close)
         for stem, stack in stacks.items():
+            size = pixel_size
+            if size is None and predictor.instances is not None:
+                size = stored_pixel_size(stack.path)
             for index, name in enumerate(masks[stem]):
                 mask, stamp = out / name, [*_stamp(stack.path), index]
                 rows = journal.rows(mask, stamp)
                 if rows is None:
                     image = stack.stored(index)
                     image = _with_channels(image, stack.path, predictor.num_channels)
-                    rows = results.write(mask, image, pixel_size or stored_pixel_size(stack.path))
+                    rows = results.write(mask, image, size)
                     journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
                 written.append(mask)
         if predictor.instances is not None:
-            _write_table(out / OBJECTS, objects)
+            # Images may differ in channels where the model leaves their number open.
+            columns = dict.fromkeys(name for row in objects for name in row)
+            write_csv(out / OBJECTS, list(columns) or ["image", "id"], objects)
         journal.remove()
     return written
 
@@ -231,15 +227,6 @@ def _stamp_of_model(model: str | os.PathLike[str]) -> list[Any]:
         files += [member.best, member.postprocessing]
     found = sorted((str(file.resolve()), *_stamp(file)) for file in files if file.is_file())
     return [source.name] if not found else [list(stamp) for stamp in found]
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        # Images may differ in channels where the model leaves their number open.
-        names = dict.fromkeys(name for row in rows for name in row)
-        writer = csv.DictWriter(file, list(names) or ["image", "id"])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _mask_names(
