@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -9,7 +10,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -21,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_unet3p._version import __version__
-from keras_unet3p.artifacts import EvaluationReport
+from keras_unet3p.artifacts import EvaluationReport, ModelSource
 from keras_unet3p.config import (
     MASK_KINDS,
     MAX_PAGES,
@@ -34,13 +35,17 @@ from keras_unet3p.config import (
 from keras_unet3p.config.validation import Checked
 from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
 from keras_unet3p.files import reason
+from keras_unet3p.images.listing import list_files
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Train, evaluate, export and serve U-Net and UNet 3+ segmentation networks.",
+    epilog="Exit codes: 0 done; 1 done, and what was to be found out is not as it should be "
+    "(check, verify, compare --fail-above); 2 refused, with a line that says why.",
 )
+# The commands by task, as the help groups them.
+_LEARN, _USE, _SERVE = "Train", "Segment and measure", "Serve"
 _console = Console()
 _MOST_COMPARED = 20  # images in a table on the screen
 _YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
@@ -73,6 +78,18 @@ AcceptValues = Annotated[
         "--accept-values", help="Accept images whose stored values differ from those of training."
     ),
 ]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def _command(task: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command whose help ends with an example."""
+    return app.command(rich_help_panel=task, epilog=f"Example: {example}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=float))  # of NumPy
 
 
 def _help(section: type[Checked], name: str) -> str:
@@ -126,7 +143,7 @@ def _yes_or_no(text: str | None) -> str | bool | None:
     return values.get(text, text)
 
 
-@app.command()
+@_command(_LEARN, "unet3p check --images images --masks masks --out check")
 def check(
     images: Annotated[Path, typer.Option(help=_help(DataChoices, "images"))],
     masks: Annotated[Path, typer.Option(help=_help(DataChoices, "masks"))],
@@ -140,7 +157,7 @@ def check(
     ignore: Annotated[
         int | None, typer.Option(help=_help(DataChoices, "ignore"), show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
 ) -> None:
@@ -148,6 +165,7 @@ def check(
 
     The exit code is 1 where nothing could be learnt from them as they are.
     """
+    _see(images=images, masks=masks)
     found = _workflow().check(
         images,
         masks,
@@ -156,10 +174,11 @@ def check(
         ignore=ignore,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        progress=True,
     )
     if as_json:
         suspicions = [suspicion._asdict() for suspicion in found.suspicions]
-        typer.echo(json.dumps({**found.facts, "suspicions": suspicions}, indent=2))
+        _print_json({**found.facts, "suspicions": suspicions})
     else:
         table = Table(show_header=False)
         for name, value in found.facts.items():
@@ -185,7 +204,7 @@ def _as_words(value: Any) -> str:
     return str(value)
 
 
-@app.command()
+@_command(_LEARN, "unet3p quickstart --out quickstart")
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("quickstart"),
 ) -> None:
@@ -267,6 +286,7 @@ def train(
     for name in ("images", "masks"):
         if data.get(name) is None:
             raise InputError(f"{name}: none given; expected --{name}, or {name} in --config")
+    _see(images=data["images"], masks=data["masks"])
     names, values = data.pop("classes", None), data.pop("class_values", None)
     TrainingConfig(**{**chosen.training, **given})  # not accepted? Told before all else
     if planned and config is None:
@@ -316,10 +336,10 @@ def _print_plan(found: Any) -> None:
 
 
 train.__signature__ = _with_options(train, TrainingConfig)
-app.command()(train)
+_command(_LEARN, "unet3p train --images images --masks masks --out runs/cells --hours 2")(train)
 
 
-@app.command()
+@_command(_LEARN, "unet3p plan --images images --masks masks --hours 2")
 def plan(
     images: Images,
     masks: Masks,
@@ -328,10 +348,12 @@ def plan(
         Path | None, typer.Option(help="File for the plan, JSON.", show_default=False)
     ] = None,
     mask_kind: Kind = "auto",
+    as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
 ) -> None:
     """Look at the images and at this machine, and say how a training would be done, and why."""
+    _see(images=images, masks=masks)
     found = _workflow().plan(
         images,
         masks,
@@ -341,13 +363,18 @@ def plan(
         max_pages=max_pages,
         out=out,
     )
+    if as_json:
+        _print_json(found.to_dict())
+        return
     _print_plan(found)
     _say(f"about {found.steps} steps of {found.step_seconds:.3g} s")
     if out is not None:
         _say(f"written to {printable(out)}")
 
 
-@app.command()
+@_command(
+    _USE, "unet3p evaluate runs/cells --images held_out/images --masks held_out/masks --out report"
+)
 def evaluate(
     model: Model,
     images: Images,
@@ -365,13 +392,14 @@ def evaluate(
         ),
     ] = "auto",
     tile_size: Tile = 512,
+    as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
 ) -> None:
     """Compare a model's masks with the true masks, for each image and overall."""
-    workflow = _workflow()
-    report = workflow.evaluate(
+    _see(model, images=images, masks=masks)
+    report = _workflow().evaluate(
         model,
         images,
         masks,
@@ -382,13 +410,17 @@ def evaluate(
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
+        progress=True,
     )
+    if as_json:
+        _print_json(report.to_dict())
+        return
     _print_report(report)
     if out is not None:
         _say(f"written to {printable(out)}")
 
 
-@app.command()
+@_command(_USE, "unet3p predict runs/cells images --out masks")
 def predict(
     model: Model,
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
@@ -427,8 +459,8 @@ def predict(
     accept_values: AcceptValues = False,
 ) -> None:
     """Segment images of any size. Killed, the same command goes on where it was."""
-    workflow = _workflow()
-    written = workflow.predict(
+    _see(model, images=images)
+    written = _workflow().predict(
         model,
         images,
         out=out,
@@ -441,11 +473,12 @@ def predict(
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
+        progress=True,
     )
     _say(f"{len(written)} masks in {printable(out)}")
 
 
-@app.command()
+@_command(_SERVE, "unet3p export runs/cells --out models/cells")
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of train, or a preset (nuclei).")],
     out: Annotated[Path, typer.Option(help="Folder of the served model.")],
@@ -463,12 +496,14 @@ def export(
     ] = None,
 ) -> None:
     """Export a run's best network as a SavedModel for TensorFlow Serving."""
-    workflow = _workflow()
-    folder = workflow.export(run, out, tile_size=tile_size, version=version, members=member or None)
+    _see(os.fspath(run))
+    folder = _workflow().export(
+        run, out, tile_size=tile_size, version=version, members=member or None
+    )
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 
-@app.command()
+@_command(_SERVE, "unet3p serve models/cells")
 def serve(
     model: Annotated[
         Path | None,
@@ -518,7 +553,7 @@ def serve(
     )
 
 
-@app.command()
+@_command(_SERVE, "unet3p verify http://localhost:8501/cells --golden models/cells")
 def verify(
     model: Annotated[str, typer.Argument(help="Exported model, or endpoint URL.")],
     golden: Annotated[
@@ -532,12 +567,23 @@ def verify(
     pixels: Annotated[
         float, typer.Option(help="Largest share of pixels of another class or instance.")
     ] = 0.001,
+    as_json: AsJson = False,
 ) -> None:
     """Check that a model answers as it did when it was exported; the exit code is 1 if it does not.
 
     Proof before traffic: unet3p verify http://HOST:8501/cells --golden models/cells/3
     """
     differences = _workflow().verify(model, golden)
+    as_exported = all(found.is_within(tolerance, pixels) for found in differences)
+    if as_json:
+        _print_json([dataclasses.asdict(found) for found in differences])
+    else:
+        _print_differences(differences, tolerance, pixels)
+    if not as_exported:
+        raise typer.Exit(1)
+
+
+def _print_differences(differences: Sequence[Any], tolerance: float, pixels: float) -> None:
     table = Table("signature", "pixels that differ", "largest difference", "")
     for found in differences:
         table.add_row(
@@ -547,11 +593,9 @@ def verify(
             found.problem or ("as exported" if found.is_within(tolerance, pixels) else "differs"),
         )
     _console.print(table)
-    if not all(found.is_within(tolerance, pixels) for found in differences):
-        raise typer.Exit(1)
 
 
-@app.command()
+@_command(_SERVE, "unet3p capacity models/cells --pixels 4000000 --at-once 4")
 def capacity(
     model: Annotated[str, typer.Argument(help="Exported model.")],
     largest: Annotated[int, typer.Option(help="Largest side of the images, pixels.")] = 4096,
@@ -559,12 +603,21 @@ def capacity(
         int, typer.Option(help="Pixels of the images that are expected, for the estimate.")
     ] = 2048**2,
     at_once: Annotated[int, typer.Option(help="How many of them at once.")] = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Measure what an exported model needs on this machine, for the limits of its deployment."""
     workflow = _workflow()
     found = workflow.capacity(
         model, sides=[side for side in workflow.SIDES if side <= largest] or [largest]
     )
+    estimate = {
+        "memory_mb": found.memory_mb(pixels, at_once),
+        "seconds": at_once * found.seconds(pixels),
+    }
+    if as_json:
+        needs = [need._asdict() for need in found.needs]
+        _print_json({**found._asdict(), "needs": needs, "estimate": estimate})
+        return
     table = Table("image", "first answer, s", "further ones, s", "megapixels a second", "peak, MB")
     for need in found.needs:
         table.add_row(
@@ -580,11 +633,11 @@ def capacity(
         _say(f"stopped: {printable(found.stopped)}")
     _say(
         f"{at_once} images of {pixels / 1e6:.1f} megapixels at once: about "
-        f"{found.memory_mb(pixels, at_once):.0f} MB, {at_once * found.seconds(pixels):.1f} s"
+        f"{estimate['memory_mb']:.0f} MB, {estimate['seconds']:.1f} s"
     )
 
 
-@app.command()
+@_command(_USE, "unet3p compare runs/cells nuclei --images images --out differences")
 def compare(
     first: Annotated[str, typer.Argument(help="A model: run, export, endpoint URL, preset.")],
     second: Annotated[str, typer.Argument(help="Another one, or another version of it.")],
@@ -601,6 +654,7 @@ def compare(
         ),
     ] = None,
     tile_size: Tile = 512,
+    as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
 ) -> None:
@@ -609,6 +663,7 @@ def compare(
     Before a canary takes over: unet3p compare http://HOST:8501/cells/labels/stable
     http://HOST:8501/cells/labels/canary --images DIR
     """
+    _see(first, second, images=images)
     rows = _workflow().compare(
         first,
         second,
@@ -618,18 +673,25 @@ def compare(
         max_pixels=max_pixels,
         max_pages=max_pages,
     )
+    mean = sum(row.pixels for row in rows) / len(rows)
+    if as_json:
+        _print_json({"pixels": mean, "images": [row._asdict() for row in rows]})
+    else:
+        _print_comparison(rows)
+        _say(f"{len(rows)} images, {mean:.4%} of the pixels differ")
+        if out is not None:
+            _say(f"written to {printable(out)}")
+    if fail_above is not None and mean > fail_above:
+        raise typer.Exit(1)
+
+
+def _print_comparison(rows: Sequence[Any]) -> None:
     table = Table("image", "pixels that differ", "objects, first", "second", "agreement")
     for row in rows[:_MOST_COMPARED]:
         numbers = ["" if value is None else str(value) for value in (row.first, row.second)]
         agreement = "" if row.agreement is None else f"{row.agreement:.4f}"
         table.add_row(row.name, f"{row.pixels:.4%}", *numbers, agreement)
     _console.print(table)
-    mean = sum(row.pixels for row in rows) / len(rows)
-    _say(f"{len(rows)} images, {mean:.4%} of the pixels differ")
-    if out is not None:
-        _say(f"written to {printable(out)}")
-    if fail_above is not None and mean > fail_above:
-        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)
@@ -643,6 +705,14 @@ def _general(
     if version:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _see(*models: str, **files: str | os.PathLike[str]) -> None:
+    """Refuse what is not there before TensorFlow is imported, which takes seconds."""
+    for model in models:
+        ModelSource.of(model)
+    for argument, given in files.items():
+        list_files(given, argument)
 
 
 def _workflow():

@@ -3,13 +3,16 @@
 import errno
 import inspect
 import io
+import json
 import re
 import subprocess
 import sys
 import types
 import warnings
 
+import numpy as np
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -17,7 +20,16 @@ from keras_unet3p import __version__, cli, config, data, workflow
 from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.client import EndpointError
 from keras_unet3p.client.extra import serving_extra
+from keras_unet3p.client.golden_check import GoldenDifference
 from keras_unet3p.errors import InputError, ProblemsError
+
+SEE = cli._see
+
+
+@pytest.fixture(autouse=True)
+def any_path(monkeypatch):
+    """Paths need not be there, where a test does not say so."""
+    monkeypatch.setattr(cli, "_see", lambda *_, **__: None)
 
 
 def _options(command: str) -> set[str]:
@@ -291,6 +303,72 @@ def test_choices_are_checked_before_tensorflow_is_imported(trained, arguments, m
         with pytest.raises(InputError, match=f"^{message}"):
             CliRunner().invoke(cli.app, command, catch_exceptions=False)
         assert not trained
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("check --images {there} --masks nowhere", "masks: there is no folder or file nowhere"),
+        ("plan --images nowhere --masks {there}", "images: there is no folder or file nowhere"),
+        ("train --out o --images nowhere --masks {there}", "images: there is no folder or file"),
+        ("evaluate {there} --images {there} --masks {there}", ".* is no run folder"),
+        ("evaluate nuclei --images {there} --masks nowhere", "masks: there is no folder"),
+        ("predict nuclei nowhere --out o", "images: there is no folder or file nowhere"),
+        ("predict {there} {there} --out o", ".* is no run folder"),
+        ("export {there} --out o", ".* is no run folder"),
+        ("compare nuclei nowhere --images {there}", "nowhere is no run folder"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_tensorflow_is_imported(
+    monkeypatch, tmp_path, command, message
+):
+    monkeypatch.setattr(cli, "_see", SEE)
+    monkeypatch.setattr(cli, "_workflow", lambda: pytest.fail("TensorFlow was imported"))
+    np.save(tmp_path / "a.npy", np.zeros((8, 8)))
+    with pytest.raises(InputError, match=f"^{message}"):
+        CliRunner().invoke(cli.app, command.format(there=tmp_path).split(), catch_exceptions=False)
+
+
+def test_every_command_s_help_has_an_example_and_belongs_to_a_task():
+    for command in cli.app.registered_commands:
+        assert command.rich_help_panel in {cli._LEARN, cli._USE, cli._SERVE}
+        words = command.epilog.split()
+        assert words[:2] == ["Example:", "unet3p"]
+        parser = typer.main.get_command(cli.app).commands[words[2]]
+        assert parser.make_context(words[2], words[3:]).params
+
+
+def _printed_json(monkeypatch, *arguments, **functions):
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(**functions))
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_scripts_get_json(monkeypatch):
+    need = workflow.Need(256, 0.5, 0.1, 300.0)
+    measured = workflow.Capacity([need], 200.0, 1.0, None)
+    command = ["capacity", "m", "--pixels", "65536", "--at-once", "1", "--json"]
+    code, found = _printed_json(
+        monkeypatch, *command, capacity=lambda *_, **__: measured, SIDES=(256,)
+    )
+    assert (code, found["needs"], found["idle_mb"]) == (0, [need._asdict()], 200.0)
+    assert found["estimate"]["seconds"] == measured.seconds(65536)
+
+    differs = GoldenDifference("classes", 0.5, None, None)
+    code, found = _printed_json(monkeypatch, "verify", "m", "--json", verify=lambda *_: [differs])
+    assert (code, found[0]["signature"], found[0]["pixels"]) == (1, "classes", 0.5)
+
+    rows = [workflow.Disagreement("a", 0.25, None, None, None)]
+    compare = ["compare", "m", "n", "--images", "i", "--json", "--fail-above", "0.2"]
+    code, found = _printed_json(monkeypatch, *compare, compare=lambda *_, **__: rows)
+    assert (code, found["pixels"], found["images"][0]["name"]) == (1, 0.25, "a")
+
+    report = EvaluationReport(
+        mask_kind="binary", columns=["dice"], images=[{"name": "a", "dice": 0.5}], overall={}
+    )
+    evaluate = ["evaluate", "m", "--images", "i", "--masks", "j", "--json"]
+    code, found = _printed_json(monkeypatch, *evaluate, evaluate=lambda *_, **__: report)
+    assert (code, found["images"]) == (0, report.images)
 
 
 def test_problems_of_files_are_a_line_each_whatever_their_names(tmp_path):

@@ -41,7 +41,7 @@ HOUSE = [
     ("artifacts",),
     ("geometry",),
     ("config",),
-    ("line_journal",),
+    ("line_journal", "progress"),
     ("files",),
     ("errors",),
     ("compat",),
@@ -73,6 +73,7 @@ WITHOUT_TENSORFLOW = (
     "errors",
     "files",
     "line_journal",
+    "progress",
 )
 
 

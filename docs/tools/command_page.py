@@ -18,7 +18,8 @@ def text() -> str:
         lines += ["| | default | |", "| --- | --- | --- |"]
         for parameter in part.params:
             lines.append(_row(parameter))
-        lines.append("")
+        lines += ["", part.epilog or "", ""]
+    lines.append(command.epilog or "")
     return "\n".join(lines)
 
 

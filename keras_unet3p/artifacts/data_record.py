@@ -46,3 +46,5 @@ class DataRecord(Section):
     """Names of the images that were trained on."""
     validation_names: list[Text] | None = None
     """Names of the images that were held out."""
+    content: str | None = None
+    """A digest of what the images and masks hold; by it a run knows its data in another place."""

@@ -31,6 +31,9 @@ class Difference(NamedTuple):
     now: Any
 
 
+_PLACES = {"images", "masks", "validation_images", "validation_masks"}
+
+
 class RunRecord(JsonArtifact):
     """The `config.json` of a run folder: the configuration as used, and what was found in the data.
 
@@ -120,7 +123,8 @@ class RunRecord(JsonArtifact):
         """The first entry in which a run that is asked for is not the one that this file describes.
 
         Entries that this file lacks within a value, because an earlier version wrote it, do not
-        count; nor do the versions of the packages, nor what is chosen after the training.
+        count; nor do the versions of the packages, nor what is chosen after the training, nor
+        where the images and masks lie, if they hold the same.
 
         Example:
             >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
@@ -132,11 +136,14 @@ class RunRecord(JsonArtifact):
             Difference(name='filters', before=4, now=6)
         """
         before = self.to_dict()
+        ignored = {"content"}
+        if self.data.content is not None and self.data.content == now.data.content:
+            ignored |= _PLACES
         for section, values in now.to_dict().items():
             if section not in ("training", "data"):
                 continue
             for name, value in values.items():
-                if section == "training" and name in _AFTER_TRAINING:
+                if name in (_AFTER_TRAINING if section == "training" else ignored):
                     continue
                 found = before[section].get(name, _OF_EARLIER.get(name))
                 if not agree(found, value):

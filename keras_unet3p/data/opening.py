@@ -26,6 +26,7 @@ from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
 from keras_unet3p.images.unit_values import choose_value_scale, is_narrow, scale_problem
 from keras_unet3p.images.value_check import check_values
+from keras_unet3p.progress import Progress, reporting
 
 _MOST_PROBLEMS = 10
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
@@ -49,6 +50,7 @@ def open_images(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    progress: Progress = False,
 ) -> LabeledImages:
     """Open images with their masks, after looking at every one of them.
 
@@ -86,6 +88,7 @@ def open_images(
         max_pixels: an image of more pixels is refused, before it is decoded; see `Limits`.
         max_pages: so is a file of more images.
         accept_values: warn of another stored type or range instead of refusing it.
+        progress: see `keras_unet3p.progress.reporting`.
 
     Where the types of the images do not decide the value rule, a warning tells the evidence.
 
@@ -112,7 +115,12 @@ def open_images(
     pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages))
     need_pieces = wanted.kind == "auto"
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = list(pool.map(lambda pair: _inspect(pair, need_pieces, ignore), pairs))
+        inspected = pool.map(lambda pair: _inspect(pair, need_pieces, ignore), pairs)
+        with reporting(progress, len(pairs), "checking") as report:
+            found: list[_Finding] = []
+            for finding in inspected:
+                found.append(finding)
+                report(len(found), len(pairs))
     for finding in found:
         problems.extend(finding.problems)
     good = [finding for finding in found if not finding.problems]

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
+from keras_unet3p.line_journal import LineJournal
 
 
 class RunJournal:

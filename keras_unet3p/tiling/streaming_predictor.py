@@ -24,6 +24,7 @@ from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
 from keras_unet3p.postprocessing.instance_rule import InstanceRule
+from keras_unet3p.progress import reporting
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.runners import runner_of
 from keras_unet3p.tiling.tile_runner import TileRunner
@@ -207,7 +208,7 @@ class StreamingPredictor:
                 self.predict(image, path, kind="probabilities", progress=progress)
             maps = np.load(path, mmap_mode="r")
             ids = sink.ids()
-            with _reporter(progress is True, 1, "Numbering") as report:
+            with reporting(progress is True, 1, "numbering") as report:
 
                 def release(done: int, total: int) -> None:
                     report(done, total)
@@ -230,7 +231,7 @@ class StreamingPredictor:
             sink.partial.unlink(missing_ok=True)
             done = 0
             log.record(done)
-        with _reporter(progress, len(tiles)) as report:
+        with reporting(progress, len(tiles), "segmenting") as report:
             report(done, len(tiles))
             last_record = time.monotonic()
             release_every = max(self._pixels_between_releases // math.prod(self.geometry.core), 1)
@@ -512,20 +513,3 @@ def _release(array: Any) -> None:
         mapping = mapping.base
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
-
-
-@contextlib.contextmanager
-def _reporter(
-    progress: bool | Callable[[int, int], None], total: int, what: str = "Segmenting"
-) -> Iterator[Callable[[int, int], None]]:
-    if callable(progress):
-        yield progress
-    elif progress:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-    else:
-        yield lambda done, total: None

@@ -11,8 +11,9 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from keras_unet3p.progress import SECONDS_BETWEEN_LINES, time_left
+
 _SHOWN = ("loss", "dice", "val_loss", "val_dice", "val_iou")
-_SECONDS_BETWEEN_LINES = 30.0  # in a log
 
 
 class EpochProgress(keras.callbacks.Callback):
@@ -93,14 +94,16 @@ class EpochProgress(keras.callbacks.Callback):
         share, left = self._share(done, now)
         shown = "" if loss is None else f"loss {float(loss):.4f}"
         if self._bar is not None:
-            fields: dict[str, Any] = {"epoch": self._name(self._epoch), "left": _left(left)}
+            fields: dict[str, Any] = {"epoch": self._name(self._epoch), "left": time_left(left)}
             if shown:
                 fields["loss"] = shown
             self._bar.update(self._task, completed=share, **fields)
-        elif shown and now - self._told >= _SECONDS_BETWEEN_LINES:
+        elif shown and now - self._told >= SECONDS_BETWEEN_LINES:
             self._told = now
             step = f"step {steps}/{self.steps_per_epoch}"
-            line = f"epoch {self._name(self._epoch)}  {step}  {shown}  {share:.0%}  {_left(left)}"
+            line = (
+                f"epoch {self._name(self._epoch)}  {step}  {shown}  {share:.0%}  {time_left(left)}"
+            )
             self.console.print(line.rstrip(), highlight=False, soft_wrap=True)
 
     def _share(self, done: int, now: float) -> tuple[float, float]:
@@ -141,11 +144,3 @@ class EpochProgress(keras.callbacks.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def _left(seconds: float) -> str:
-    if math.isnan(seconds):
-        return ""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d} left"

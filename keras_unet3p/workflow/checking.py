@@ -14,6 +14,7 @@ from keras_unet3p import data
 from keras_unet3p.config import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.files import make_output_folder, printable, write_json
 from keras_unet3p.images import pictures
+from keras_unet3p.progress import Progress
 
 _ON_SHEET = 24  # images
 _TILE = 256  # pixels a side of one on the sheet
@@ -51,6 +52,7 @@ def check(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    progress: Progress = False,
 ) -> DataCheck:
     """Look at images and masks as `train` would.
 
@@ -59,6 +61,7 @@ def check(
         out: folder for `check.json` and `contact_sheet.png`, up to 24 images with their masks over
             them; None writes nothing.
         mask_kind, classes, ignore, max_pixels, max_pages: as `train`.
+        progress: as `predict`.
 
     Raises:
         ValueError: files cannot be read or do not go together; the message lists them.
@@ -75,6 +78,7 @@ def check(
         ignore=ignore,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        progress=progress,
     )
     found = DataCheck(_facts(opened), data.find_suspicions(opened))
     if out is not None:

@@ -21,6 +21,7 @@ from keras_unet3p.files import (
     write_csv,
 )
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS, pictures
+from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.reports import write_evaluation_page
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.predictor import Predictor
@@ -49,6 +50,7 @@ def evaluate(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    progress: Progress = False,
 ) -> EvaluationReport:
     """Segment the images of a folder and compare the masks with the truth.
 
@@ -68,7 +70,7 @@ def evaluate(
         tile_size: side of the tiles, pixels.
         max_pixels: as `predict`.
         max_pages: as `predict`.
-        accept_values: as `predict`.
+        accept_values, progress: as `predict`.
 
     Returns:
         For each image, the worst ones first, the measures of `metrics.evaluate_labels`, and over
@@ -102,13 +104,14 @@ def evaluate(
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
+        progress=progress,
     )
     if opened.mask_kind == "classes" and predictor.num_classes == 1:
         raise InputError(
             f"masks: {masks} looks like masks of classes, and the network tells background from "
             "foreground only; give mask_kind, 'instances' or 'binary'"
         )
-    report = evaluate_images(predictor, opened, out)
+    report = evaluate_images(predictor, opened, out, progress=progress)
     if out is not None:
         write_evaluation_page(out, report, model)
     return report
@@ -128,6 +131,7 @@ def evaluate_images(
     out: str | os.PathLike[str] | None,
     *,
     labels: Callable[[int], np.ndarray] | None = None,
+    progress: Progress = False,
 ) -> EvaluationReport:
     """As `evaluate`, for a loaded predictor and opened images; it writes no page.
 
@@ -137,6 +141,7 @@ def evaluate_images(
         out: see `evaluate`.
         labels: gives the class ids (H, W) of an image by its number, where they are known; or the
             instance ids, where the predictor gives instances.
+        progress: see `keras_unet3p.progress.reporting`.
 
     Example:
         >>> import numpy as np
@@ -161,32 +166,34 @@ def evaluate_images(
 
     picture_folder = make_output_folder(Path(out) / PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
-    for number, name in enumerate(opened.names):
-        image, truth = opened.stored(number)
-        prediction = segment(image) if labels is None else labels(number)
-        if opened.mask_kind == "instances" and predictor.instances is None:
-            prediction = postprocessing.label_instances(prediction, predictor.separation)
-        measures = metrics.evaluate_labels(
-            truth,
-            prediction,
-            mask_kind=opened.mask_kind,
-            num_classes=opened.num_classes if opened.mask_kind == "classes" else None,
-            ignore_class=None if opened.ignore is None else data.IGNORED,
-            object_thresholds=_THRESHOLDS,
-        )
-        evaluations.append(measures)
-        rows.append({"name": name, **_shown(_with_mean_precision(measures))})
-        errors = None
-        if opened.mask_kind == "instances":
-            errors = metrics.object_errors(*_known(truth, prediction))
-            rows[-1] |= errors.counts()
-        if picture_folder is not None:
-            panel = (
-                pictures.result_panel(image, truth, prediction)
-                if errors is None
-                else _instance_panel(image, truth, prediction, errors)
+    with reporting(progress, len(opened), "evaluating") as report_step:
+        for number, name in enumerate(opened.names):
+            image, truth = opened.stored(number)
+            prediction = segment(image) if labels is None else labels(number)
+            if opened.mask_kind == "instances" and predictor.instances is None:
+                prediction = postprocessing.label_instances(prediction, predictor.separation)
+            measures = metrics.evaluate_labels(
+                truth,
+                prediction,
+                mask_kind=opened.mask_kind,
+                num_classes=opened.num_classes if opened.mask_kind == "classes" else None,
+                ignore_class=None if opened.ignore is None else data.IGNORED,
+                object_thresholds=_THRESHOLDS,
             )
-            pictures.write_picture(_unranked(picture_folder, number), panel)
+            evaluations.append(measures)
+            rows.append({"name": name, **_shown(_with_mean_precision(measures))})
+            errors = None
+            if opened.mask_kind == "instances":
+                errors = metrics.object_errors(*_known(truth, prediction))
+                rows[-1] |= errors.counts()
+            if picture_folder is not None:
+                panel = (
+                    pictures.result_panel(image, truth, prediction)
+                    if errors is None
+                    else _instance_panel(image, truth, prediction, errors)
+                )
+                pictures.write_picture(_unranked(picture_folder, number), panel)
+            report_step(number + 1, len(opened))
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
     overall = _with_mean_precision(metrics.summarize_evaluations(evaluations))

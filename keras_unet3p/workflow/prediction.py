@@ -39,6 +39,7 @@ from keras_unet3p.postprocessing import (
     outlines_geojson,
     outlines_rois,
 )
+from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.prediction_journal import PredictionJournal
 from keras_unet3p.workflow.predictor import Predictor
@@ -63,6 +64,7 @@ def predict(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    progress: Progress = False,
 ) -> list[Path]:
     """Segment an image file or every image of a folder, at any size.
 
@@ -88,6 +90,8 @@ def predict(
         max_pages: so is a file of more images.
         accept_values: warn of images whose stored type or range clearly is not that of the training
             images, instead of refusing them; see `images.check_values`.
+        progress: True shows a bar, or lines in a log; a function is called with how many images are
+            done and how many there are.
 
     A network that tells instances apart also gives `objects.csv`: a row for each object of each
     image, with the columns of `postprocessing.object_table`. An object's number means nothing in
@@ -143,6 +147,8 @@ def predict(
         held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
         journal = PredictionJournal(out / _JOURNAL, asked)
         held.callback(journal.close)
+        number = sum(len(of_file) for of_file in masks.values())
+        report = held.enter_context(reporting(progress, number, "segmenting"))
         for stem, stack in stacks.items():
             size = pixel_size
             if size is None and predictor.instances is not None:
@@ -157,6 +163,7 @@ def predict(
                     journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
                 written.append(mask)
+                report(len(written), number)
         if predictor.instances is not None:
             # Images may differ in channels where the model leaves their number open.
             columns = dict.fromkeys(name for row in objects for name in row)

@@ -308,6 +308,7 @@ def _record(
             normalization=training_images.normalization().to_dict(),
             training_names=training_images.names,
             validation_names=validation_images.names,
+            content=f"{training_images.content_digest()}-{validation_images.content_digest()}",
         ),
         versions={
             "keras_unet3p": __version__,
@@ -331,6 +332,7 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
         )
+    longer = longer.model_copy(update={"data": record.data})  # the folders may have moved
     if longer != before:
         longer.write(run.config)
 

@@ -15,7 +15,7 @@ import pytest
 from keras_unet3p import data, training, workflow
 from keras_unet3p.artifacts import History
 from keras_unet3p.config import ARCHITECTURES, LOSSES, TrainingConfig
-from keras_unet3p.images import Normalization, pictures
+from keras_unet3p.images import Normalization, pictures, read_labels, write_labels
 from keras_unet3p.training import saved_averages
 from keras_unet3p.workflow import open_model
 from keras_unet3p.workflow.networks import build_model
@@ -60,6 +60,23 @@ def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
             config=TrainingConfig(**{**small, "filters": 6}),
             console=quiet,
         )
+
+
+def test_a_run_and_its_data_may_move(copied, cells, tmp_path, quiet, small):
+    moved, run = tmp_path / "data", tmp_path / "elsewhere"
+    shutil.copytree(cells, moved)
+    shutil.move(copied, run)
+    config = TrainingConfig(**{**small, "epochs": 3})
+    workflow.train(moved / "images", moved / "masks", out=run, config=config, console=quiet)
+    assert len(History(run / "history.csv", "val_dice").rows) == 3
+    record = json.loads((run / "config.json").read_text())
+    assert record["data"]["images"] == str(moved / "images")
+    other = tmp_path / "other"
+    shutil.copytree(moved / "masks", other)
+    mask = next(other.iterdir())
+    write_labels(mask, np.where(read_labels(mask)[0] == 1, 0, read_labels(mask)[0]))
+    with pytest.raises(ValueError, match=r"masks = .*, asked for .*other"):
+        workflow.train(moved / "images", other, out=run, config=config, console=quiet)
 
 
 def test_a_finished_run_goes_on_with_more_epochs_and_then_with_hours(copied, cells, quiet, small):
