@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         training,
         workflow,
     )
+    from keras_unet3p.images.shown import show
 
 __all__ = [
     "__version__",
@@ -50,6 +51,7 @@ __all__ = [
     "optimizers",
     "planning",
     "postprocessing",
+    "show",
     "targets",
     "tiling",
     "training",
@@ -58,6 +60,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
+    if name == "show":
+        return importlib.import_module(f"{__name__}.images.shown").show
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

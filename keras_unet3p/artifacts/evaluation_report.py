@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import field_validator
 
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, printable
 from keras_unet3p.files import fitting_name
 
+_MOST_SHOWN = 20  # images in a notebook
 PICTURES = "pictures"
 """The folder of an evaluation's pictures in that of its files."""
 
@@ -52,6 +54,19 @@ class EvaluationReport(JsonArtifact):
             raise InputError("an image lacks its 'name'")
         return images
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the main measures, the worst images first."""
+        names = [html.escape(printable(row["name"])) for row in self.images[:_MOST_SHOWN]]
+        rows = [*zip(names, self.images, strict=False), ("<b>overall</b>", self.overall)]
+        cells = [
+            [name, *(_figure(row.get(column)) for column in self.columns)] for name, row in rows
+        ]
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in ("image", *self.columns))
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+        more = len(self.images) - len(names)
+        rest = f"<p>and {more} better ones</p>" if more else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
     def picture(self, out: Path, rank: int) -> Path:
         """Where the picture of the image of a row lies, in the folder `out` of the evaluation."""
         folder = out / PICTURES
@@ -63,3 +78,7 @@ class EvaluationReport(JsonArtifact):
     def names(self) -> list[str]:
         """Names of the images, in the order of the rows."""
         return [row["name"] for row in self.images]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from keras_unet3p.images.pixel_size import stored_pixel_size
     from keras_unet3p.images.reading import read_image, read_labels
+    from keras_unet3p.images.shown import Shown, show
     from keras_unet3p.images.stored_values import StoredValues
     from keras_unet3p.images.stretching import IntensityHistogram, intensity_range, stretch
     from keras_unet3p.images.unit_values import VALUE_SCALES, to_unit
@@ -45,6 +46,7 @@ __all__ = [
     "IntensityHistogram",
     "Limits",
     "Normalization",
+    "Shown",
     "StoredValues",
     "ValuesWarning",
     "check_files",
@@ -63,6 +65,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "result_panel",
+    "show",
     "stored_pixel_size",
     "stretch",
     "to_rgb",
@@ -84,6 +87,7 @@ __getattr__, __dir__ = lazy_names(
         "IntensityHistogram": "stretching",
         "Limits": "limits",
         "Normalization": "normalization",
+        "Shown": "shown",
         "StoredValues": "stored_values",
         "ValuesWarning": "image_values",
         "check_files": "value_check",
@@ -102,6 +106,7 @@ __getattr__, __dir__ = lazy_names(
         "read_image": "reading",
         "read_labels": "reading",
         "result_panel": "pictures",
+        "show": "shown",
         "stored_pixel_size": "pixel_size",
         "stretch": "stretching",
         "to_rgb": "pictures",
