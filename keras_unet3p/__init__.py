@@ -14,6 +14,7 @@ from keras_unet3p._version import __version__
 
 if TYPE_CHECKING:
     from keras_unet3p import (
+        annotations,
         artifacts,
         client,
         data,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "annotations",
     "artifacts",
     "client",
     "data",
