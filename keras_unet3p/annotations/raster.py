@@ -37,16 +37,16 @@ def polygon_pixels(rings: Sequence[np.ndarray], height: int, width: int) -> np.n
     columns, rows = high - low
     if columns <= 0 or rows <= 0:
         return np.zeros(0, np.int64)
-    turns = np.zeros((rows, columns + 1), np.int64)
+    turns = np.zeros((rows, columns + 1), np.uint8)
     for ring in rings:
-        _count_crossings(turns, np.asarray(ring, np.float64) - low - 0.5)
-    inside = np.cumsum(turns[:, :-1], axis=1) % 2 == 1
+        _mark_crossings(turns, np.asarray(ring, np.float64) - low - 0.5)
+    inside = np.bitwise_xor.accumulate(turns[:, :-1], axis=1)
     found_rows, found_columns = np.nonzero(inside)
     return (found_rows + low[1]) * width + found_columns + low[0]
 
 
-def _count_crossings(turns: np.ndarray, ring: np.ndarray) -> None:
-    """Add to (rows, columns + 1) how many edges cross a row just left of a column or on it."""
+def _mark_crossings(turns: np.ndarray, ring: np.ndarray) -> None:
+    """Change bits of (rows, columns + 1): the first of each row to the right of an edge."""
     begin, end = ring, np.roll(ring, -1, axis=0)
     upper = np.where((begin[:, 1] <= end[:, 1])[:, None], begin, end)
     lower = np.where((begin[:, 1] <= end[:, 1])[:, None], end, begin)
@@ -59,11 +59,11 @@ def _count_crossings(turns: np.ndarray, ring: np.ndarray) -> None:
     slopes = (lower[:, 0] - upper[:, 0]) / (lower[:, 1] - upper[:, 1])
     crossings = upper[:, 0] + (rows - upper[:, 1]) * slopes
     columns = np.clip(np.ceil(crossings), 0, turns.shape[1] - 1).astype(int)
-    np.add.at(turns, (rows, columns), 1)
+    np.bitwise_xor.at(turns, (rows, columns), 1)
 
 
 def run_pixels(lengths: np.ndarray, by_columns: bool, height: int, width: int) -> np.ndarray:
-    """The pixels of run lengths: of a run outside, of one inside, and so on.
+    """The pixels of run lengths, in their order: of a run outside, of one inside, and so on.
 
     Args:
         lengths: (N,) int64 that add up to the number of pixels.
@@ -72,7 +72,7 @@ def run_pixels(lengths: np.ndarray, by_columns: bool, height: int, width: int) -
 
     Example:
         >>> run_pixels(np.array([1, 2, 3]), True, 2, 3).tolist()
-        [1, 3]
+        [3, 1]
     """
     ends = np.cumsum(lengths)
     starts, sizes = (ends - lengths)[1::2], lengths[1::2]
