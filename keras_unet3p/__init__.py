@@ -4,8 +4,7 @@ The rooms of the package are imported when they are first used, so that light on
 the tile geometry) do not import TensorFlow.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`, which would take the name of a room.
 import importlib
 from typing import TYPE_CHECKING
 
