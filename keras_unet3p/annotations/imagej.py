@@ -37,7 +37,7 @@ _OF_AREA = (
     ROI_TYPE.OVAL,
 )
 _NAME = re.compile(r"(\d+)(?: (.+))?", re.ASCII)
-_BROKEN = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+_BROKEN = (ValueError, LookupError, TypeError, OverflowError, RuntimeError, struct.error)
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 

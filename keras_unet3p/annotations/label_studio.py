@@ -45,6 +45,7 @@ class _Result(Entry):
     value: dict[str, Any]
     original_width: int | None = Field(None, ge=1)
     original_height: int | None = Field(None, ge=1)
+    image_rotation: float | None = None
 
 
 def read_label_studio(
@@ -168,6 +169,10 @@ def _part(result: _Result, height: int, width: int) -> Callable[[int, int], np.n
     told = result.original_height or height, result.original_width or width
     if told != (height, width):
         raise InputError(f"is of {told[0]} x {told[1]} pixels, the image {height} x {width}")
+    if result.image_rotation:
+        raise InputError(
+            f"image_rotation: {result.image_rotation:g}; expected 0, the image as it is"
+        )
     if result.type in _POLYGON:
         ring = checked_ring(result.value.get("points"))
         return partial(polygon_pixels, [ring / 100 * (width, height)])

@@ -140,6 +140,8 @@ def convert(
         files = _write_each(counted, folder, to)
     keeps_crowds = to == "coco" or (to == "masks" and (kind == "classes" or crowd is not None))
     notes = _notes(opened.left_out, counted, keeps_crowds)
+    if sizes is not None and len(sizes) > counted.images:
+        notes.append(f"images that the source does not name: {len(sizes) - counted.images}")
     return Conversion(files, counted.images, counted.objects, names, notes)
 
 

@@ -110,6 +110,7 @@ def test_all_that_is_broken_is_told(tmp_path):
         "expected a list of bytes ": brush("abc"),
         "expected 'rle'": result({"format": "png"}, "brushlabels"),
         "is of 9 x 9 pixels": brush(size=(9, 9)),
+        "image_rotation: 90": {**brush(), "image_rotation": 90},
         "a ring of shape": polygon([[0, 0]]),
         "original_width": brush(size=(5, -7)),
     }

@@ -98,8 +98,11 @@ def test_more_than_65535_objects_become_a_tiff(tmp_path):
 def test_names_of_images_come_from_their_folder(tmp_path):
     write_labels(tmp_path / "masks" / "a.png", np.ones((2, 3), np.uint8))
     (tmp_path / "images").mkdir()
-    Image.new("RGB", (3, 2)).save(tmp_path / "images" / "a.jpg")
-    convert(tmp_path / "masks", out=tmp_path / "out", to="labelme", images=tmp_path / "images")
+    for name in "ab":
+        Image.new("RGB", (3, 2)).save(tmp_path / "images" / f"{name}.jpg")
+    images = tmp_path / "images"
+    done = convert(tmp_path / "masks", out=tmp_path / "out", to="labelme", images=images)
+    assert done.notes == ["images that the source does not name: 1"]
     found = json.loads((tmp_path / "out" / "a.json").read_text())
     assert (found["imagePath"], found["imageHeight"]) == ("a.jpg", 2)
 
