@@ -4,8 +4,7 @@ The rooms of the package are imported when they are first used, so that light on
 the tile geometry) do not import TensorFlow.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`, which would take the name of a room.
 import importlib
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from keras_unet3p._version import __version__
 
 if TYPE_CHECKING:
     from keras_unet3p import (
+        annotations,
         artifacts,
         client,
         data,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "annotations",
     "artifacts",
     "client",
     "data",

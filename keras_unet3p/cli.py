@@ -204,6 +204,78 @@ def _as_words(value: Any) -> str:
     return str(value)
 
 
+@_command(_USE, "unet3p convert annotations.json --to masks --out masks")
+def convert(
+    source: Annotated[Path, typer.Argument(help="File or folder of annotations or of masks.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    to: Annotated[
+        str, typer.Option(help="What is written.", metavar="masks|coco|labelme|geojson|imagej")
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the images; geojson and imagej need it, since they tell no sizes.",
+            show_default=False,
+        ),
+    ] = None,
+    source_format: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Format of SOURCE; auto finds it out.",
+            metavar="auto|masks|coco|labelme|geojson|imagej|labelstudio",
+        ),
+    ] = "auto",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What masks hold: a number for each object, or class ids.",
+            metavar="instances|classes",
+        ),
+    ] = "instances",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the classes, background first (background,nerve,vessel). By default "
+            "those of SOURCE, sorted.",
+            show_default=False,
+        ),
+    ] = None,
+    crowd: Annotated[
+        int | None,
+        typer.Option(
+            help="Value of COCO's crowds in masks of instances, for --ignore of train; by default "
+            "they are background.",
+            show_default=False,
+        ),
+    ] = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+) -> None:
+    """Convert annotations of other programs to masks, and masks to annotations."""
+    from keras_unet3p import workflow  # without TensorFlow, which this does not need
+
+    names = _classes(classes)
+    if isinstance(names, int) or (names and isinstance(names[0], int)):
+        raise InputError(f"--classes {classes!r}; expected names between commas")
+    done = workflow.convert(
+        source,
+        out=out,
+        to=to,
+        source_format=source_format,
+        images=images,
+        kind=kind,
+        classes=[str(name) for name in names] if names else None,
+        crowd=crowd,
+        max_pixels=max_pixels,
+    )
+    for note in done.notes:
+        _say(printable(note))
+    if to != "masks" or kind == "classes":
+        _say(f"classes: {printable(','.join(done.classes))}")
+    _say(f"{done.objects} objects of {done.images} images in {printable(out)}")
+
+
+@app.command()
 @_command(_LEARN, "unet3p quickstart --out quickstart")
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("quickstart"),

@@ -47,7 +47,8 @@ def test_train_has_an_option_for_every_choice():
 
 
 @pytest.mark.parametrize(
-    "name", ["evaluate", "predict", "export", "serve", "quickstart", "train", "plan"]
+    "name",
+    ["convert", "evaluate", "predict", "export", "serve", "quickstart", "train", "plan"],
 )
 def test_every_command_is_a_function_of_the_workflow(name):
     assert callable(getattr(workflow, name))

@@ -35,6 +35,7 @@ HOUSE = [
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("targets",),
+    ("annotations",),
     ("postprocessing",),
     ("reports",),
     ("images",),
@@ -64,6 +65,7 @@ NOT = {
 }
 
 WITHOUT_TENSORFLOW = (
+    "annotations",
     "geometry",
     "config",
     "images",

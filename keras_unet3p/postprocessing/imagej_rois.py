@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
@@ -11,7 +12,9 @@ from roifile import ROI_TYPE, ImagejRoi
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # of java.awt.geom.PathIterator
 
 
-def outlines_rois(outlines: dict[int, list[list[np.ndarray]]]) -> bytes:
+def outlines_rois(
+    outlines: dict[int, list[list[np.ndarray]]], classes: Mapping[int, str] | None = None
+) -> bytes:
     """A ROI set of `object_outlines`, the content of the ZIP file that the ROI Manager opens.
 
     Each object is one region, named by its number: a traced outline, or where it has holes or
@@ -19,6 +22,7 @@ def outlines_rois(outlines: dict[int, list[list[np.ndarray]]]) -> bytes:
 
     Args:
         outlines: of `object_outlines`.
+        classes: the names of the classes of objects that have one, which follow the number.
 
     Example:
         >>> from keras_unet3p.postprocessing import object_outlines
@@ -32,6 +36,8 @@ def outlines_rois(outlines: dict[int, list[list[np.ndarray]]]) -> bytes:
             rings = [ring for polygon in polygons for ring in polygon]
             roi = _traced(rings[0]) if len(rings) == 1 else _composite(rings)
             roi.name = str(number)
+            if classes is not None and number in classes:
+                roi.name += f" {classes[number]}"
             archive.writestr(f"{number}.roi", roi.tobytes())
     return encoded.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,16 @@ def object_outlines(
     return found
 
 
-def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, Any]:
+def outlines_geojson(
+    outlines: dict[int, list[list[np.ndarray]]], classes: Mapping[int, str] | None = None
+) -> dict[str, Any]:
     """A GeoJSON FeatureCollection of `object_outlines`, as QuPath reads it: a detection for each.
 
     Coordinates are pixels; an object of several pieces is a MultiPolygon.
+
+    Args:
+        outlines: of `object_outlines`.
+        classes: the names of the classes of objects that have one.
 
     Example:
         >>> collection = outlines_geojson(object_outlines(np.ones((2, 2), int)))
@@ -83,6 +90,9 @@ def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, A
     for number, polygons in outlines.items():
         rings = [[ring.tolist() for ring in polygon] for polygon in polygons]
         is_one = len(rings) == 1
+        properties: dict[str, Any] = {"objectType": "detection", "name": str(number)}
+        if classes is not None and number in classes:
+            properties["classification"] = {"name": classes[number]}
         features.append(
             {
                 "type": "Feature",
@@ -90,7 +100,7 @@ def outlines_geojson(outlines: dict[int, list[list[np.ndarray]]]) -> dict[str, A
                     "type": "Polygon" if is_one else "MultiPolygon",
                     "coordinates": rings[0] if is_one else rings,
                 },
-                "properties": {"objectType": "detection", "name": str(number)},
+                "properties": properties,
             }
         )
     return {"type": "FeatureCollection", "features": features}
