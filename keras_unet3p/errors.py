@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # Categories of characters that a terminal does not show as themselves: control characters, format
 # characters (some reverse the direction of writing), separators of lines and paragraphs, and the
@@ -84,3 +85,54 @@ def printable(name: str | os.PathLike[str]) -> str:
         else character
         for character in text
     )
+
+
+_PACKAGES_OF_EXTRAS = {
+    "annotations": {"pycocotools"},
+    "serving": {
+        "google",
+        "grpc",
+        "grpc_health",
+        "requests",
+        "starlette",
+        "tensorflow_serving",
+        "uvicorn",
+    },
+}
+
+
+class MissingExtraError(UserError, ModuleNotFoundError):
+    """A package of an extra is not installed; the message names the extra.
+
+    Example:
+        >>> isinstance(MissingExtraError("no grpc"), ImportError)
+        True
+    """
+
+
+@contextlib.contextmanager
+def needing(extra: str, name: str) -> Iterator[None]:
+    """Context in which a missing package of an extra raises an error that says how to get it.
+
+    Args:
+        extra: "annotations" or "serving".
+        name: the object that needs the package, such as "client.Client".
+
+    Raises:
+        MissingExtraError: a package of the extra is not installed.
+
+    Example:
+        >>> with needing("serving", "client.Client"):
+        ...     import requests
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in _PACKAGES_OF_EXTRAS[extra]:
+            raise
+        raise MissingExtraError(
+            f"keras_unet3p.{name} needs the package {missing!r}, which comes with the "
+            f'extra "{extra}": pip install "keras_unet3p[{extra}]"',
+            name=error.name,
+        ) from error

@@ -19,9 +19,8 @@ from typer.testing import CliRunner
 from keras_unet3p import __version__, cli, config, data, workflow
 from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.client import EndpointError
-from keras_unet3p.client.extra import serving_extra
 from keras_unet3p.client.golden_check import GoldenDifference
-from keras_unet3p.errors import InputError, ProblemsError
+from keras_unet3p.errors import InputError, ProblemsError, needing
 
 SEE = cli._see
 
@@ -224,7 +223,7 @@ def test_a_refusal_is_told_in_plain_lines(monkeypatch, capsys, error, expected):
 
 def test_a_package_that_an_extra_brings_is_named_in_one_line(monkeypatch, capsys):
     def refuse(*_, **__):
-        with serving_extra("client.Client"):
+        with needing("serving", "client.Client"):
             raise ModuleNotFoundError("No module named 'grpc'", name="grpc")
 
     monkeypatch.setattr(workflow, "predict", refuse)

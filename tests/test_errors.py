@@ -8,8 +8,7 @@ import tensorflow as tf
 
 import keras_unet3p
 from keras_unet3p.client import EndpointError
-from keras_unet3p.client.extra import MissingExtraError
-from keras_unet3p.errors import InputError, ProblemsError, UserError
+from keras_unet3p.errors import InputError, MissingExtraError, ProblemsError, UserError
 
 PACKAGE = Path(keras_unet3p.__file__).parent
 

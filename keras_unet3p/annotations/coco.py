@@ -15,12 +15,11 @@ from keras_unet3p.annotations.annotated_image import AnnotatedImage
 from keras_unet3p.annotations.annotated_object import AnnotatedObject
 from keras_unet3p.annotations.annotation_set import AnnotationSet
 from keras_unet3p.annotations.entries import Entry, Problems, list_of, read_json
-from keras_unet3p.annotations.extra import annotations_extra
 from keras_unet3p.annotations.image_sizes import KnownImage, find_image
 from keras_unet3p.annotations.object_image import ObjectImage
 from keras_unet3p.annotations.raster import checked_ring, run_lengths, run_pixels
 from keras_unet3p.config import MAX_PIXELS
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import write_json
 
 # Numbers in base 32, the lowest digit first: digits that go on, and one that ends. Of seven digits
@@ -124,7 +123,7 @@ def read_coco(
 def _parts(segmentation: Any, height: int, width: int) -> list[Callable[[int, int], np.ndarray]]:
     if isinstance(segmentation, list):
         rings = [checked_ring(_pairs(values)) for values in segmentation]
-        with annotations_extra("annotations.read_coco"):
+        with needing("annotations", "annotations.read_coco"):
             import pycocotools  # noqa: F401
         return [partial(_ring_pixels, ring) for ring in rings]
     if not isinstance(segmentation, dict):
@@ -214,7 +213,7 @@ def write_coco(
         [[3.0, 0.0, 3.0, 1.0, 1.0, 1.0, 1.0, 0.0]]
     """
     entries, annotations = [], []
-    with annotations_extra("annotations.write_coco"):
+    with needing("annotations", "annotations.write_coco"):
         import pycocotools  # noqa: F401
     for image_id, image in enumerate(images, start=1):
         height, width = image.ids.shape

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from keras_unet3p.client.endpoint_error import EndpointError
-from keras_unet3p.client.extra import serving_extra
 from keras_unet3p.client.sent_images import (
     Image,
     decode_mask,
@@ -22,7 +21,7 @@ from keras_unet3p.client.sent_images import (
     model_pixels,
     open_image,
 )
-from keras_unet3p.errors import InputError, printable
+from keras_unet3p.errors import InputError, needing, printable
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing import InstanceRule
@@ -102,11 +101,11 @@ class Client:
         # A server on this machine is never reached through a proxy.
         use_proxy = parts.hostname not in _LOOPBACK
         if parts.scheme.startswith("http"):
-            with serving_extra("client.Client"):
+            with needing("serving", "client.Client"):
                 from keras_unet3p.client.rest_transport import RestTransport
             self._transport = RestTransport(url, model, version, label, use_proxy, headers, ca_file)
         else:
-            with serving_extra("client.Client"):
+            with needing("serving", "client.Client"):
                 from keras_unet3p.client.grpc_transport import GrpcTransport
             self._transport = GrpcTransport(
                 url, model, version, label, use_proxy, max_message_bytes, headers, ca_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from keras_unet3p.client.extra import serving_extra
+from keras_unet3p.errors import needing
 
 if TYPE_CHECKING:
     from keras_unet3p.endpoint.local_server import LocalServer
@@ -19,7 +19,7 @@ _FILES = {"LocalServer": "local_server", "serve": "serving"}
 def __getattr__(name: str):
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with serving_extra(f"endpoint.{name}"):
+    with needing("serving", f"endpoint.{name}"):
         return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
 
 

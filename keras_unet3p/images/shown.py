@@ -106,8 +106,9 @@ def _legend(name: str, labels: np.ndarray, class_names: Sequence[str] | None) ->
         return name if ids.size <= 1 else f"{name}: {ids.size} objects"
     colours = pictures.color_labels(np.maximum(labels, 0))
     pieces = [(f"{name}:", (255, 255, 255))]
-    for number in ids.tolist():
+    for number in map(int, ids):
         text = class_names[number] if number < len(class_names) else f"class {number}"
-        of_class = colours[labels == number][0].tolist()
-        pieces.append((text, tuple(of_class) if ids[-1] > 1 else pictures.PREDICTION_COLOUR))
+        red, green, blue = map(int, colours[labels == number][0])
+        several = ids[-1] > 1
+        pieces.append((text, (red, green, blue) if several else pictures.PREDICTION_COLOUR))
     return pieces

@@ -103,7 +103,7 @@ def convert(
     Raises:
         ValueError: an argument is not accepted, or files or entries are broken; the message lists
             all of them.
-        annotations.extra.MissingExtraError: a package of the extra "annotations" is not installed.
+        MissingExtraError: a package of the extra "annotations" is not installed.
 
     Example:
         >>> write_labels("masks/a.png", np.array([[0, 1, 1], [2, 0, 1]]))

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as st_numpy
 
 from keras_unet3p.annotations import ObjectImage, read_coco, write_coco
 from keras_unet3p.annotations.coco import _decompressed
-from keras_unet3p.annotations.extra import MissingExtraError
 from keras_unet3p.annotations.raster import run_lengths
+from keras_unet3p.errors import MissingExtraError
 from keras_unet3p.files import write_json
 
 pytest.importorskip("pycocotools")
