@@ -7,7 +7,7 @@ scored by StarDist's own `stardist.matching`.
     python benchmarks/accuracy/stardist_peer.py stardist --data DATA --out OUT --minutes 15
     pip install keras_unet3p                                                       # environment 2
     python benchmarks/accuracy/stardist_peer.py keras_unet3p --data DATA --out OUT --minutes 15
-    python benchmarks/accuracy/stardist_peer.py score --data DATA --out OUT        # environment 1
+    python benchmarks/accuracy/stardist_peer.py score --data DATA --out OUT --minutes 15     # 1
 
 `DATA` holds `dsb2018_fluo` (images, labels, index.csv). Each package learns from the images of the
 split "train" alone, of which it holds some back for its thresholds (StarDist a tenth, this package
@@ -133,7 +133,7 @@ def train_keras_unet3p(data: Path, out: Path, minutes: float, seed: int) -> None
     )
 
 
-def score(data: Path, out: Path) -> None:
+def score(data: Path, out: Path, minutes: float) -> None:
     from stardist.matching import matching_dataset
 
     scored = names(data, "val")
@@ -145,8 +145,8 @@ def score(data: Path, out: Path) -> None:
         found = [read(out / package / name).astype(np.int32) for name in scored]
         matched = matching_dataset(truths, found, thresh=THRESHOLDS, show_progress=False)
         values = [f"{result.accuracy:.3f}" for result in matched]  # tp / (tp + fp + fn)
-        columns = ["package", *(f"ap{100 * threshold:.0f}" for threshold in THRESHOLDS)]
-        rows.append(dict(zip(columns, [package, *values], strict=True)))
+        columns = ["package", "minutes", *(f"ap{100 * threshold:.0f}" for threshold in THRESHOLDS)]
+        rows.append(dict(zip(columns, [package, f"{minutes:g}", *values], strict=True)))
         print(package, *values)
     with (out / "stardist_peer.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.step == "score":
-        return score(given.data, given.out)
+        return score(given.data, given.out, given.minutes)
     (given.out / given.step).mkdir(parents=True, exist_ok=True)
     train = train_stardist if given.step == "stardist" else train_keras_unet3p
     return train(given.data, given.out, given.minutes, given.seed)

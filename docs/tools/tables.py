@@ -118,7 +118,7 @@ def stardist_peer() -> str:
     names = {"stardist": "StarDist", "keras_unet3p": "this package"}
     found = [list(row.values()) for row in read("accuracy/stardist_peer.csv")]
     rows = [(names[package], *scores) for package, *scores in found]
-    return table(("AP at IoU", "0.5", "0.6", "0.7", "0.8", "0.9"), rows)
+    return table(("AP at IoU", "minutes", "0.5", "0.6", "0.7", "0.8", "0.9"), rows)
 
 
 def preset_networks() -> str:
