@@ -149,8 +149,8 @@ class PackagedNetwork:
         least = tf.maximum(length + 2 * facts.margin, self.geometry.tile[axis - 1])
         side = (least - facts.offset + step - 1) // step * step + facts.offset
         if self.geometry.fill == "zeros":
-            beyond = [[0, 0] for _ in range(4)]
-            return tf.pad(images, [*beyond[:axis], [0, side - length], *beyond[axis + 1 :]])
+            beyond = tf.one_hot(axis, 4, side - length, 0, dtype=tf.int32)
+            return tf.pad(images, tf.stack([tf.zeros_like(beyond), beyond], axis=1))
         period = tf.maximum(2 * (length - 1), 1)
         places = tf.range(side) - facts.margin + facts.margin * period
         return tf.gather(images, mirrored(places, length, tf.maximum), axis=axis)

@@ -4,6 +4,7 @@ Other rooms each do one thing and know little of one another; these functions pu
 """
 
 from keras_unet3p.config import TrainingConfig
+from keras_unet3p.workflow.bioimageio_export import export_bioimageio
 from keras_unet3p.workflow.checking import DataCheck, check
 from keras_unet3p.workflow.comparison import Disagreement, compare
 from keras_unet3p.workflow.cross_validation import cross_validate
@@ -35,6 +36,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "export",
+    "export_bioimageio",
     "open_model",
     "plan",
     "plan_of_run",
