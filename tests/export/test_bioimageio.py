@@ -45,8 +45,9 @@ def tiny():
 
 def tiny_network(builder=models.unet, channels=1, classes=1, **options):
     rule = options.pop("normalization", Normalization((0.4,) * channels, (0.2,) * channels))
+    sizes = {"dense_filters": 8} if builder is models.fcn else {"depth": 2}
     network = builder(
-        (None, None, channels), classes, filters=4, depth=2, normalization=rule, **options
+        (None, None, channels), classes, filters=4, normalization=rule, **sizes, **options
     )
     trained_statistics(network)
     return network
