@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +61,8 @@ def export_bioimageio(
     is not; the package's README.md and model_card.json tell it.
 
     The weights are a TensorFlow SavedModel, and ONNX besides where tf2onnx is installed and the
-    network takes images of any size. ONNX runs a whole image at once.
+    network takes images of any size; if ONNX lacks one of its operations, a warning tells. ONNX
+    runs a whole image at once.
 
     Args:
         model: a Keras model.
@@ -127,7 +129,11 @@ def _write_weights(network: PackagedNetwork, folder: Path) -> None:
     network.write_saved_model(graph)
     shutil.make_archive(str(graph), "zip", graph)
     if network.has_onnx and find_spec("tf2onnx") is not None:
-        network.write_onnx(folder / _ONNX)
+        try:
+            network.write_onnx(folder / _ONNX)
+        except InputError as error:
+            (folder / _ONNX).unlink(missing_ok=True)
+            warnings.warn(f"the package has no ONNX: {error}", stacklevel=4)
 
 
 def _write_test(

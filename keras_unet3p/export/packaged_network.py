@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tensorflow as tf
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.graph_checks import checked_pixels
 from keras_unet3p.export.saved_model import write_graph
+from keras_unet3p.files import reason
 from keras_unet3p.geometry import mirrored
 from keras_unet3p.graphs import freeze_network
 from keras_unet3p.graphs.network import Network
@@ -115,7 +117,9 @@ class PackagedNetwork:
 
         Raises:
             ImportError: the package tf2onnx is not installed.
+            ValueError: the network has operations that ONNX has not.
         """
+        import onnx
         import tf2onnx
 
         network = freeze_network(self._model, (None, None), self.channels, skip_empty=False)
@@ -130,6 +134,10 @@ class PackagedNetwork:
             return {OUTPUT: found[:, :height, :width]}
 
         tf2onnx.convert.from_function(run, [spec], opset=OPSET, output_path=str(path))
+        try:
+            onnx.checker.check_model(str(path))
+        except onnx.checker.ValidationError as error:
+            raise InputError(f"the network cannot be written as ONNX ({reason(error)})") from error
 
     def _scaled(self, values: tf.Tensor) -> tf.Tensor:
         if self.percentiles is not None or self.stored_maximum == 1.0:
@@ -149,8 +157,9 @@ class PackagedNetwork:
         least = tf.maximum(length + 2 * facts.margin, self.geometry.tile[axis - 1])
         side = (least - facts.offset + step - 1) // step * step + facts.offset
         if self.geometry.fill == "zeros":
-            beyond = tf.one_hot(axis, 4, side - length, 0, dtype=tf.int32)
-            return tf.pad(images, tf.stack([tf.zeros_like(beyond), beyond], axis=1))
+            beyond: Any = [[0, 0], [0, 0], [0, 0], [0, 0]]
+            beyond[axis] = [0, side - length]
+            return tf.pad(images, beyond)
         period = tf.maximum(2 * (length - 1), 1)
         places = tf.range(side) - facts.margin + facts.margin * period
         return tf.gather(images, mirrored(places, length, tf.maximum), axis=axis)

@@ -168,6 +168,23 @@ def test_a_network_of_one_size_has_no_onnx(core, tmp_path):
     assert core.test_model(path, weight_format=GRAPH).status == "passed"
 
 
+def test_without_operations_that_onnx_has_there_is_a_warning(core, tiny, tmp_path, monkeypatch):
+    def broken(run, signature, opset, output_path):
+        node = onnx.helper.make_node("NoSuchOperation", ["image"], ["probabilities"])
+        ends = [
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for name in ("image", "probabilities")
+        ]
+        graph = onnx.helper.make_graph([node], "graph", ends[:1], ends[1:])
+        onnx.save(onnx.helper.make_model(graph), output_path)
+
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(pytest.importorskip("tf2onnx").convert, "from_function", broken)
+    with pytest.warns(UserWarning, match="the package has no ONNX"):
+        path = export_bioimageio(tiny, tmp_path / "m.zip", TEXT, tile_size=32)
+    assert core.load_description(path).weights.onnx is None
+
+
 def test_where_the_files_differ_in_type_unit_values_are_taken(tiny):
     packaged = PackagedNetwork(tiny, tile_size=64, stored_types=("uint8", "uint16"))
     assert packaged.stored_maximum == 1.0
