@@ -19,6 +19,13 @@ def tests(session: nox.Session, stack: str) -> None:
 
 
 @nox.session(python="3.11")
+def bioimageio(session: nox.Session) -> None:
+    """The zoo's own test, which needs an older pydantic than the others."""
+    session.install(".[test,formats,bioimageio]")
+    session.run("pytest", "tests/export/test_bioimageio.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """The linter, the formatter and the type checker."""
     session.install(".[dev]")

@@ -553,7 +553,9 @@ def predict(
 @_command(_SERVE, "unet3p export runs/cells --out models/cells")
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of train, or a preset (nuclei).")],
-    out: Annotated[Path, typer.Option(help="Folder of the served model.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the served model; of bioimageio a file ending in .zip.")
+    ],
     tile_size: Tile = 512,
     version: Annotated[
         int | None, typer.Option(help="Number of the version; by default the next free one.")
@@ -566,12 +568,48 @@ def export(
             show_default=False,
         ),
     ] = None,
+    export_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="For TensorFlow Serving, or a package of the BioImage Model Zoo.",
+            metavar="savedmodel|bioimageio",
+        ),
+    ] = "savedmodel",
+    name: Annotated[
+        str | None, typer.Option(help="Of bioimageio: the model's name.", show_default=False)
+    ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of bioimageio: an author of the model; may be repeated. A preset has its own.",
+            show_default=False,
+        ),
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(
+            help="Of bioimageio: the weights' licence, an SPDX identifier (CC-BY-4.0). A preset "
+            "has its own.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Export a run's best network as a SavedModel for TensorFlow Serving."""
+    """Export a run's best network as a SavedModel for TensorFlow Serving, or as a package."""
+    if export_format not in ("savedmodel", "bioimageio"):
+        raise InputError(f"--format {export_format!r}; expected savedmodel or bioimageio")
     _see(os.fspath(run))
-    folder = _workflow().export(
-        run, out, tile_size=tile_size, version=version, members=member or None
-    )
+    workflow, members = _workflow(), member or None
+    if export_format == "bioimageio":
+        if version is not None:
+            raise InputError("--version: a package has none; leave it out")
+        text: dict[str, Any] = {"name": name, "authors": author or None, "license": license}
+        workflow.export_bioimageio(run, out, tile_size=tile_size, members=members, **text)
+        _say(f"{printable(out)}\n\ntest it with\n  bioimageio test {printable(out)}")
+        return
+    if name or author or license:
+        raise InputError("--name, --author, --license: they are for --format bioimageio")
+    folder = workflow.export(run, out, tile_size=tile_size, version=version, members=members)
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 

@@ -137,6 +137,44 @@ def test_an_ignored_value_that_is_none_is_refused(monkeypatch):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
 
 
+@pytest.mark.parametrize(
+    ("given", "called", "options"),
+    [
+        ([], "export", {"version": None}),
+        (
+            ["--format", "bioimageio", "--author", "A", "--author", "B", "--license", "MIT"],
+            "export_bioimageio",
+            {"name": None, "authors": ["A", "B"], "license": "MIT"},
+        ),
+    ],
+)
+def test_export_writes_the_format_that_is_named(monkeypatch, tmp_path, given, called, options):
+    calls = []
+
+    def export(run, out, **found):
+        calls.append(found)
+        return out
+
+    monkeypatch.setattr(cli, "_workflow", lambda: types.SimpleNamespace(**{called: export}))
+    command = ["export", "run", "--out", str(tmp_path / "m.zip"), *given]
+    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+    assert calls == [{"tile_size": 512, "members": None, **options}]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--format", "onnx"], "'onnx'; expected savedmodel or bioimageio"),
+        (["--format", "bioimageio", "--version", "2"], "--version: a package has none"),
+        (["--author", "A"], "they are for --format bioimageio"),
+    ],
+)
+def test_options_of_export_that_do_not_fit_are_refused(monkeypatch, given, problem):
+    monkeypatch.setattr(cli, "_workflow", types.SimpleNamespace)
+    with pytest.raises(InputError, match=problem):
+        CliRunner().invoke(cli.app, ["export", "run", "--out", "m", *given], catch_exceptions=False)
+
+
 def test_version():
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.exit_code == 0

@@ -191,7 +191,7 @@ def export_savedmodel(
             functions = _signature_functions(
                 tiler, decoder, channels, tf.as_dtype(input_dtype), limits
             )
-            _write_graph(working, functions)
+            write_graph(working, functions)
             extra = working / "assets.extra"
             extra.mkdir()
             _write_warmup(extra, base.name, tiler, channels, input_dtype, limits)
@@ -210,7 +210,7 @@ def export_savedmodel(
                     "threshold": threshold if tiler.has_threshold else None,
                     "multi_label": multi_label,
                     "normalization": CardNormalization(
-                        value_scale=value_scale, input_dtype=input_dtype, **_constants(model)
+                        value_scale=value_scale, input_dtype=input_dtype, **constants(model)
                     ),
                     "max_pixels": limits.image,
                     "max_batch_pixels": limits.batch,
@@ -258,7 +258,7 @@ def _check_maps(num_classes: int, multi_label: bool, threshold: float, rule: Ins
         )
 
 
-def _constants(model: Network) -> dict:
+def constants(model: Network) -> dict:
     """Mean and standard deviation with which the network normalises its input."""
     for layer in normalizations(model):
         found: dict = {"mean": list(layer.mean), "std": list(layer.std)}
@@ -350,7 +350,7 @@ def _tile_input(tiler: InGraphTiler) -> str:
     return "tile" if tiler.percentiles is None else STRETCHED_TILE
 
 
-def _write_graph(folder: Path, functions: SignatureFunctions) -> None:
+def write_graph(folder: Path, functions: SignatureFunctions) -> None:
     """Write a SavedModel with these signatures."""
     signatures = {}
     with tf.Graph().as_default() as graph:

@@ -30,7 +30,7 @@ GRAPH_LIMIT = 2**31 - 1
 
 def freeze_network(
     model: Network,
-    size: tuple[int, int],
+    size: tuple[int | None, int | None],
     channels: int,
     *,
     activation: str | None = "auto",
@@ -45,7 +45,8 @@ def freeze_network(
 
     Args:
         model: a Keras model.
-        size: height and width of a tile.
+        size: height and width of a tile; None where they are left open, for a network that takes
+            any.
         channels: channels of a tile.
         activation: see `graphs.network_function`.
         skip_empty: where the model has a classification-guided module, what follows it is run only

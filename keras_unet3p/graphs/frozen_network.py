@@ -27,8 +27,8 @@ class FrozenNetwork:
     def __init__(self, graph_def: Any, tile: tf.Tensor, output: tf.Tensor) -> None:
         self.graph_def = part_for(graph_def, [output.name])
         self.input_name, self.output_name = tile.name, output.name
-        self._shape = tuple(int(side or 0) for side in output.shape.as_list()[1:])
-        self.num_classes = self._shape[-1]
+        self._shape: tuple[Any, ...] = tuple(output.shape.as_list()[1:])
+        self.num_classes = int(self._shape[-1])
         self._run = graph_function(self.graph_def, [tile.name], [output.name])
 
     def rename_output(self, name: str) -> None:

@@ -207,7 +207,7 @@ def _a_size_that_fits(network: Callable, channels: int) -> tuple[tuple[int, int]
     ) from problem
 
 
-def trace_network(network: Callable, size: tuple[int, int], channels: int) -> Any:
+def trace_network(network: Callable, size: tuple[int | None, int | None], channels: int) -> Any:
     """Return the concrete function of `network` for tiles of one size and any batch size.
 
     Raises:

@@ -12,6 +12,7 @@ from keras_unet3p._lazy_names import lazy_names
 from keras_unet3p.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from keras_unet3p.workflow.bioimageio_export import export_bioimageio
     from keras_unet3p.workflow.checking import DataCheck, check
     from keras_unet3p.workflow.comparison import Disagreement, compare
     from keras_unet3p.workflow.converting import Conversion, convert
@@ -46,6 +47,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "export",
+    "export_bioimageio",
     "open_model",
     "plan",
     "plan_of_run",
@@ -74,6 +76,7 @@ __getattr__, __dir__ = lazy_names(
         "cross_validate": "cross_validation",
         "evaluate": "evaluation",
         "export": "exporting",
+        "export_bioimageio": "bioimageio_export",
         "open_model": "opening",
         "plan": "planning",
         "plan_of_run": "planning",

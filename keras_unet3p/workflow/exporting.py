@@ -7,13 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.config import MAX_PIXELS
-from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.postprocessing import InstanceRule
+from keras_unet3p.workflow.exported_run import ExportedRun
 from keras_unet3p.workflow.network_of_source import network_of
-from keras_unet3p.workflow.opening import rule_of
 
 
 def export(
@@ -62,41 +60,26 @@ def export(
         >>> export("runs/cells", "models/cells", tile_size=512)  # doctest: +SKIP
         PosixPath('models/cells/1')
     """
-    source = ModelSource.of(run)
-    if source.kind not in ("run", "preset", "folds") or source.run is None:
-        raise InputError(
-            f"run: {source}; expected the folder of a training or a cross-validation, or a preset"
-        )
-    record, best = source.record(), source.run.read_history().best()
-    assert record is not None
-    found, chosen = record.data, source.postprocessing()
-    rule = rule_of(chosen, record)
+    exported = ExportedRun.of(run)
+    found, rule = exported.record.data, exported.rule
     if threshold is None:
         threshold = rule.threshold
-    tells_apart = isinstance(rule, InstanceRule)
-    trained = {
-        "mask_kind": found.mask_kind,
-        "class_values": found.class_values,
-        "ignore": found.ignore,
-        "separation": record.separation,
-        "postprocessing": rule.to_dict() if chosen is not None or tells_apart else None,
-        # A network whose encoder normalises does not know them itself.
-        "stored_values": found.normalization.get("stored_values", []),
-    }
     return export_savedmodel(
-        network_of(source, members),
+        network_of(exported.source, members),
         out,
         tile_size=tile_size,
         version=version,
         classes=found.classes,
         value_scale=found.normalization["value_scale"],
         input_dtype="uint8" if found.stored_types == ["uint8"] else "float32",
-        training_metrics={**(best or {}), **trained},
+        training_metrics=exported.training_metrics,
         halo=halo,
         blend=blend,
         border=border,
         threshold=threshold,
-        instances=dataclasses.replace(rule, threshold=threshold) if tells_apart else None,
+        instances=dataclasses.replace(rule, threshold=threshold)
+        if isinstance(rule, InstanceRule)
+        else None,
         golden_pairs=golden_pairs,
         max_pixels=max_pixels,
         max_batch_pixels=max_batch_pixels,
