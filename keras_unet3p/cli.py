@@ -275,7 +275,6 @@ def convert(
     _say(f"{done.objects} objects of {done.images} images in {printable(out)}")
 
 
-@app.command()
 @_command(_LEARN, "unet3p quickstart --out quickstart")
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("quickstart"),
