@@ -192,7 +192,8 @@ def _decoded(rle: Any, size: int) -> np.ndarray:
     length, the length - 1, and one word or as many as the length says.
     """
     try:
-        bits = np.unpackbits(np.array(rle, np.uint8)).tobytes().translate(_DIGITS).decode("ascii")
+        packed = np.frombuffer(bytes(rle), np.uint8)
+        bits = np.unpackbits(packed).tobytes().translate(_DIGITS).decode("ascii")
     except (TypeError, ValueError, OverflowError):
         raise InputError("value.rle: expected a list of bytes") from None
     place = 0

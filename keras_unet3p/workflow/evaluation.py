@@ -166,7 +166,8 @@ def evaluate_images(
 
     picture_folder = make_output_folder(Path(out) / PICTURES) if out is not None else None
     outdated = earlier_pictures(Path(out)) if out is not None else []
-    with reporting(progress, len(opened), "evaluating") as report_step:
+    count = len(opened.names)
+    with reporting(progress, count, "evaluating") as report_step:
         for number, name in enumerate(opened.names):
             image, truth = opened.stored(number)
             prediction = segment(image) if labels is None else labels(number)
@@ -193,7 +194,7 @@ def evaluate_images(
                     else _instance_panel(image, truth, prediction, errors)
                 )
                 pictures.write_picture(_unranked(picture_folder, number), panel)
-            report_step(number + 1, len(opened))
+            report_step(number + 1, count)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
     overall = _with_mean_precision(metrics.summarize_evaluations(evaluations))
