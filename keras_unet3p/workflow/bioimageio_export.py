@@ -102,7 +102,7 @@ def _name_of(exported: ExportedRun) -> str:
 def _description(exported: ExportedRun) -> str:
     found = exported.record.data
     finds = {
-        "instances": "objects, touching ones apart",
+        "instances": "objects, touching ones told apart,",
         "classes": f"{found.num_classes} classes",
     }.get(found.mask_kind, "foreground")
     return (

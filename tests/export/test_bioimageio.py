@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet3p import models, workflow
+from keras_unet3p.compat import KERAS_3
 from keras_unet3p.data import generate_cells
 from keras_unet3p.errors import InputError, MissingExtraError
 from keras_unet3p.export import PackageText, bioimageio_spec, export_bioimageio
@@ -54,30 +55,34 @@ def tiny_network(builder=models.unet, channels=1, classes=1, **options):
 
 def test_the_zoo_s_own_test_passes(core, tiny, tmp_path):
     path = export_bioimageio(tiny, tmp_path / "tiny.zip", TEXT, tile_size=64)
-    check(core, path)
     written = core.load_description(path)
     assert written.name == "Tiny cells"
     assert written.license == "CC-BY-4.0"
     assert [author.name for author in written.authors] == ["A. Person"]
     assert [str(entry.doi) for entry in written.cite] == ["10.1007/978-3-319-24574-4_28"]
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith((".", "tiny"))] == ["tiny.zip"]
+    check(core, path)
 
 
 def test_the_preset_passes_and_its_card_goes_along(core, tmp_path):
     path = workflow.export_bioimageio("nuclei", tmp_path / "nuclei.zip", tile_size=128)
-    check(core, path)
     readme = part(path, "README.md").decode()
     assert "### Validation" in readme
     assert "0.702" in readme
     card = json.loads(part(path, "model_card.json"))
     assert card["training"]["postprocessing"]["seed_threshold"] == 0.45
     assert core.load_description(path).outputs[0].axes[-1].channel_names == ["foreground", "core"]
+    check(core, path)
 
 
 def check(core, path):
-    formats = [GRAPH]
-    if find_spec("tf2onnx") and find_spec("onnxruntime"):
+    """Run the zoo's test for each kind of weights that this machine runs."""
+    written = core.load_description(path).weights
+    formats = [GRAPH] if KERAS_3 else []  # it runs SavedModels as a layer of Keras 3
+    if written.onnx is not None and find_spec("onnxruntime"):
         formats.append("onnx")
+    if not formats:
+        pytest.skip("bioimageio.core runs SavedModels with Keras 3 only, and there is no ONNX")
     for name in formats:
         summary = core.test_model(path, weight_format=name)
         problems = [error.msg for detail in summary.details for error in detail.errors]
@@ -164,7 +169,7 @@ def test_a_network_of_one_size_has_no_onnx(core, tmp_path):
     network = models.unet((64, 64, 1), 1, filters=4, depth=2)
     path = export_bioimageio(network, tmp_path / "m.zip", TEXT)
     assert core.load_description(path).weights.onnx is None
-    assert core.test_model(path, weight_format=GRAPH).status == "passed"
+    check(core, path)
 
 
 def test_without_operations_that_onnx_has_there_is_a_warning(core, tiny, tmp_path, monkeypatch):
@@ -195,10 +200,10 @@ def test_several_classes_and_colours(core, tmp_path):
     path = export_bioimageio(
         network, tmp_path / "m.zip", TEXT, tile_size=64, classes=["background", "a", "b c"]
     )
-    check(core, path)
     written = core.load_description(path)
     assert written.outputs[0].axes[-1].channel_names == ["background", "a", "b c"]
     assert len(written.inputs[0].axes[-1].channel_names) == 3
+    check(core, path)
 
 
 @pytest.mark.parametrize(
