@@ -597,17 +597,17 @@ def export(
     """Export a run's best network as a SavedModel for TensorFlow Serving, or as a package."""
     if export_format not in ("savedmodel", "bioimageio"):
         raise InputError(f"--format {export_format!r}; expected savedmodel or bioimageio")
+    if export_format == "bioimageio" and version is not None:
+        raise InputError("--version: a package has none; leave it out")
+    if export_format != "bioimageio" and (name or author or license):
+        raise InputError("--name, --author, --license: they are for --format bioimageio")
     _see(os.fspath(run))
     workflow, members = _workflow(), member or None
     if export_format == "bioimageio":
-        if version is not None:
-            raise InputError("--version: a package has none; leave it out")
         text: dict[str, Any] = {"name": name, "authors": author or None, "license": license}
         workflow.export_bioimageio(run, out, tile_size=tile_size, members=members, **text)
         _say(f"{printable(out)}\n\ntest it with\n  bioimageio test {printable(out)}")
         return
-    if name or author or license:
-        raise InputError("--name, --author, --license: they are for --format bioimageio")
     folder = workflow.export(run, out, tile_size=tile_size, version=version, members=members)
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
@@ -871,23 +871,18 @@ def _ignore(text: str) -> int | str | None:
 
 def _print_report(report: EvaluationReport) -> None:
     table = Table("image", *report.columns)
-    for row in report.images:
+    *images, overall = report.rows()
+    for name, *figures in images:
         # As a text: in a string, rich takes what stands in brackets for its markup.
-        name = Text(printable(row["name"]))
-        table.add_row(name, *(_number(row.get(column)) for column in report.columns))
+        table.add_row(Text(name), *figures)
     table.add_section()
-    overall = report.overall
-    table.add_row("overall", *(_number(overall.get(column)) for column in report.columns))
+    table.add_row(*overall)
     _console.print(table)
 
 
 def _say(text: str) -> None:
     """Print lines without rich's markup. Names in them must be `printable`."""
     _console.print(Text(text), soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def main() -> None:

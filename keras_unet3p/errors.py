@@ -89,6 +89,7 @@ def printable(name: str | os.PathLike[str]) -> str:
 
 _PACKAGES_OF_EXTRAS = {
     "annotations": {"pycocotools"},
+    "bioimageio": {"bioimageio"},
     "serving": {
         "google",
         "grpc",
@@ -115,7 +116,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations" or "serving".
+        extra: "annotations", "bioimageio" or "serving".
         name: the object that needs the package, such as "client.Client".
 
     Raises:

@@ -54,16 +54,34 @@ class EvaluationReport(JsonArtifact):
             raise InputError("an image lacks its 'name'")
         return images
 
+    def rows(self) -> list[list[str]]:
+        """The table of the main measures in words: a row for each image, and the overall one.
+
+        Example:
+            >>> report = EvaluationReport(
+            ...     mask_kind="binary",
+            ...     columns=["dice"],
+            ...     images=[{"name": "a", "dice": 0.5}],
+            ...     overall={"dice": None},
+            ... )
+            >>> report.rows()
+            [['a', '0.5000'], ['overall', '']]
+        """
+        named = [*((printable(row["name"]), row) for row in self.images), ("overall", self.overall)]
+        return [
+            [name, *(_figure(row.get(column)) for column in self.columns)] for name, row in named
+        ]
+
     def _repr_html_(self) -> str:
         """For notebooks: the main measures, the worst images first."""
-        names = [html.escape(printable(row["name"])) for row in self.images[:_MOST_SHOWN]]
-        rows = [*zip(names, self.images, strict=False), ("<b>overall</b>", self.overall)]
-        cells = [
-            [name, *(_figure(row.get(column)) for column in self.columns)] for name, row in rows
-        ]
+        *images, overall = self.rows()
+        overall[0] = "<b>overall</b>"
+        shown = [[html.escape(name), *figures] for name, *figures in images[:_MOST_SHOWN]]
         head = "".join(f"<th>{html.escape(column)}</th>" for column in ("image", *self.columns))
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
-        more = len(self.images) - len(names)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in (*shown, overall)
+        )
+        more = len(images) - len(shown)
         rest = f"<p>and {more} better ones</p>" if more else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pydantic
 
-from keras_unet3p.errors import MissingExtraError
+from keras_unet3p.errors import MissingExtraError, needing
 
-_WAY_OUT = 'which the extra "bioimageio" brings: pip install "keras_unet3p[bioimageio]"'
 # bioimageio.spec before 0.5.14 calls what pydantic 2.13 took away.
 _FIRST_FOR_NEW, _FIRST_NEW = (0, 5, 14), (2, 13)
 
@@ -21,19 +20,14 @@ def load_spec() -> Any:
     Raises:
         ImportError: it is not installed, or not beside a version of pydantic that it works with.
     """
-    try:
+    with needing("bioimageio", "export.export_bioimageio"):
         spec: Any = importlib.import_module("bioimageio.spec")
         importlib.import_module("bioimageio.spec.model.v0_5")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("bioimageio"):
-            raise
-        raise MissingExtraError(
-            f"export_bioimageio needs the package bioimageio.spec, {_WAY_OUT}", name=error.name
-        ) from error
     if numbers(spec.__version__) < _FIRST_FOR_NEW and numbers(pydantic.VERSION) >= _FIRST_NEW:
         raise MissingExtraError(
             f"bioimageio.spec {spec.__version__} does not work with pydantic {pydantic.VERSION}; "
-            f"expected a pydantic below 2.13, {_WAY_OUT}"
+            'expected a pydantic below 2.13, which the extra "bioimageio" brings: '
+            'pip install "keras_unet3p[bioimageio]"'
         )
     return spec
 

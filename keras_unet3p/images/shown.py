@@ -82,11 +82,16 @@ def show(
             raise InputError(f"{name} has shape {labels.shape}; expected {image.shape[:2]}")
     image = _resized(image)
     parts: list[tuple[pictures.Caption, np.ndarray]] = [("image", pictures.to_rgb(image))]
-    for name, labels in masks.items():
-        legend = _legend(name, labels, class_names)
-        parts.append((legend, pictures.overlay(image, np.maximum(_resized(labels), 0))))
+    shown = {name: _resized(labels) for name, labels in masks.items()}
+    for name, labels in shown.items():
+        legend = (
+            _count(name, masks[name])
+            if class_names is None
+            else _legend(name, np.maximum(labels, 0), class_names)
+        )
+        parts.append((legend, pictures.overlay(image, np.maximum(labels, 0))))
     if len(masks) == 2:
-        contours = pictures.overlay(image, *map(_resized, masks.values()), opacity=0.0)
+        contours = pictures.overlay(image, *shown.values(), opacity=0.0)
         parts.append(("truth (amber), mask (blue)", contours))
     return Shown(pictures.panel(parts))
 
@@ -100,11 +105,15 @@ def _resized(array: np.ndarray) -> np.ndarray:
     return array.repeat(times, 0).repeat(times, 1)
 
 
-def _legend(name: str, labels: np.ndarray, class_names: Sequence[str] | None) -> pictures.Caption:
+def _count(name: str, labels: np.ndarray) -> str:
+    number = np.unique(labels[labels > 0]).size
+    return name if number <= 1 else f"{name}: {number} objects"
+
+
+def _legend(name: str, labels: np.ndarray, class_names: Sequence[str]) -> pictures.Caption:
+    """The names in the colours that these labels (H, W) get as a picture."""
     ids = np.unique(labels[labels > 0])
-    if class_names is None:
-        return name if ids.size <= 1 else f"{name}: {ids.size} objects"
-    colours = pictures.color_labels(np.maximum(labels, 0))
+    colours = pictures.color_labels(labels)
     pieces = [(f"{name}:", (255, 255, 255))]
     for number in map(int, ids):
         text = class_names[number] if number < len(class_names) else f"class {number}"

@@ -21,6 +21,7 @@ from keras_unet3p.export.packaged_network import PackagedNetwork
 from keras_unet3p.images import Normalization
 from keras_unet3p.postprocessing import MaskRule
 from keras_unet3p.tiling import predict_image
+from keras_unet3p.workflow.exported_run import ExportedRun
 from tests.tiling.networks import trained_statistics
 
 TEXT = PackageText("Tiny cells", ["A. Person"], "CC-BY-4.0")
@@ -222,7 +223,7 @@ def test_what_the_format_does_not_take_is_refused(core, tiny, tmp_path, text, pr
 
 
 def test_a_run_needs_authors_and_a_licence(tmp_path, monkeypatch):
-    monkeypatch.setattr(workflow.bioimageio_export.ExportedRun, "of", a_run)
+    monkeypatch.setattr(ExportedRun, "of", a_run)
     with pytest.raises(InputError, match="authors: none given"):
         workflow.export_bioimageio("runs/cells", tmp_path / "m.zip")
     with pytest.raises(InputError, match="license: none given"):
