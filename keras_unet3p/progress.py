@@ -32,8 +32,8 @@ def reporting(
 
     Args:
         progress: True shows a bar on the standard error stream, with the time that is left, or,
-            where it is no terminal, a line at most every 30 seconds. False shows nothing. A
-            function is called in its place.
+            where it is no terminal, a line at most every 30 seconds and one at the end. False shows
+            nothing. A function is called in its place.
         total: number of steps.
         what: the job, a word or two.
         console: where to write in place of the standard error stream.
@@ -70,10 +70,10 @@ def _lines(console: Console, what: str, clock: Callable[[], float]) -> Report:
     def report(done: int, total: int) -> None:
         nonlocal told
         now = clock()
-        if now - told < SECONDS_BETWEEN_LINES:
+        if done < total and now - told < SECONDS_BETWEEN_LINES:
             return
         told = now
-        left = time_left((now - began) / done * (total - done) if done else math.nan)
+        left = time_left((now - began) / done * (total - done) if 0 < done < total else math.nan)
         line = f"{what}  {done}/{total}  {done / max(total, 1):.0%}  {left}"
         console.print(line.rstrip(), highlight=False, soft_wrap=True)
 

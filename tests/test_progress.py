@@ -29,11 +29,12 @@ def test_a_log_gets_a_line_every_half_minute_with_the_time_left():
     assert shown(True).splitlines() == [
         "segmenting  4/10  40%  0:00:48 left",
         "segmenting  8/10  80%  0:00:16 left",
+        "segmenting  10/10  100%",
     ]
 
 
-def test_a_short_job_leaves_nothing_in_a_log():
-    assert shown(True, steps=3) == ""
+def test_a_short_job_leaves_its_end_in_a_log():
+    assert shown(True, steps=3).splitlines() == ["segmenting  3/3  100%"]
 
 
 def test_a_terminal_gets_a_bar():
