@@ -48,8 +48,9 @@ def write_golden_pairs(path: Path, pairs: Sequence[GoldenPair]) -> None:
             if array.dtype != object:
                 arrays[f"{number}/{pair.signature}/{side}/{name}"] = array
                 continue
-            for place, encoded in enumerate(array):
-                key = f"{number}/{pair.signature}/{side}/{name}/{place}"
+            for place, encoded in np.ndenumerate(array):
+                where = ",".join(map(str, place))
+                key = f"{number}/{pair.signature}/{side}/{name}/{where}"
                 arrays[key] = np.frombuffer(encoded, np.uint8)
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
@@ -83,12 +84,15 @@ def read_golden_pairs(version: Path) -> list[GoldenPair]:
                 pair = found.setdefault(number, {"signature": signature, "encoded": {}})
                 pair[f"{side}_name"] = name
                 if place:
-                    pair["encoded"].setdefault(side, []).append(arrays[key].tobytes())
+                    at = tuple(map(int, place[0].split(",")))
+                    pair["encoded"].setdefault(side, {})[at] = arrays[key].tobytes()
                 else:
                     pair[side] = arrays[key]
         for pair in found.values():
             for side, encoded in pair.pop("encoded").items():
-                pair[side] = np.array([*encoded, None], object)[:-1]  # else NumPy makes it 'S'
+                pair[side] = np.empty([size + 1 for size in max(encoded)], object)
+                for at, one in encoded.items():
+                    pair[side][at] = one
         return [GoldenPair(**pair) for pair in found.values()]
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(

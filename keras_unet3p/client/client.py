@@ -189,18 +189,26 @@ class Client:
         png = self.run("instances_of_bytes", inputs, "instance_bytes")[0]
         return decode_mask(png).astype(np.int32)
 
-    def probabilities(self, image: Image) -> np.ndarray:
+    def probabilities(self, image: Image, *, compressed: bool = False) -> np.ndarray:
         """Segments one image and returns float32 (H, W, K) probabilities.
 
         Args:
-            image: as for `predict`. The answer holds H * W * K numbers, so the image must not be
-                very large.
+            image: as for `predict`.
+            compressed: take the image as PNG and the answer as one PNG of 8 bits per class, from
+                the signature `probabilities_of_bytes`: in steps of 1/255, and of a small part of
+                the bytes. Otherwise the answer holds H * W * K numbers, so that the image must
+                not be very large.
 
         Raises:
             ValueError: if `image` is not of an accepted kind or its channels do not fit the model.
-            EndpointError: as `predict`.
+            EndpointError: as `predict`; FAILED_PRECONDITION for `compressed` if the model has no
+                such signature.
         """
-        return self._predict_pixels("probabilities", image)
+        if not compressed:
+            return self._predict_pixels("probabilities", image)
+        inputs = {"image_bytes": _one(encode_image(open_image(image)))}
+        pngs = self.run("probabilities_of_bytes", inputs, "probability_bytes")[0]
+        return np.stack([decode_mask(png) for png in pngs], -1) / np.float32(255.0)
 
     def predict_tiles(self, tiles: np.ndarray) -> np.ndarray:
         """Runs the network itself on tiles of its own size.

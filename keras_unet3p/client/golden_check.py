@@ -56,6 +56,10 @@ def golden_difference(pair: GoldenPair, found: np.ndarray) -> GoldenDifference:
     if right.dtype.kind == "f" and pair.output_name not in _IDS:
         largest = float(np.max(np.abs(right - found), initial=0.0))
         return GoldenDifference(pair.signature, probability=largest)
+    if pair.output_name == "probability_bytes":
+        # In steps of 1/255; a neighbouring one is what rounding makes of no difference at all.
+        steps = np.abs(right.astype(np.int32) - found).max(initial=0)
+        return GoldenDifference(pair.signature, probability=float(max(steps - 1, 0)) / 255.0)
     if pair.output_name.startswith("instance"):
         return GoldenDifference(pair.signature, pixels=_moved(right, found))
     return GoldenDifference(pair.signature, pixels=float(np.mean(right != found)))
@@ -65,10 +69,11 @@ _IDS = ("class_ids", "instance_ids")
 
 
 def _decoded(answer: np.ndarray) -> np.ndarray:
-    """Encoded masks as pixels; a compressor of another version writes other bytes."""
+    """Encoded maps as pixels; a compressor of another version writes other bytes."""
     if answer.dtype != object:
         return answer
-    return np.stack([decode_mask(encoded) for encoded in answer])
+    maps = np.stack([decode_mask(encoded) for encoded in answer.ravel()])
+    return maps.reshape(answer.shape + maps.shape[1:])
 
 
 def _moved(right: np.ndarray, found: np.ndarray) -> float:

@@ -99,6 +99,7 @@ class GrpcTransport:
         """Runs a signature and returns its output `output`, in the type of the answer."""
         request = messages.new("PredictRequest", model_spec=self._spec)
         request.model_spec.signature_name = signature
+        request.output_filter.append(output)  # nothing else is computed or sent
         for name, array in inputs.items():
             fill_tensor_proto(request.inputs[name], array)
         answer = self._call("Predict", request, timeout, **{SIGNATURE_HEADER: signature})

@@ -14,7 +14,7 @@ from keras_unet3p.data import generate_cells
 from keras_unet3p.tiling.exported_model import load_exported_model
 
 _SMALL = (48, 64)
-_ENCODED = ("serving_default", "instances_of_bytes")
+_ENCODED = ("serving_default", "probabilities_of_bytes", "instances_of_bytes")
 _MOST_IN_PNG = 4  # channels
 
 

@@ -36,6 +36,7 @@ _LARGEST_SET = 16
 _PREDICT = "tensorflow/serving/predict"
 INSTANCES = "instances"
 INSTANCES_OF_BYTES = "instances_of_bytes"
+PROBABILITIES_OF_BYTES = "probabilities_of_bytes"
 """The signatures of a model that tells instances apart."""
 _MOST_IN_PNG = 65535
 STRETCHED_TILE = "stretched_tile"
@@ -78,9 +79,13 @@ def export_savedmodel(
     | serving_default | image_bytes string [B], PNG JPEG BMP | mask_bytes string [B], PNG of ids |
     | classes | image `input_dtype` [B, H, W, C] | class_ids uint8 [B, H, W] |
     | probabilities | image `input_dtype` [B, H, W, C] | probabilities float32 [B, H, W, K] |
+    | probabilities_of_bytes | image_bytes string [B] | probability_bytes string [B, K] |
     | tile | tile float32 [B, T, T, C] in unit values | probabilities float32 [B, T', T', K] |
     | instances | image `input_dtype` [B, H, W, C] | instance_ids int32 [B, H, W], count int32 [B] |
     | instances_of_bytes | image_bytes string [B] | instance_bytes string [B], count int32 [B] |
+
+    `probability_bytes` are PNGs of 8 bits, one per class: probabilities times 255, rounded, and
+    in a JSON answer a twentieth of what the floats are, or less.
 
     The last two are there with `instances`, for a network that tells instances apart. Ids run
     from 1 to `count`, 0 is the background; those of an image are made of the maps of the whole
@@ -324,6 +329,18 @@ def _signature_functions(
     def probabilities(image: tf.Tensor) -> dict:
         return {"probabilities": tiler.probabilities(checked_pixels(image, *limits))}
 
+    def drawn(encoded: tf.Tensor) -> tf.Tensor:
+        maps = tiler.probabilities(decoder(encoded)[tf.newaxis])[0]
+        levels = tf.transpose(tf.cast(tf.round(maps * 255.0), tf.uint8), [2, 0, 1])
+        return tf.map_fn(tf.io.encode_png, levels[..., tf.newaxis], fn_output_signature=tf.string)
+
+    def serve_probabilities(image_bytes: tf.Tensor) -> dict:
+        one_per_class = tf.TensorSpec((tiler.num_classes,), tf.string)
+        pngs = tf.map_fn(
+            drawn, image_bytes, fn_output_signature=one_per_class, parallel_iterations=1
+        )
+        return {"probability_bytes": pngs}
+
     def tile(**tiles: tf.Tensor) -> dict:
         (given,) = tiles.values()
         return {"probabilities": tiler.network(checked_pixels(given, *tile_limits))}
@@ -337,6 +354,7 @@ def _signature_functions(
         "serving_default": (serve, bytes_spec),
         "classes": (classes, image_spec),
         "probabilities": (probabilities, image_spec),
+        PROBABILITIES_OF_BYTES: (serve_probabilities, bytes_spec),
         "tile": (tile, tile_spec),
     }
     if tiler.instance_rule is not None:
@@ -414,11 +432,14 @@ def _write_warmup(
         ("tile", {_tile_input(tiler): np.zeros((1, *tiler.geometry.tile, channels), np.float32)}),
     ]
     answers = not tiler.multi_label or tiler.num_classes <= _LARGEST_SET
-    if channels in (1, 2, 3, 4) and answers:
+    if channels in (1, 2, 3, 4):
         png = tf.io.encode_png(grey if channels in (1, 3) else image.astype(np.uint8)[0])
-        records.insert(0, ("serving_default", {"image_bytes": tf.reshape(png, (1,))}))
+        encoded = {"image_bytes": tf.reshape(png, (1,))}
+        records.append((PROBABILITIES_OF_BYTES, encoded))
+        if answers:
+            records.insert(0, ("serving_default", encoded))
         if tiler.instance_rule is not None:
-            records.append((INSTANCES_OF_BYTES, records[0][1]))
+            records.append((INSTANCES_OF_BYTES, encoded))
     if tiler.instance_rule is not None:
         records.append((INSTANCES, {"image": image}))
     path = folder / "tf_serving_warmup_requests"

@@ -41,6 +41,9 @@ def test_every_way_gives_the_networks_answer(exported, scheme):
         with Client(url, "cells") as client:
             found = client.probabilities(image)
             np.testing.assert_allclose(found, expected, atol=1e-4)
+            small = client.probabilities(image, compressed=True)
+            assert small.dtype == np.float32
+            np.testing.assert_allclose(small, found, atol=0.5 / 255 + 1e-6)
             large = client.predict_large(image, geometry=geometry, kind="probabilities")
             np.testing.assert_allclose(large, expected, atol=1e-4)
             answers = [client.predict(image), client.predict(image, "classes")]

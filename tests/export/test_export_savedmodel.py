@@ -71,7 +71,7 @@ def expected_ids(model, image):
     return predict_image(model, image, tile_size=TILE, halo=HALO).argmax(-1)
 
 
-def test_the_four_signatures_have_the_promised_names_types_and_shapes(exported):
+def test_the_signatures_have_the_promised_names_types_and_shapes(exported):
     with SessionModel(exported) as model:
         found = {
             name: {
@@ -93,11 +93,28 @@ def test_the_four_signatures_have_the_promised_names_types_and_shapes(exported):
             "image": ("uint8", [-1, -1, -1, 3]),
             "probabilities": ("float32", [-1, -1, -1, 4]),
         },
+        "probabilities_of_bytes": {
+            "image_bytes": ("string", [-1]),
+            "probability_bytes": ("string", [-1, 4]),
+        },
         "tile": {
             "tile": ("float32", [-1, 64, 64, 3]),
             "probabilities": ("float32", [-1, 64, 64, 4]),
         },
     }
+
+
+def test_probabilities_as_pngs_are_the_floats_in_255_steps(served):
+    image, other = picture(70, 91, 3), picture(64, 64, 3)
+    floats = served("probabilities", image=image[None])["probabilities"][0]
+    pngs = served("probabilities_of_bytes", image_bytes=[encode(image), encode(other)])
+    rows = pngs["probability_bytes"]
+    assert rows.shape == (2, 4)
+    maps = np.stack([decode(png) for png in rows[0]], -1)
+    assert maps.dtype == np.uint8
+    assert np.abs(maps / 255.0 - floats).max() <= 0.5 / 255.0 + 1e-6
+    assert sum(len(png) for png in rows[0]) < floats.nbytes / 4
+    assert decode(rows[1, 0]).shape == (64, 64)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (64, 64), (101, 77)])
@@ -273,7 +290,13 @@ def test_warmup_records_cover_every_signature_and_succeed(exported, served):
     for signature, inputs in warmup_requests(exported):
         served(signature, **inputs)
         asked.append(signature)
-    assert sorted(asked) == ["classes", "probabilities", "serving_default", "tile"]
+    assert sorted(asked) == [
+        "classes",
+        "probabilities",
+        "probabilities_of_bytes",
+        "serving_default",
+        "tile",
+    ]
 
 
 def test_model_card_tells_what_was_exported(exported):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ SIGNATURES = [
     "instances",
     "instances_of_bytes",
     "probabilities",
+    "probabilities_of_bytes",
     "serving_default",
     "tile",
 ]
@@ -125,6 +127,21 @@ def _instances(right, found):
 )
 def test_instances_are_compared_up_to_their_numbers(found, share):
     assert _instances([0, 1, 1, 2, 2, 0], found) == pytest.approx(share)
+
+
+def test_probabilities_of_bytes_may_round_the_other_way():
+    def rows(levels):
+        return np.array([[cv2.imencode(".png", np.full((4, 5), levels, np.uint8))[1].tobytes()]])
+
+    pair = GoldenPair(
+        "probabilities_of_bytes",
+        "image_bytes",
+        "probability_bytes",
+        np.zeros(1),
+        rows(100).astype(object),
+    )
+    assert golden_difference(pair, rows(101).astype(object)).probability == 0.0
+    assert golden_difference(pair, rows(97).astype(object)).probability == 2 / 255
 
 
 def test_answers_that_cannot_be_compared_do_not_pass():
