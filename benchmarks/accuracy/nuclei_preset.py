@@ -340,6 +340,7 @@ def write(options: argparse.Namespace) -> None:
             "num_classes": 1,
             "stored_types": ["uint8"],
             "normalization": normalization,
+            "mask_spans": training.mask_spans.to_dict(),
         },
     ).write(PRESET / "config.json")
 

@@ -29,3 +29,5 @@ class CardTraining(Section):
     the served graph applies the threshold alone: small objects and holes are left to the reader."""
     stored_values: list[dict[str, Any]] | None = None
     """What the training images were like; `StoredValues.from_dict` reads each."""
+    mask_spans: dict[str, Any] | None = None
+    """What the training masks were like; `MaskSpans.from_dict` reads it."""

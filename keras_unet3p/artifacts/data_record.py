@@ -42,6 +42,8 @@ class DataRecord(Section):
     """The types of the images' pixels in the files."""
     normalization: dict[str, Any]
     """How stored values become the network's input; `Normalization.from_dict` reads it."""
+    mask_spans: dict[str, Any] | None = None
+    """What the training masks are like; `MaskSpans.from_dict` reads it."""
     training_names: list[Text] | None = None
     """Names of the images that were trained on."""
     validation_names: list[Text] | None = None

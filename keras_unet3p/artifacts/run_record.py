@@ -136,7 +136,7 @@ class RunRecord(JsonArtifact):
             Difference(name='filters', before=4, now=6)
         """
         before = self.to_dict()
-        ignored = {"content"}
+        ignored = {"content", "mask_spans"}  # what follows from the data
         if self.data.content is not None and self.data.content == now.data.content:
             ignored |= _PLACES
         for section, values in now.to_dict().items():

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,8 +21,10 @@ from keras_unet3p.client.sent_images import (
     fits_png,
     model_pixels,
     open_image,
+    stored_pixels,
 )
 from keras_unet3p.errors import InputError, needing, printable
+from keras_unet3p.images.drift import DriftMonitor, DriftWarning
 
 if TYPE_CHECKING:
     from keras_unet3p.postprocessing import InstanceRule
@@ -62,6 +65,8 @@ class Client:
             key that a proxy asks for, `{"X-Api-Key": ...}`.
         ca_file: file of the certificates (PEM) that are trusted with https and grpcs, instead of
             the system's.
+        drift: sees every image that `predict` and `predict_instances` segment, and its answer. What
+            it finds is a `DriftWarning`: images that no longer are what the model was trained on.
 
     Raises:
         ValueError: if the URL is of an unknown kind, both version and label are given, or `ca_file`
@@ -87,6 +92,7 @@ class Client:
         max_message_bytes: int = 2**30,
         headers: Mapping[str, str] | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        drift: DriftMonitor | None = None,
     ):
         if version is not None and label is not None:
             raise InputError("version and label: give one of them, not both.")
@@ -112,6 +118,7 @@ class Client:
             )
         self.url = url
         self._choice = (version, label)
+        self._drift = drift
         self._max_message_bytes = max_message_bytes
         self._timeout = timeout
         self._retries = retries
@@ -153,8 +160,11 @@ class Client:
             image = open_image(image)
             signature = "serving_default" if fits_png(image) else "classes"
         if signature == "serving_default":
-            return decode_mask(self.predict_bytes(encode_image(image)))
-        return self._predict_pixels(signature, image).astype(np.uint8, copy=False)
+            mask = decode_mask(self.predict_bytes(encode_image(image)))
+        else:
+            mask = self._predict_pixels(signature, image).astype(np.uint8, copy=False)
+        self._compare(image, mask, instances=False)
+        return mask
 
     def predict_bytes(self, image: bytes) -> bytes:
         """Segments an encoded image and returns the class ids as PNG bytes.
@@ -183,11 +193,13 @@ class Client:
         """
         image = open_image(image)
         if not fits_png(image):
-            found = self._predict_pixels("instances", image, "instance_ids")
-            return found.astype(np.int32, copy=False)
-        inputs = {"image_bytes": _one(encode_image(image))}
-        png = self.run("instances_of_bytes", inputs, "instance_bytes")[0]
-        return decode_mask(png).astype(np.int32)
+            ids = self._predict_pixels("instances", image, "instance_ids")
+        else:
+            inputs = {"image_bytes": _one(encode_image(image))}
+            ids = decode_mask(self.run("instances_of_bytes", inputs, "instance_bytes")[0])
+        ids = ids.astype(np.int32, copy=False)
+        self._compare(image, ids, instances=True)
+        return ids
 
     def probabilities(self, image: Image, *, compressed: bool = False) -> np.ndarray:
         """Segments one image and returns float32 (H, W, K) probabilities.
@@ -417,6 +429,14 @@ class Client:
         return self._try(
             lambda timeout: self._transport.predict(signature, inputs, name, dtype, timeout)
         )
+
+    def _compare(self, image: Image, mask: np.ndarray, *, instances: bool) -> None:
+        """Tell what no longer is as in training."""
+        if self._drift is None:
+            return
+        ids = mask if mask.ndim == 2 else None
+        for found in self._drift.see(stored_pixels(image), ids, instances=instances):
+            warnings.warn(f"drift: {found}", DriftWarning, stacklevel=3)
 
     def _try(self, call: Callable[[float], T]) -> T:
         deadline = time.monotonic() + self._timeout

@@ -40,6 +40,12 @@ def open_image(image: Image) -> bytes | np.ndarray:
     return data if data.startswith(_ENCODED) else _decode_array(data, name)
 
 
+def stored_pixels(image: Image) -> np.ndarray:
+    """Returns the values of an image as they are stored, (H, W) or (H, W, C) in any order of C."""
+    image = open_image(image)
+    return _decode_array(image, "image") if isinstance(image, bytes) else image
+
+
 def fits_png(image: bytes | np.ndarray) -> bool:
     """Whether PNG can hold an image without loss."""
     if isinstance(image, bytes):

@@ -21,6 +21,7 @@ RUN_FORMAT = 1
 """The newest format of a run's `config.json`."""
 
 FOUND_IN_DATA = (
+    "mask_spans",
     "content",
     "num_channels",
     "num_classes",

@@ -14,6 +14,7 @@ from keras_unet3p.data.pairing import Source
 from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.unlabeled import marked
 from keras_unet3p.errors import InputError
+from keras_unet3p.images.drift import MaskSpans
 from keras_unet3p.images.image_values import ImageValues
 from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
@@ -36,6 +37,7 @@ class Record:
     channel_mean: np.ndarray
     channel_variance: np.ndarray
     class_pixels: np.ndarray
+    object_area: float | None = None  # median over the instances, pixels
 
 
 class Cache:
@@ -170,6 +172,18 @@ class LabeledImages(Sequence):
     def stored_values(self) -> tuple[StoredValues, ...]:
         """What the stored values are like, for each type."""
         return StoredValues.of([record.values for record in self._records])
+
+    @property
+    def mask_spans(self) -> MaskSpans:
+        """What the masks are like: shares of the classes and areas of the objects, per image."""
+        shares = np.stack([r.class_pixels / max(r.class_pixels.sum(), 1) for r in self._records])
+        areas = [r.object_area for r in self._records if r.object_area is not None]
+        return MaskSpans(
+            len(self),
+            tuple(zip(shares.min(0).tolist(), shares.max(0).tolist(), strict=True)),
+            len(areas),
+            (min(areas), max(areas)) if areas else None,
+        )
 
     @property
     def class_frequencies(self) -> np.ndarray:

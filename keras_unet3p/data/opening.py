@@ -273,6 +273,7 @@ class _Finding:
         else:
             background = self.id_pixels[self.ids == (values[0] if values else 0)].sum()
             pixels = np.array([background, self.id_pixels.sum() - background])
+        areas = self.id_pixels[self.ids != 0] if kind == "instances" else []
         return Record(
             self.name,
             self.image,
@@ -282,6 +283,7 @@ class _Finding:
             self.channel_mean,
             self.channel_variance,
             pixels,
+            float(np.median(areas)) if len(areas) else None,
         )
 
 

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from keras_unet3p import compat
 from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
+from keras_unet3p.endpoint.drift_watch import DriftWatch
 from keras_unet3p.endpoint.tensor_protos import array_from_proto
 from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
 from keras_unet3p.errors import InputError
@@ -58,6 +59,7 @@ class ServedVersion:
         # Called with the version's number after unloading; set when the version is retired.
         self._when_unloaded: Callable[[int], None] | None = None
         self._closed = False
+        self._drift: DriftWatch | None = None  # does not see the warm-up
         self._lock = threading.Lock()
         config = tf.compat.v1.ConfigProto()
         config.gpu_options.allow_growth = True
@@ -94,6 +96,7 @@ class ServedVersion:
                 "FAILED_PRECONDITION",
                 f"{folder} is not a SavedModel that loads for serving: {_shorten(str(error))}",
             ) from error
+        self._drift = DriftWatch(folder, name, version)
 
     def _warm_up(self, file: Path) -> None:
         if not file.exists():
@@ -221,10 +224,13 @@ class ServedVersion:
                 code if code in HTTP_STATUS else "UNKNOWN", _shorten(error.message)
             ) from None
         # A scalar string is returned as bytes. NumPy's bytes type would cut its trailing zeros.
-        return {
+        outputs = {
             alias: np.asarray(result, object if isinstance(result, bytes) else None)
             for alias, result in zip(wanted, results, strict=True)
         }
+        if self._drift is not None:
+            self._drift.see(inputs, outputs)
+        return outputs
 
     def _check_input(self, name: str, array: np.ndarray, info) -> None:
         found = "string" if array.dtype == object else array.dtype.name

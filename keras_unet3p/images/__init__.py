@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
@@ -41,10 +42,14 @@ __all__ = [
     "MAX_PAGES",
     "MAX_PIXELS",
     "VALUE_SCALES",
+    "Drift",
+    "DriftMonitor",
+    "DriftWarning",
     "ImageFile",
     "ImageValues",
     "IntensityHistogram",
     "Limits",
+    "MaskSpans",
     "Normalization",
     "Shown",
     "StoredValues",
@@ -82,10 +87,14 @@ __getattr__, __dir__ = lazy_names(
         "MAX_PAGES": "limits",
         "MAX_PIXELS": "limits",
         "VALUE_SCALES": "unit_values",
+        "Drift": "drift",
+        "DriftMonitor": "drift",
+        "DriftWarning": "drift",
         "ImageFile": "image_file",
         "ImageValues": "image_values",
         "IntensityHistogram": "stretching",
         "Limits": "limits",
+        "MaskSpans": "drift",
         "Normalization": "normalization",
         "Shown": "shown",
         "StoredValues": "stored_values",

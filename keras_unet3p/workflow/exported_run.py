@@ -64,6 +64,7 @@ class ExportedRun:
             "ignore": found.ignore,
             "separation": self.record.separation,
             "postprocessing": self.rule.to_dict() if self.is_chosen or self.tells_apart else None,
+            "mask_spans": found.mask_spans,
             # A network whose encoder normalises does not know them itself.
             "stored_values": found.normalization.get("stored_values", []),
         }

@@ -306,6 +306,7 @@ def _record(
             num_classes=training_images.num_classes,
             stored_types=training_images.stored_types,
             normalization=training_images.normalization().to_dict(),
+            mask_spans=training_images.mask_spans.to_dict(),
             training_names=training_images.names,
             validation_names=validation_images.names,
             content=f"{training_images.content_digest()}-{validation_images.content_digest()}",

@@ -65,3 +65,26 @@ def test_held_out_images_of_a_set_raise_no_alarm(name):
             images.check_values(values[first:end], trained)
             for single in values[first:end]:
                 images.check_values([single], trained)
+
+
+def test_another_kind_of_image_is_a_drift_and_a_held_out_one_is_none():
+    sets = [ROOT / name for name in ("dsb2018_fluo", "isbi2012")]
+    if not all(folder.is_dir() for folder in sets):
+        pytest.skip("the sets are not beside the project, nor where UNET3P_DATA says")
+    nuclei, membranes = (
+        data.open_images(
+            *(sorted((at / kind).glob("*.png"))[:160] for kind in ("images", "labels"))
+        )
+        for at in sets
+    )
+    known = nuclei[:80]
+    monitor = images.DriftMonitor(known.stored_values, known.mask_spans, value_scale="dtype")
+
+    def told(opened):
+        numbered = opened.mask_kind == "instances"
+        pairs = map(opened.stored, range(len(opened)))
+        found = [monitor.see(image, mask, instances=numbered) for image, mask in pairs]
+        return [drift.quantity for drifts in found for drift in drifts]
+
+    assert told(nuclei[80:]) == []
+    assert {"medians", "share of foreground"} <= set(told(membranes))
