@@ -763,6 +763,7 @@ def compare(
         ),
     ] = None,
     tile_size: Tile = 512,
+    accept_values: AcceptValues = False,
     as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -779,6 +780,7 @@ def compare(
         images,
         out=out,
         tile_size=tile_size,
+        accept_values=accept_values,
         max_pixels=max_pixels,
         max_pages=max_pages,
     )

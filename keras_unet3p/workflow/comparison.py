@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +15,14 @@ from keras_unet3p.files import fitting_name, make_output_folder, printable, writ
 from keras_unet3p.images import (
     MAX_PAGES,
     MAX_PIXELS,
+    check_files,
     list_images,
     open_files,
     pictures,
 )
 from keras_unet3p.workflow.opening import open_model
 
+_TABLE = "comparison.csv"
 _DIFFERENT = (255, 0, 90)  # the colour of pixels that differ
 
 
@@ -53,6 +56,7 @@ def compare(
     *,
     out: str | os.PathLike[str] | None = None,
     tile_size: int = 512,
+    accept_values: bool = False,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
 ) -> list[Disagreement]:
@@ -64,8 +68,9 @@ def compare(
             export.
         images: an image file or a folder of them.
         out: folder for `comparison.csv` and `pictures/`, the image with the largest disagreement
-            first; None writes nothing.
+            first; those of an earlier comparison there are removed. None writes nothing.
         tile_size: side of the tiles of runs and `.keras` files, pixels.
+        accept_values: as `predict`.
         max_pixels: as `predict`.
         max_pages: as `predict`.
 
@@ -92,11 +97,17 @@ def compare(
         segments = [model.labels for model in models]
     scale = models[0].normalization.value_scale
     stacks, names = open_files(files, scale, max_pixels=max_pixels, max_pages=max_pages)
+    for model in models:
+        check_files(stacks.values(), model.normalization, accept_values=accept_values)
+    outdated = [] if folder is None else _earlier_pictures(folder)
     found: list[tuple[Disagreement, Path | None]] = []
     for stem, stack in stacks.items():
         for index, name in enumerate(names[stem]):
             image = stack.stored(index)
-            one, other = (segment(image) for segment in segments)
+            one, other = (
+                segment(model.with_its_channels(image, stack.path))
+                for model, segment in zip(models, segments, strict=True)
+            )
             row = _disagreement(printable(name), one, other, numbered)
             picture = None
             if folder is not None:
@@ -106,13 +117,26 @@ def compare(
     found.sort(key=lambda pair: _order(pair[0]), reverse=True)
     rows = [row for row, _ in found]
     if folder is not None:
-        for rank, (_, picture) in enumerate(found):
+        for picture in outdated:
+            picture.unlink(missing_ok=True)
+        table = []
+        for rank, (row, picture) in enumerate(found):
             assert picture is not None
             name = fitting_name(folder, picture.stem, prefix=f"{rank:04d}_", suffix=".png")
             picture.replace(folder / name)
-        columns = Disagreement._fields
-        write_csv(folder.parent / "comparison.csv", columns, (row._asdict() for row in rows))
+            table.append({**row._asdict(), "picture": name})
+        write_csv(folder.parent / _TABLE, (*Disagreement._fields, "picture"), table)
     return rows
+
+
+def _earlier_pictures(folder: Path) -> list[Path]:
+    """Those that the table beside the folder tells of, and nothing else that lies there."""
+    table = folder.parent / _TABLE
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        names = [row.get("picture") for row in csv.DictReader(file)]
+    return [folder / Path(name).name for name in names if name]
 
 
 def _disagreement(name: str, first: np.ndarray, second: np.ndarray, numbered: bool) -> Disagreement:

@@ -158,7 +158,7 @@ def predict(
                 rows = journal.rows(mask, stamp)
                 if rows is None:
                     image = stack.stored(index)
-                    image = _with_channels(image, stack.path, predictor.num_channels)
+                    image = predictor.with_its_channels(image, stack.path)
                     rows = results.write(mask, image, size)
                     journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
@@ -261,16 +261,3 @@ def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path, suffix: 
     for file in files.values():
         if (file.resolve().parent, file.suffix.lower()) in written:
             raise InputError(f"out: a mask in {out} would take the place of the image {file}")
-
-
-def _with_channels(image: np.ndarray, file: Path, expected: int | None) -> np.ndarray:
-    """The image; grey that is stored as a colour of equal parts becomes grey for a model of it."""
-    found = image.shape[-1]
-    if expected is None or found == expected:
-        return image
-    if expected == 1 and found in (3, 4) and (image[..., :3] == image[..., :1]).all():
-        return image[..., :1]
-    raise InputError(
-        f"{file}: {found} channels; the model was trained on images of {expected}"
-        + (" (grey stored as a colour would do, and this is none)" if expected == 1 else "")
-    )

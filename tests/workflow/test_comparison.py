@@ -69,6 +69,31 @@ def test_objects_are_compared_where_both_number_them(tmp_path):
     assert row == workflow.Disagreement("cells", 0.0, 1.0, count, count)
 
 
+def test_pictures_of_an_earlier_comparison_go_and_other_files_stay(labelled, images, tmp_path):
+    models = [f"{labelled.url}/cells/labels/{label}" for label in ("stable", "canary")]
+    workflow.compare(*models, images, out=tmp_path)
+    (tmp_path / "pictures" / "mine.png").write_bytes(b"kept")
+    workflow.compare(*models, images / "dark.png", out=tmp_path)
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == {
+        "0000_dark.png",
+        "mine.png",
+    }
+
+
+def test_grey_stored_as_colour_and_other_values_are_seen_as_in_predict(tmp_path):
+    image, _ = data.generate_cells((64, 80), seed=1)
+    pictures.write_picture(tmp_path / "grey" / "cells.png", image)
+    pictures.write_picture(tmp_path / "colour" / "cells.png", np.dstack([image] * 3))
+    rows = [workflow.compare("nuclei", "nuclei", tmp_path / name) for name in ("grey", "colour")]
+    assert rows[0] == rows[1]
+    pictures.write_picture(tmp_path / "red" / "cells.png", np.dstack([image, image * 0, image * 0]))
+    with pytest.raises(ValueError, match=r"cells\.png: 3 channels; the model was trained on"):
+        workflow.compare("nuclei", "nuclei", tmp_path / "red")
+    cv2.imwrite(str(tmp_path / "deep.png"), image.astype(np.uint16) * 4)
+    with pytest.raises(ValueError, match="accept_values"):
+        workflow.compare("nuclei", "nuclei", tmp_path / "deep.png")
+
+
 def test_the_command_and_its_exit_code(labelled, images):
     stable, canary = (f"{labelled.url}/cells/labels/{name}" for name in ("stable", "canary"))
     command = ["compare", stable, canary, "--images", str(images)]
