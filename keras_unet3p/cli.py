@@ -608,7 +608,9 @@ def export(
         workflow.export_bioimageio(run, out, tile_size=tile_size, members=members, **text)
         _say(f"{printable(out)}\n\ntest it with\n  bioimageio test {printable(out)}")
         return
-    folder = workflow.export(run, out, tile_size=tile_size, version=version, members=members)
+    folder = workflow.export(
+        run, out, tile_size=tile_size, version=version, members=members, progress=True
+    )
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ _ENCODED = ("serving_default", "probabilities_of_bytes", "instances_of_bytes")
 _MOST_IN_PNG = 4  # channels
 
 
-def add_golden_pairs(version: Path, card: ModelCard, tile: tuple[int, int]) -> None:
+def add_golden_pairs(
+    version: Path, card: ModelCard, tile: tuple[int, int], report: Callable[[int], object]
+) -> None:
     """Ask each signature of a version folder, and keep requests and answers in it.
 
     The images are generated cells: small ones, and an encoded one that takes two tiles.
@@ -27,13 +30,15 @@ def add_golden_pairs(version: Path, card: ModelCard, tile: tuple[int, int]) -> N
         version: the folder.
         card: that of the model.
         tile: height and width of a tile.
+        report: called with how many signatures have been asked.
     """
     loaded = load_exported_model(version)
     assert card.max_pixels is not None
     assert card.max_batch_pixels is not None
     most = math.isqrt(min(card.max_pixels, card.max_batch_pixels))
     pairs = []
-    for name, signature in sorted(loaded.signatures.items()):
+    for asked, (name, signature) in enumerate(sorted(loaded.signatures.items())):
+        report(asked)
         (input_name, spec), *_ = signature.structured_input_signature[1].items()
         if name in _ENCODED and card.input_channels > _MOST_IN_PNG:
             continue

@@ -27,6 +27,7 @@ from keras_unet3p.graphs.network_geometry import network_facts
 from keras_unet3p.images.unit_values import VALUE_SCALES
 from keras_unet3p.layers.intensity_normalization import normalizations
 from keras_unet3p.postprocessing import InstanceRule
+from keras_unet3p.progress import Report
 from keras_unet3p.targets.instances import INSTANCE_MAPS
 from keras_unet3p.tiling.in_graph_tiler import InGraphTiler
 from keras_unet3p.tiling.tile_choice import model_geometry
@@ -34,10 +35,11 @@ from keras_unet3p.tiling.tile_choice import model_geometry
 _LARGEST_SET = 16
 """Number of classes that a 16-bit pixel of a PNG can hold as a set, one bit per class."""
 _PREDICT = "tensorflow/serving/predict"
+PROBABILITIES_OF_BYTES = "probabilities_of_bytes"
 INSTANCES = "instances"
 INSTANCES_OF_BYTES = "instances_of_bytes"
-PROBABILITIES_OF_BYTES = "probabilities_of_bytes"
 """The signatures of a model that tells instances apart."""
+_SIGNATURES = 5  # of every model
 _MOST_IN_PNG = 65535
 STRETCHED_TILE = "stretched_tile"
 """Name of the tiles' input if a model has each whole image stretched before."""
@@ -68,6 +70,7 @@ def export_savedmodel(
     golden_pairs: bool = False,
     classes: Sequence[str] | None = None,
     training_metrics: dict | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Write `model` as a SavedModel that segments images of any size in its graph.
 
@@ -145,6 +148,7 @@ def export_savedmodel(
             version folder, for `workflow.verify`; `unet3p export` does so.
         classes: one name per class, for the model card.
         training_metrics: JSON-serialisable values about the training, for the model card.
+        progress: called with how many steps are done, and how many there are.
 
     Returns:
         The version folder, `folder/VERSION`.
@@ -165,9 +169,13 @@ def export_savedmodel(
     geometry = model_geometry(model, tile_size, halo, blend=blend, border=border)
     facts = network_facts(model)
     channels = facts.channels
+    report = progress or (lambda done, total: None)
+    steps = 2 + (_SIGNATURES + 2 * (instances is not None) if golden_pairs else 0)
+    report(0, steps)
     frozen = freeze_network(
         model, geometry.tile, channels, activation=activation, skip_empty=skip_empty
     )
+    report(1, steps)
     num_classes = facts.num_classes
     multi_label = facts.is_multi_label(activation)
     if instances is not None:
@@ -197,6 +205,7 @@ def export_savedmodel(
                 tiler, decoder, channels, tf.as_dtype(input_dtype), limits
             )
             write_graph(working, functions)
+            report(2, steps)
             extra = working / "assets.extra"
             extra.mkdir()
             _write_warmup(extra, base.name, tiler, channels, input_dtype, limits)
@@ -224,7 +233,10 @@ def export_savedmodel(
             )
             card.write(working / CARD_FILE)
             if golden_pairs:
-                add_golden_pairs(working, card, geometry.tile)
+                add_golden_pairs(
+                    working, card, geometry.tile, lambda asked: report(2 + asked, steps)
+                )
+            report(steps, steps)
     return final
 
 

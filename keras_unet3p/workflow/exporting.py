@@ -10,6 +10,7 @@ from pathlib import Path
 from keras_unet3p.config import MAX_PIXELS
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.postprocessing import InstanceRule
+from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.workflow.exported_run import ExportedRun
 from keras_unet3p.workflow.network_of_source import network_of
 
@@ -31,6 +32,7 @@ def export(
     skip_empty: bool = True,
     test_time_augmentation: int = 1,
     golden_pairs: bool = True,
+    progress: Progress = False,
 ) -> Path:
     """Export a run's best model, decoding, normalisation and tiling inside.
 
@@ -48,6 +50,7 @@ def export(
             `postprocessing.MaskRule.cleaned`.
         halo, blend, border, max_pixels, max_batch_pixels, batch_size, skip_empty,
             test_time_augmentation, golden_pairs: as `keras_unet3p.export.export_savedmodel`.
+        progress: whether to show how much is done, as `predict`.
 
     Returns:
         The version folder, `OUT/VERSION`.
@@ -64,26 +67,28 @@ def export(
     found, rule = exported.record.data, exported.rule
     if threshold is None:
         threshold = rule.threshold
-    return export_savedmodel(
-        network_of(exported.source, members),
-        out,
-        tile_size=tile_size,
-        version=version,
-        classes=found.classes,
-        value_scale=found.normalization["value_scale"],
-        input_dtype="uint8" if found.stored_types == ["uint8"] else "float32",
-        training_metrics=exported.training_metrics,
-        halo=halo,
-        blend=blend,
-        border=border,
-        threshold=threshold,
-        instances=dataclasses.replace(rule, threshold=threshold)
-        if isinstance(rule, InstanceRule)
-        else None,
-        golden_pairs=golden_pairs,
-        max_pixels=max_pixels,
-        max_batch_pixels=max_batch_pixels,
-        batch_size=batch_size,
-        skip_empty=skip_empty,
-        test_time_augmentation=test_time_augmentation,
-    )
+    with reporting(progress, 1, "exporting") as report:
+        return export_savedmodel(
+            network_of(exported.source, members),
+            out,
+            tile_size=tile_size,
+            version=version,
+            classes=found.classes,
+            value_scale=found.normalization["value_scale"],
+            input_dtype="uint8" if found.stored_types == ["uint8"] else "float32",
+            training_metrics=exported.training_metrics,
+            halo=halo,
+            blend=blend,
+            border=border,
+            threshold=threshold,
+            instances=dataclasses.replace(rule, threshold=threshold)
+            if isinstance(rule, InstanceRule)
+            else None,
+            golden_pairs=golden_pairs,
+            max_pixels=max_pixels,
+            max_batch_pixels=max_batch_pixels,
+            batch_size=batch_size,
+            skip_empty=skip_empty,
+            test_time_augmentation=test_time_augmentation,
+            progress=report,
+        )

@@ -29,6 +29,7 @@ def cells(tmp_path_factory):
     """Two versions of a model, whose weights differ."""
     folder = tmp_path_factory.mktemp("models") / "cells"
     for _ in range(2):
+        steps = []
         network = models.unet(
             (None, None, 1),
             num_classes=2,
@@ -38,8 +39,15 @@ def cells(tmp_path_factory):
             normalization={"mean": [0.5], "std": [0.25], "percentiles": [1.0, 99.8]},
         )
         export.export_savedmodel(
-            network, folder, tile_size=64, instances=InstanceRule(), golden_pairs=True
+            network,
+            folder,
+            tile_size=64,
+            instances=InstanceRule(),
+            golden_pairs=True,
+            progress=lambda *told: steps.append(told),
         )
+    # Network, graph, and each signature once.
+    assert steps == [(0, 9), (1, 9), (2, 9), *((done, 9) for done in range(2, 10))]
     return folder
 
 
