@@ -52,8 +52,9 @@ def access_of_environment(url: str) -> dict[str, Any]:
         parts = urlsplit(url)
         if parts.scheme not in ("https", "grpcs") and parts.hostname not in LOOPBACK:
             raise InputError(
-                f"{parts.scheme}://{parts.hostname} is not encrypted, and the environment has a key ({KEY} or {KEY_FILE}) that "
-                "others could read there; expected https:// or grpcs://, or no key"
+                f"{parts.scheme}://{parts.hostname} is not encrypted, and others could read there "
+                f"the key that the environment has ({KEY} or {KEY_FILE}); expected https:// or "
+                "grpcs://, or no key"
             )
         found["headers"] = {KEY_HEADER: key}
     if os.environ.get(CA_FILE):
