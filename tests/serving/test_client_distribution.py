@@ -281,7 +281,8 @@ def test_its_answers_over_grpc(with_grpc, server, image, tmp_path):
 
 
 def test_the_snippet_of_its_page(machine, server, image):
-    (snippet,) = snippets_of((FOLDER / "README.md").read_text("utf-8"))
+    found = snippets_of((FOLDER / "README.md").read_text("utf-8"))
+    (snippet,) = (snippet for snippet in found if snippet.language == "python")
     code = snippet.code.replace("http://localhost:8501", server.url)
     shape = json.loads(
         machine.run(f"import os; os.chdir({str(image.parent)!r})\n{code}\nprint(list(mask.shape))")
