@@ -87,9 +87,13 @@ def printable(name: str | os.PathLike[str]) -> str:
     )
 
 
+# The client's distribution holds this file under its own name, which is its import package's too.
+_DISTRIBUTION = __name__.partition(".")[0]
 _PACKAGES_OF_EXTRAS = {
     "annotations": {"pycocotools"},
     "bioimageio": {"bioimageio"},
+    "grpc": {"google", "grpc"},
+    "instances": {"scipy"},  # of the client's distribution; the package itself always has it
     "serving": {
         "google",
         "grpc",
@@ -116,7 +120,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations", "bioimageio" or "serving".
+        extra: "annotations", "bioimageio", "grpc", "instances" or "serving".
         name: the object that needs the package, such as "client.Client".
 
     Raises:
@@ -133,7 +137,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
         if missing not in _PACKAGES_OF_EXTRAS[extra]:
             raise
         raise MissingExtraError(
-            f"keras_unet3p.{name} needs the package {missing!r}, which comes with the "
-            f'extra "{extra}": pip install "keras_unet3p[{extra}]"',
+            f"{_DISTRIBUTION}.{name} needs the package {missing!r}, which comes with the "
+            f'extra "{extra}": pip install "{_DISTRIBUTION}[{extra}]"',
             name=error.name,
         ) from error

@@ -5,7 +5,8 @@
 
 It works with TensorFlow Serving and with the local endpoint. Every answer is compared with the
 first one. A request that a busy server refuses counts as refused and is not repeated, unless
---retries is given. The exit code is 1 if an answer was wrong or missing.
+--retries is given. The exit code is 1 if an answer was wrong or missing. The key that a proxy asks
+for is taken from UNET3P_API_KEY, as the commands of `unet3p` do.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from keras_unet3p.client import Client, EndpointError
+from keras_unet3p.client import Client, EndpointError, access_of_environment
 
 
 def load(
@@ -33,7 +34,8 @@ def load(
         Counts of "right", "wrong", "refused" and "failed" requests, the reasons of the failures,
         requests per second, and the latencies of the right ones in milliseconds.
     """
-    with Client(url, model) as client:
+    access = access_of_environment(url)
+    with Client(url, model, **access) as client:
         expected = client.predict_bytes(image)
     latencies: list[float] = []
     counts: collections.Counter = collections.Counter()
@@ -43,7 +45,7 @@ def load(
 
     def run() -> None:
         own: list[float] = []
-        with Client(url, model, retries=retries) as client:
+        with Client(url, model, retries=retries, **access) as client:
             while (start := time.monotonic()) < begin + seconds:
                 try:
                     answer = client.predict_bytes(image)

@@ -9,16 +9,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_unet3p.client.access import access_of_environment
     from keras_unet3p.client.address import EndpointAddress
     from keras_unet3p.client.client import Client
     from keras_unet3p.client.endpoint_error import EndpointError
 
-__all__ = ["Client", "EndpointAddress", "EndpointError"]
+__all__ = ["Client", "EndpointAddress", "EndpointError", "access_of_environment"]
 
 _FILES = {
     "Client": "client",
     "EndpointAddress": "address",
     "EndpointError": "endpoint_error",
+    "access_of_environment": "access",
 }
 
 

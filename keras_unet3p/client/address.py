@@ -66,6 +66,8 @@ class EndpointAddress(NamedTuple):
     def client(self, **options: Any) -> Client:
         """A client of it; `options` are further arguments of `Client`.
 
+        `access_of_environment(address.server)` gives those that the environment names: the key.
+
         Example:
             >>> EndpointAddress("http://localhost:8501", "cells").client().url
             'http://localhost:8501'

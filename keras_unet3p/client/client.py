@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from keras_unet3p.client.access import LOOPBACK, check_headers
 from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.client.sent_images import (
     Image,
@@ -27,14 +28,12 @@ from keras_unet3p.errors import InputError, needing, printable
 from keras_unet3p.images.drift import DriftMonitor, DriftWarning
 
 if TYPE_CHECKING:
-    from keras_unet3p.postprocessing import InstanceRule
-    from keras_unet3p.tiling import TileGeometry
+    from keras_unet3p.geometry import TileGeometry
+    from keras_unet3p.postprocessing.instance_rule import InstanceRule
 
 T = TypeVar("T")
 
 _AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 _STRETCHED_TILE = "stretched_tile"
 """How exports name the tiles of images that are stretched; see `export.saved_model`."""
@@ -69,8 +68,8 @@ class Client:
             it finds is a `DriftWarning`: images that no longer are what the model was trained on.
 
     Raises:
-        ValueError: if the URL is of an unknown kind, both version and label are given, or `ca_file`
-            cannot be read.
+        ValueError: if the URL is of an unknown kind, both version and label are given, HTTP or gRPC
+            does not take a header, or `ca_file` cannot be read.
 
     Example:
         >>> client = Client("http://localhost:8501", "cells")
@@ -101,17 +100,17 @@ class Client:
             raise InputError(
                 f"url: expected http(s)://host:port or grpc(s)://host:port, found {url!r}."
             )
-        headers = dict(headers or {})
+        headers = check_headers(headers or {})
         if ca_file is not None and not os.path.isfile(ca_file):
             raise InputError(f"ca_file: {printable(ca_file)} is no file")
         # A server on this machine is never reached through a proxy.
-        use_proxy = parts.hostname not in _LOOPBACK
+        use_proxy = parts.hostname not in LOOPBACK
         if parts.scheme.startswith("http"):
             with needing("serving", "client.Client"):
                 from keras_unet3p.client.rest_transport import RestTransport
             self._transport = RestTransport(url, model, version, label, use_proxy, headers, ca_file)
         else:
-            with needing("serving", "client.Client"):
+            with needing("grpc", "client.Client"):
                 from keras_unet3p.client.grpc_transport import GrpcTransport
             self._transport = GrpcTransport(
                 url, model, version, label, use_proxy, max_message_bytes, headers, ca_file
@@ -119,6 +118,7 @@ class Client:
         self.url = url
         self._choice = (version, label)
         self._drift = drift
+        self._headers, self._ca_file = headers, ca_file
         self._max_message_bytes = max_message_bytes
         self._timeout = timeout
         self._retries = retries
@@ -345,6 +345,8 @@ class Client:
             backoff=self._backoff,
             max_backoff=self._max_backoff,
             max_message_bytes=self._max_message_bytes,
+            headers=self._headers,
+            ca_file=self._ca_file,
         )
 
     def status(self) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
 from keras_unet3p.images.stretching import intensity_range, stretch
@@ -190,7 +190,8 @@ class StreamingPredictor:
 
     def _instances(self, image, sink: _Sink, rule: InstanceRule, log: RunJournal | None, progress):
         # Few use it, and it imports SciPy.
-        from keras_unet3p.postprocessing.stitching import instances_by_windows
+        with needing("instances", "tiling.StreamingPredictor"):
+            from keras_unet3p.postprocessing.stitching import instances_by_windows
 
         with contextlib.ExitStack() as held:
             if log is None:

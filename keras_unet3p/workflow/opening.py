@@ -246,9 +246,10 @@ def _rule_of_card(version: Path, card: ModelCard | None) -> MaskRule | InstanceR
 
 
 def _endpoint(url: str) -> Predictor:
-    from keras_unet3p.client import EndpointAddress
+    from keras_unet3p.client import EndpointAddress, access_of_environment
 
-    client = EndpointAddress.of(url).client()
+    address = EndpointAddress.of(url)
+    client = address.client(**access_of_environment(address.server))
     signatures = client.metadata()["signatures"]
     ids = signatures.get("classes", {}).get("outputs", {}).get("class_ids")
     _check_exclusive(url, ids is not None and len(ids["shape"]) == 4)

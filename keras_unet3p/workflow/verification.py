@@ -82,13 +82,14 @@ def _of_graph(version: Path) -> Answer:
 def _of_endpoint(
     url: str, version: int, pairs: list[GoldenPair], timeout: float
 ) -> list[GoldenDifference]:
-    from keras_unet3p.client import EndpointAddress, EndpointError
+    from keras_unet3p.client import EndpointAddress, EndpointError, access_of_environment
 
     address = EndpointAddress.of(url)
     if address.version is None and address.label is None:
         address = address._replace(version=version)
     differences = []
-    with address.client(timeout=timeout) as client:
+    access = access_of_environment(address.server)
+    with address.client(timeout=timeout, **access) as client:
         for pair in pairs:
             try:
                 found = client.run(pair.signature, {pair.input_name: pair.input}, pair.output_name)

@@ -1,4 +1,4 @@
-"""What somebody sees who installed the package without its extra "serving"."""
+"""What somebody sees who installed the package without its extras "serving" and "grpc"."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ exec("ku." + sys.argv[1])
 
 
 @pytest.mark.parametrize(
-    ("use", "missing"),
+    ("use", "missing", "extra"),
     [
-        ("endpoint.LocalServer", "grpc_health"),
-        ("endpoint.LocalServer", "tensorflow_serving"),
-        ("endpoint.serve", "uvicorn"),
-        ("client.Client('http://localhost:1')", "requests"),
-        ("client.Client('grpc://localhost:1')", "grpc"),
+        ("endpoint.LocalServer", "grpc_health", "serving"),
+        ("endpoint.LocalServer", "tensorflow_serving", "serving"),
+        ("endpoint.serve", "uvicorn", "serving"),
+        ("client.Client('http://localhost:1')", "requests", "serving"),
+        ("client.Client('grpc://localhost:1')", "grpc", "grpc"),
     ],
 )
-def test_the_error_names_package_and_extra(use, missing):
+def test_the_error_names_package_and_extra(use, missing, extra):
     command = [sys.executable, "-c", CODE, use, missing]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     name = use.split("(")[0]
     assert f"keras_unet3p.{name} needs the package {missing!r}" in last
-    assert 'pip install "keras_unet3p[serving]"' in last
+    assert f'pip install "keras_unet3p[{extra}]"' in last
 
 
 def test_a_client_for_rest_needs_no_grpc():

@@ -7,13 +7,17 @@ import shutil
 import socket
 import subprocess
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from keras_unet3p import cli
+from keras_unet3p.artifacts.golden_pairs import GOLDEN_FILE, GoldenPair, write_golden_pairs
 from keras_unet3p.client import Client, EndpointError
 
 requests = pytest.importorskip("requests")
@@ -121,7 +125,10 @@ class Proxy:
         return [line for line in lines if line["client"] == client]
 
 
-CLIENTS = {name: f"key-of-{name}" for name in ("alice", "bob", "carol", "dave", "erin", "frank")}
+CLIENTS = {
+    name: f"key-of-{name}"
+    for name in ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
+}
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +173,67 @@ def test_nobody_else_is(proxy, scheme, image, key):
     ):
         client.predict(image)
     assert caught.value.code == "UNAUTHENTICATED"
+
+
+def test_the_tiles_of_a_large_image_have_the_key_too(proxy, scheme, image):
+    with proxy.client(scheme, CLIENTS["grace"], retries=8) as client:
+        np.testing.assert_array_equal(client.predict_large(image, stride=4), image >= 128)
+
+
+@pytest.fixture
+def golden(model_folder, image, tmp_path) -> Path:
+    """A version folder with one pair; the right answer is the server's."""
+    version = tmp_path / "cells/1"
+    shutil.copytree(model_folder / "1", version)
+    (version / GOLDEN_FILE).parent.mkdir(exist_ok=True)
+    right = (image[None] >= 128).astype(np.uint8)
+    pair = GoldenPair("classes", "image", "class_ids", image[None, ..., None], right)
+    write_golden_pairs(version / GOLDEN_FILE, [pair])
+    return version
+
+
+def run(command: list) -> tuple[int, str]:
+    """The exit code of a command, and all that it told, with the tracebacks of its errors."""
+    ran = CliRunner().invoke(cli.app, [*map(str, command)])
+    return ran.exit_code, ran.output + "".join(traceback.format_exception(*ran.exc_info))
+
+
+@pytest.mark.parametrize("kept", ["variable", "file"])
+def test_commands_take_the_key_from_the_environment(
+    proxy, scheme, image, golden, tmp_path, monkeypatch, kept
+):
+    key = CLIENTS["heidi"]
+    if kept == "file":
+        (tmp_path / "key").write_text(f"{key}\n")
+    where = {"UNET3P_API_KEY": key, "UNET3P_API_KEY_FILE": str(tmp_path / "key")}
+    name = {"variable": "UNET3P_API_KEY", "file": "UNET3P_API_KEY_FILE"}[kept]
+    images = tmp_path / "images"
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), image)
+    url = f"{scheme}://{proxy.address}/cells"
+    commands = [
+        ["verify", url, "--golden", golden],
+        ["predict", url, images, "--out", tmp_path / "masks", "--no-overlays"],
+        ["compare", url, url, "--images", images, "--out", tmp_path / "compared"],
+    ]
+    monkeypatch.setenv("UNET3P_CA_FILE", str(proxy.ca_file))
+    for is_given in (False, True):
+        if is_given:
+            monkeypatch.setenv(name, where[name])
+        for command in commands:
+            code, told = run(command)
+            assert (code == 0) == is_given, f"{command[0]}: {told}"
+            assert ("UNAUTHENTICATED" in told) != is_given
+            assert key not in told
+    mask = cv2.imread(str(tmp_path / "masks/a.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask > 0, image >= 128)
+    # A key that is not known is not shown either.
+    monkeypatch.setenv("UNET3P_API_KEY", "0123456789")
+    monkeypatch.delenv("UNET3P_API_KEY_FILE", raising=False)
+    for command in commands:
+        _, told = run(command)
+        assert "UNAUTHENTICATED" in told
+        assert "0123456789" not in told
 
 
 def test_only_the_models_can_be_reached(proxy):
