@@ -35,7 +35,9 @@ from keras_unet3p.config import (
 from keras_unet3p.config.validation import Checked
 from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
 from keras_unet3p.files import reason
-from keras_unet3p.images.listing import list_files
+from keras_unet3p.images.found_files import find_files
+from keras_unet3p.images.image_list import is_image_list, read_image_list
+from keras_unet3p.images.remote_files import is_remote
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +56,10 @@ _YES_OR_NO: dict[Any, str] = {True: "yes", False: "no"}
 _REFUSALS = (UserError, OSError, MemoryError)
 
 
+def _help(section: type[Checked], name: str) -> str:
+    return section.model_fields[name].description or ""
+
+
 # Not a Path, which would remove a slash from a URL.
 Model = Annotated[
     str,
@@ -61,8 +67,8 @@ Model = Annotated[
         help="Run folder, .keras file, exported model, endpoint URL or preset (nuclei)."
     ),
 ]
-Images = Annotated[Path, typer.Option(help="Folder of images, or a multi-page TIFF.")]
-Masks = Annotated[Path, typer.Option(help="Folder of masks, paired with the images by stem.")]
+Images = Annotated[str, typer.Option(help=_help(DataChoices, "images"))]
+Masks = Annotated[str | None, typer.Option(help=_help(DataChoices, "masks"), show_default=False)]
 Kind = Annotated[
     str,
     typer.Option(help="Kind of the masks; auto finds it out.", metavar="|".join(MASK_KINDS)),
@@ -90,10 +96,6 @@ def _command(task: str, example: str) -> Callable[[Callable[..., None]], Callabl
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=float))  # of NumPy
-
-
-def _help(section: type[Checked], name: str) -> str:
-    return section.model_fields[name].description or ""
 
 
 def _with_options(command: Callable[..., None], section: type[Checked]) -> inspect.Signature:
@@ -145,8 +147,8 @@ def _yes_or_no(text: str | None) -> str | bool | None:
 
 @_command(_LEARN, "unet3p check --images images --masks masks --out check")
 def check(
-    images: Annotated[Path, typer.Option(help=_help(DataChoices, "images"))],
-    masks: Annotated[Path, typer.Option(help=_help(DataChoices, "masks"))],
+    images: Images,
+    masks: Masks = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for check.json and contact_sheet.png.", show_default=False),
@@ -286,8 +288,8 @@ def quickstart(
 
 def train(
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is continued.")],
-    images: Annotated[Path | None, typer.Option(help=_help(DataChoices, "images"))] = None,
-    masks: Annotated[Path | None, typer.Option(help=_help(DataChoices, "masks"))] = None,
+    images: Annotated[str | None, typer.Option(help=_help(DataChoices, "images"))] = None,
+    masks: Masks = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -296,10 +298,10 @@ def train(
         ),
     ] = None,
     validation_images: Annotated[
-        Path | None, typer.Option(help=_help(DataChoices, "validation_images"))
+        str | None, typer.Option(help=_help(DataChoices, "validation_images"))
     ] = None,
     validation_masks: Annotated[
-        Path | None, typer.Option(help=_help(DataChoices, "validation_masks"))
+        str | None, typer.Option(help=_help(DataChoices, "validation_masks"))
     ] = None,
     mask_kind: Annotated[
         str | None,
@@ -354,10 +356,12 @@ def train(
             if value is not None
         },
     }
-    for name in ("images", "masks"):
-        if data.get(name) is None:
-            raise InputError(f"{name}: none given; expected --{name}, or {name} in --config")
+    if data.get("images") is None:
+        raise InputError("images: none given; expected --images, or images in --config")
+    data.setdefault("masks", None)
     _see(images=data["images"], masks=data["masks"])
+    if data.get("validation_images") is not None:
+        _see(validation_images=data["validation_images"], masks=data.get("validation_masks"))
     names, values = data.pop("classes", None), data.pop("class_values", None)
     TrainingConfig(**{**chosen.training, **given})  # not accepted? Told before all else
     if planned and config is None:
@@ -413,7 +417,7 @@ _command(_LEARN, "unet3p train --images images --masks masks --out runs/cells --
 @_command(_LEARN, "unet3p plan --images images --masks masks --hours 2")
 def plan(
     images: Images,
-    masks: Masks,
+    masks: Masks = None,
     hours: Annotated[float, typer.Option(help="Time of the training.")] = 1.0,
     out: Annotated[
         Path | None, typer.Option(help="File for the plan, JSON.", show_default=False)
@@ -449,7 +453,7 @@ def plan(
 def evaluate(
     model: Model,
     images: Images,
-    masks: Masks,
+    masks: Masks = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report, JSON, CSV, pictures.")
     ] = None,
@@ -494,7 +498,9 @@ def evaluate(
 @_command(_USE, "unet3p predict runs/cells images --out masks")
 def predict(
     model: Model,
-    images: Annotated[Path, typer.Argument(help="An image, or a folder of images.")],
+    images: Annotated[
+        str, typer.Argument(help="An image, a folder of them, a pattern or an address.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
     mask_format: Annotated[
         str,
@@ -752,7 +758,9 @@ def capacity(
 def compare(
     first: Annotated[str, typer.Argument(help="A model: run, export, endpoint URL, preset.")],
     second: Annotated[str, typer.Argument(help="Another one, or another version of it.")],
-    images: Annotated[Path, typer.Option(help="An image, or a folder of images.")],
+    images: Annotated[
+        str, typer.Option(help="An image, a folder of them, a pattern or an address.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for comparison.csv and pictures.", show_default=False),
@@ -820,12 +828,17 @@ def _general(
         raise typer.Exit
 
 
-def _see(*models: str, **files: str | os.PathLike[str]) -> None:
+def _see(*models: str, **files: str | None) -> None:
     """Refuse what is not there before TensorFlow is imported, which takes seconds."""
     for model in models:
         ModelSource.of(model)
     for argument, given in files.items():
-        list_files(given, argument)
+        if given is None or is_remote(given):
+            continue
+        if is_image_list(given):
+            read_image_list(given)
+        else:
+            find_files(given, argument)
 
 
 def _workflow():

@@ -94,6 +94,7 @@ _PACKAGES_OF_EXTRAS = {
     "bioimageio": {"bioimageio"},
     "grpc": {"google", "grpc"},
     "instances": {"scipy"},  # of the client's distribution; the package itself always has it
+    "remote": {"fsspec"},
     "serving": {
         "google",
         "grpc",
@@ -120,7 +121,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations", "bioimageio", "grpc", "instances" or "serving".
+        extra: "annotations", "bioimageio", "grpc", "instances", "remote" or "serving".
         name: the object that needs the package, such as "client.Client".
 
     Raises:

@@ -140,7 +140,7 @@ def test_an_ignored_value_that_is_none_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "called", "options"),
     [
-        ([], "export", {"version": None}),
+        ([], "export", {"version": None, "progress": True}),
         (
             ["--format", "bioimageio", "--author", "A", "--author", "B", "--license", "MIT"],
             "export_bioimageio",

@@ -44,9 +44,10 @@ class DataChoices(Checked):
     """
 
     images: _Path = None
-    """Folder of images, or a multi-page TIFF."""
+    """Folder of images, a multi-page TIFF, a pattern ('plates/*/images/*.png'), an address
+    (s3://...), or a table of pairs (.csv, .json, .jsonl)."""
     masks: _Path = None
-    """Folder of masks, paired with the images by stem."""
+    """Masks likewise, paired with the images by stem; a table names them itself."""
     validation_images: _Path = None
     """Held-out images; without them a share of the images is held out."""
     validation_masks: _Path = None

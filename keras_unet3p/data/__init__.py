@@ -12,18 +12,22 @@ from keras_unet3p.data.suspicions import Suspicion, find_suspicions
 from keras_unet3p.data.training_data import training_pipeline
 from keras_unet3p.data.unlabeled import IGNORED
 from keras_unet3p.data.validation_data import validation_pipeline
+from keras_unet3p.images.image_list import ListedPair, is_image_list, read_image_list
 
 __all__ = [
     "IGNORED",
     "Augmentation",
     "LabeledImages",
+    "ListedPair",
     "Sample",
     "Suspicion",
     "border_weight_map",
     "class_balance",
     "find_suspicions",
     "generate_cells",
+    "is_image_list",
     "open_images",
+    "read_image_list",
     "separate_instances",
     "training_pipeline",
     "validation_pipeline",

@@ -3,10 +3,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import itertools
 import math
 import threading
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from keras_unet3p.data.sample import Sample
 from keras_unet3p.data.unlabeled import marked
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.drift import MaskSpans
+from keras_unet3p.images.image_list import ListedPair
 from keras_unet3p.images.image_values import ImageValues
 from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
@@ -38,6 +40,7 @@ class Record:
     channel_variance: np.ndarray
     class_pixels: np.ndarray
     object_area: float | None = None  # median over the instances, pixels
+    listed: ListedPair | None = None  # the image's row, where a table gave it
 
 
 class Cache:
@@ -162,6 +165,41 @@ class LabeledImages(Sequence):
     def shapes(self) -> list[tuple[int, int]]:
         """(height, width) of every image."""
         return [record.shape[:2] for record in self._records]
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """How often each image is drawn in training, if a table says that they differ."""
+        weights = [1.0 if r.listed is None else r.listed.weight for r in self._records]
+        return np.array(weights) if len(set(weights)) > 1 else None
+
+    @property
+    def has_own_split(self) -> bool:
+        """Whether a table says which images are held out."""
+        return any(r.listed is not None and r.listed.split == "val" for r in self._records)
+
+    def own_split(self) -> tuple[LabeledImages, LabeledImages]:
+        """(training, validation) as the table says; both hold images.
+
+        Raises:
+            ValueError: no row is of the split train, or none of val.
+        """
+        held = [r.listed is not None and r.listed.split == "val" for r in self._records]
+        if all(held) or not any(held):
+            missing = "train" if all(held) else "val"
+            raise InputError(f"images: the table has no row of the split {missing}")
+        places = range(len(self))
+        return (
+            self.subset([at for at in places if not held[at]]),
+            self.subset([at for at in places if held[at]]),
+        )
+
+    def _units(self) -> list[list[int]]:
+        """The images that a split must not part: the groups of a table, else each by itself."""
+        units: dict[Any, list[int]] = {}
+        for index, record in enumerate(self._records):
+            group = None if record.listed is None else record.listed.group
+            units.setdefault(index if group is None else ("group", group), []).append(index)
+        return list(units.values())
 
     @property
     def stored_types(self) -> list[str]:
@@ -374,22 +412,42 @@ class LabeledImages(Sequence):
                 are too alike to be judged by their neighbours): one run, at a place that `seed`
                 decides.
 
+        The groups of a table stay together; then the share is reached or gone beyond.
+
         Raises:
-            ValueError: `fraction` is not between 0 and 1, or there are fewer than two images.
+            ValueError: `fraction` is not between 0 and 1, or there are fewer than two images, or
+                groups of them.
         """
         if not 0 < fraction < 1:
             raise InputError(f"fraction is {fraction}; expected a number between 0 and 1")
         if len(self) < 2:
             raise InputError(f"{len(self)} image cannot be split; expected at least 2")
-        count = min(max(round(fraction * len(self)), 1), len(self) - 1)
+        units = self._units()
+        if len(units) < 2:
+            raise InputError("images: all are of one group, which a split cannot part")
+        count = min(max(round(fraction * len(units)), 1), len(units) - 1)
         rng = np.random.default_rng(seed)
         if contiguous:
-            start = int(rng.integers(len(self) - count + 1))
-            held_back = set(range(start, start + count))
+            start = int(rng.integers(len(units) - count + 1))
+            chosen = units[start : start + count]
+        elif len(units) == len(self):
+            chosen = [units[place] for place in rng.permutation(len(units))[:count]]
         else:
-            held_back = set(rng.permutation(len(self))[:count].tolist())
+            chosen = self._groups_of(fraction, units, rng)
+        held_back = set(itertools.chain.from_iterable(chosen))
         rest = [index for index in range(len(self)) if index not in held_back]
         return self.subset(rest), self.subset(sorted(held_back))
+
+    def _groups_of(
+        self, fraction: float, units: list[list[int]], rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Groups that hold the share of the images, but not all of the groups."""
+        chosen: list[list[int]] = []
+        for place in rng.permutation(len(units))[:-1]:
+            chosen.append(units[place])
+            if sum(map(len, chosen)) >= fraction * len(self):
+                break
+        return chosen
 
     def folds(
         self, count: int, seed: int, *, contiguous: bool = False
@@ -397,7 +455,8 @@ class LabeledImages(Sequence):
         """Split for cross-validation: a (training, validation) pair for each fold.
 
         Each image is in the validation part of exactly one fold. The validation parts differ in
-        size by one image at most, and images keep their order.
+        size by one image at most, and images keep their order. The groups of a table stay together;
+        then the parts are as even as these allow, or, where `contiguous`, have as many groups.
 
         Args:
             count: how many folds, from 2 to the number of images.
@@ -406,19 +465,40 @@ class LabeledImages(Sequence):
                 film): the first fold the first ones, and so on.
 
         Raises:
-            ValueError: `count` is below 2 or above the number of images.
+            ValueError: `count` is below 2 or above the number of images, or of their groups.
         """
         if not 2 <= count <= len(self):
             raise InputError(
                 f"count: {count} folds of {len(self)} images; expected from 2 folds to one for "
                 "each image"
             )
-        order = np.arange(len(self))
+        units = self._units()
+        if count > len(units):
+            raise InputError(
+                f"count: {count} folds of {len(units)} groups, which a fold cannot part; expected "
+                "from 2 folds to one for each group"
+            )
+        order = np.arange(len(units))
         if not contiguous:
             order = np.random.default_rng(seed).permutation(order)
-        parts = [sorted(part.tolist()) for part in np.array_split(order, count)]
+        if contiguous or len(units) == len(self):
+            placed = [part.tolist() for part in np.array_split(order, count)]
+        else:
+            placed = _evenly([len(unit) for unit in units], order.tolist(), count)
+        parts = [sorted(index for unit in part for index in units[unit]) for part in placed]
         everything = set(range(len(self)))
         return [(self.subset(sorted(everything - set(part))), self.subset(part)) for part in parts]
+
+
+def _evenly(sizes: list[int], order: list[int], count: int) -> list[list[int]]:
+    """Places of units, the largest first, each in the part that is smallest by then."""
+    parts: list[list[int]] = [[] for _ in range(count)]
+    held = [0] * count
+    for unit in sorted(order, key=lambda place: -sizes[place]):
+        smallest = held.index(min(held))
+        parts[smallest].append(unit)
+        held[smallest] += sizes[unit]
+    return parts
 
 
 def compact(labels: np.ndarray) -> np.ndarray:

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import cv2
 import numpy as np
 
 from keras_unet3p.config import MASK_KINDS
+from keras_unet3p.data.inspection_cache import InspectionCache
 from keras_unet3p.data.labeled_images import Cache, LabeledImages, Record
 from keras_unet3p.data.pairing import Pair, Source, pair_sources
 from keras_unet3p.data.unlabeled import check_ignore
 from keras_unet3p.errors import InputError, ProblemsError, printable
+from keras_unet3p.images.file_source import FileSource
+from keras_unet3p.images.image_list import ListedPair
 from keras_unet3p.images.image_values import (
     ImageValues,
     clipped_to_most,
@@ -26,9 +31,10 @@ from keras_unet3p.images.normalization import Normalization
 from keras_unet3p.images.reading import as_labels
 from keras_unet3p.images.unit_values import choose_value_scale, is_narrow, scale_problem
 from keras_unet3p.images.value_check import check_values
-from keras_unet3p.progress import Progress, reporting
+from keras_unet3p.progress import Progress, Report, reporting
 
 _MOST_PROBLEMS = 10
+_WORTH_A_CACHE = 500  # images
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
 _NUMEROUS = 16
@@ -40,8 +46,9 @@ ImagesOrMasks = str | os.PathLike | np.ndarray | Sequence
 
 def open_images(
     images: ImagesOrMasks,
-    masks: ImagesOrMasks,
+    masks: ImagesOrMasks | None = None,
     *,
+    splits: Collection[str] | None = None,
     classes: int | Sequence[str] | Sequence[int] | None = None,
     mask_kind: str = "auto",
     ignore: int | None = None,
@@ -70,9 +77,13 @@ def open_images(
     - else class ids, which must be 0 to K-1 without a gap unless `classes` is given.
 
     Args:
-        images: a folder, a file (a stack), a sequence of files, or a sequence of arrays (height,
-            width[, channels]) of stored values.
-        masks: likewise. Files pair by stem, a file with a file and arrays by their order.
+        images: a folder; a file (a stack); a pattern such as `plates/*/images/*.png`, or an address
+            such as `s3://bucket/images` (see `images.find_files`); a sequence of files, or of
+            arrays (height, width[, channels]) of stored values; or a table of pairs, `.csv`,
+            `.json` or `.jsonl` (see `ListedPair`).
+        masks: likewise; None for a table. Files pair by stem, those of two patterns by what the
+            wildcards stand for, a file with a file and arrays by their order.
+        splits: of a table, the rows of these splits (`{"train", "val"}`); None takes all.
         classes: number of classes K with the background, their names, or the mask values that
             stand for them (`[0, 128, 255]`). By default found in the masks. 2 takes 0/255 as well.
             With `mask_kind="binary"` the values of background and foreground.
@@ -89,6 +100,9 @@ def open_images(
         max_pages: so is a file of more images.
         accept_values: warn of another stored type or range instead of refusing it.
         progress: see `keras_unet3p.progress.reporting`.
+
+    Of 500 files or more it is kept what was found out about them (in `cache_folder()`), so that
+    they are looked at again only where they have changed.
 
     Where the types of the images do not decide the value rule, a warning tells the evidence.
 
@@ -112,15 +126,9 @@ def open_images(
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
     wanted = _WantedClasses.parse(classes, mask_kind, ignore)
-    pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages))
-    need_pieces = wanted.kind == "auto"
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        inspected = pool.map(lambda pair: _inspect(pair, need_pieces, ignore), pairs)
-        with reporting(progress, len(pairs), "checking") as report:
-            found: list[_Finding] = []
-            for finding in inspected:
-                found.append(finding)
-                report(len(found), len(pairs))
+    pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages), splits)
+    with reporting(progress, len(pairs), "checking") as report:
+        found = _inspect_all(pairs, wanted.kind == "auto", ignore, report)
     for finding in found:
         problems.extend(finding.problems)
     good = [finding for finding in found if not finding.problems]
@@ -240,6 +248,7 @@ class _Finding:
     name: str
     image: Source
     mask: Source
+    listed: ListedPair | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
     shape: tuple[int, int, int] = (0, 0, 0)
     values: ImageValues | None = None
@@ -250,6 +259,42 @@ class _Finding:
     id_pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     ids_in_one_piece: int = 0
     ignored_pixels: int = 0
+
+    def to_text(self) -> str:
+        """What was found out, without what `Pair` says."""
+        values = dataclasses.asdict(self.image_values)
+        return json.dumps(
+            {
+                "shape": self.shape,
+                "values": {**values, "dtype": values["dtype"].str},
+                "channel_mean": self.channel_mean.tolist(),
+                "channel_variance": self.channel_variance.tolist(),
+                "mask_dtype": self.mask_dtype.str,
+                "ids": self.ids.tolist(),
+                "id_pixels": self.id_pixels.tolist(),
+                "ids_in_one_piece": self.ids_in_one_piece,
+                "ignored_pixels": self.ignored_pixels,
+            }
+        )
+
+    @classmethod
+    def from_text(cls, pair: Pair, text: str) -> _Finding:
+        """What `to_text` gave, of the same pair."""
+        content = json.loads(text)
+        values = content.pop("values")
+        kinds = {"channel_mean": float, "channel_variance": float, "ids": int, "id_pixels": int}
+        arrays = {name: np.array(content.pop(name), kind) for name, kind in kinds.items()}
+        return cls(
+            pair.name,
+            pair.image,
+            pair.mask,
+            pair.listed,
+            shape=tuple(content.pop("shape")),
+            values=ImageValues(**{**values, "dtype": np.dtype(values["dtype"])}),
+            mask_dtype=np.dtype(content.pop("mask_dtype")),
+            **arrays,
+            **content,
+        )
 
     @property
     def image_values(self) -> ImageValues:
@@ -284,12 +329,52 @@ class _Finding:
             self.channel_variance,
             pixels,
             float(np.median(areas)) if len(areas) else None,
+            self.listed,
         )
 
 
+def _inspect_all(
+    pairs: Sequence[Pair], need_pieces: bool, ignore: int | None, report: Report
+) -> list[_Finding]:
+    """Look at every pair, in parallel; at those of a large set only if they have changed."""
+    cache, keys = InspectionCache(), [None] * len(pairs)
+    if len(pairs) >= _WORTH_A_CACHE:
+        keys = [_cache_key(pair, f"{need_pieces} {ignore}") for pair in pairs]
+    known = cache.get([key for key in keys if key is not None])
+    found: list[_Finding | None] = []
+    for pair, key in zip(pairs, keys, strict=True):
+        finding = None
+        if key in known:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                finding = _Finding.from_text(pair, known[key])
+        found.append(finding)
+    unknown = [place for place, finding in enumerate(found) if finding is None]
+    new: list[tuple[str, str]] = []
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        inspected = pool.map(lambda place: _inspect(pairs[place], need_pieces, ignore), unknown)
+        for number, (place, finding) in enumerate(zip(unknown, inspected, strict=True), start=1):
+            found[place], key = finding, keys[place]
+            report(len(pairs) - len(unknown) + number, len(pairs))
+            if key is not None and not finding.problems:
+                new.append((key, finding.to_text()))
+            if len(new) >= _WORTH_A_CACHE:
+                cache.put(new)
+                new = []
+    if new:
+        cache.put(new)
+    return [finding for finding in found if finding is not None]
+
+
+def _cache_key(pair: Pair, how: str) -> str | None:
+    if not isinstance(pair.image, FileSource) or not isinstance(pair.mask, FileSource):
+        return None
+    places = f"{pair.image.number} {pair.mask.number}"
+    return InspectionCache.key([pair.image.path, pair.mask.path], f"{how} {places}")
+
+
 def _inspect(pair: Pair, need_pieces: bool, ignore: int | None) -> _Finding:
-    name, image_source, mask_source = pair
-    finding = _Finding(name, image_source, mask_source)
+    image_source, mask_source = pair.image, pair.mask
+    finding = _Finding(pair.name, image_source, mask_source, pair.listed)
     image = mask = None
     try:
         image = image_source.read(labels=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import is_stack
 from keras_unet3p.images.file_source import FileSource, expand
+from keras_unet3p.images.found_files import FoundFile, find_files
+from keras_unet3p.images.image_list import ListedPair, is_image_list, named_files, read_image_list
 from keras_unet3p.images.limits import Limits
-from keras_unet3p.images.listing import image_names, list_files, shared_names, stem
+from keras_unet3p.images.listing import image_names, shared_names, stem
 
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
 
@@ -31,13 +34,34 @@ class ArraySource:
 
 
 Source = FileSource | ArraySource
-Pair = tuple[str, Source, Source]
 
 
-def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
-    """Named pairs of image and mask, and what is wrong with those that make no pair."""
-    left, right = _collect(images, "images"), _collect(masks, "masks")
+class Pair(NamedTuple):
+    """An image and its mask; `listed` is its row where a table gave it."""
+
+    name: str
+    image: Source
+    mask: Source
+    listed: ListedPair | None = None
+
+
+def pair_sources(
+    images, masks, limits: Limits, splits: Collection[str] | None = None
+) -> tuple[list[Pair], list[str]]:
+    """Named pairs of image and mask, and what is wrong with those that make no pair.
+
+    Of a table only the rows of `splits` are taken; None takes all.
+    """
     problems: list[str] = []
+    if is_image_list(images):
+        if masks is not None:
+            raise InputError("masks: the table of images names them; leave masks out")
+        return _listed_pairs(images, splits, limits, problems), problems
+    if masks is None:
+        raise InputError(
+            "masks: missing; without them images has to be a table of pairs (.csv, .json, .jsonl)"
+        )
+    left, right = _collect(images, "images"), _collect(masks, "masks")
     if isinstance(left, list) and isinstance(right, list):
         return _pair_files(images, masks, left, right, limits, problems), problems
     left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, problems)
@@ -49,22 +73,37 @@ def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
         )
     digits = max(4, len(str(len(left_sources))))
     return [
-        (f"{number:0{digits}d}", image, mask)
+        Pair(f"{number:0{digits}d}", image, mask)
         for number, (image, mask) in enumerate(zip(left_sources, right_sources, strict=False))
     ], problems
 
 
-def _collect(given, argument: str) -> list[Path] | tuple[Source, ...]:
+def _listed_pairs(
+    table, splits: Collection[str] | None, limits: Limits, problems: list[str]
+) -> list[Pair]:
+    rows = [row for row in read_image_list(table) if splits is None or row.split in splits]
+    if not rows:
+        wanted = " or ".join(sorted(splits or ()))
+        raise InputError(f"{printable(table)}: has no row of the split {wanted}")
+    pairs: list[Pair] = []
+    for row, (name, image, mask) in zip(rows, named_files(rows), strict=True):
+        expanded = _expand_pair(name, image, mask, limits, problems)
+        pairs.extend(pair._replace(listed=row) for pair in expanded)
+    problems.extend(shared_names([(pair.name, pair.image.label) for pair in pairs]))
+    return pairs
+
+
+def _collect(given, argument: str) -> list[FoundFile] | tuple[Source, ...]:
     """A list of files, or a tuple of arrays."""
     if isinstance(given, str | os.PathLike):
-        return list_files(given, argument)
+        return find_files(given, argument)
     if isinstance(given, np.ndarray):
         if given.ndim == 2 or not is_stack(given.shape, argument):
             given = given[np.newaxis]
         return _array_sources(list(given), argument)
     if isinstance(given, Sequence) and given:
         if all(isinstance(item, str | os.PathLike) for item in given):
-            return [Path(item) for item in given]
+            return [FoundFile(stem(Path(item)), Path(item)) for item in given]
         if not any(isinstance(item, str | os.PathLike) for item in given):
             return _array_sources([np.asarray(item) for item in given], argument)
     raise InputError(
@@ -86,15 +125,17 @@ def _array_sources(arrays: list[np.ndarray], argument: str) -> tuple[Source, ...
 def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
     single = isinstance(images, str | os.PathLike) and isinstance(masks, str | os.PathLike)
     if single and len(left) == len(right) == 1 and Path(images).is_file() and Path(masks).is_file():
-        return _expand_pair(stem(left[0]), left[0], right[0], limits, problems)
-    by_stem = _unique(left, stem, problems)
-    partners = _unique(right, lambda path: _image_stem(path, by_stem), problems)
-    doubled = {stem(path) for path in left} - set(by_stem)
-    doubled |= {_image_stem(path, by_stem) for path in right} - set(partners)
+        return _expand_pair(left[0].key, left[0].path, right[0].path, limits, problems)
+    by_stem = _unique([(file.key, file.path) for file in left], problems)
+    keyed = [(_image_key(file.key, by_stem), file.path) for file in right]
+    partners = _unique(keyed, problems)
+    doubled = {file.key for file in left} - set(by_stem)
+    doubled |= {key for key, _ in keyed} - set(partners)
     pairs: list[Pair] = []
     for name, path in by_stem.items():
         if name in partners:
-            pairs.extend(_expand_pair(name, path, partners[name], limits, problems))
+            called = FoundFile(name, path).name
+            pairs.extend(_expand_pair(called, path, partners[name], limits, problems))
         elif name not in doubled:
             problems.append(
                 f"{printable(path)}: has no mask; "
@@ -106,13 +147,12 @@ def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
                 f"{printable(path)}: has no image; "
                 f"expected a file {printable(name)}.* among the images"
             )
-    problems.extend(shared_names([(name, image.label) for name, image, _ in pairs]))
+    problems.extend(shared_names([(pair.name, pair.image.label) for pair in pairs]))
     return pairs
 
 
-def _image_stem(mask: Path, by_stem: dict[str, Path]) -> str:
-    """The stem of a mask's image: its own, or where no image has it, that without `_mask`."""
-    name = stem(mask)
+def _image_key(name: str, by_stem: dict[str, Path]) -> str:
+    """The key of a mask's image: its own, or where no image has it, that without `_mask`."""
     if name in by_stem:
         return name
     for ending in MASK_ENDINGS:
@@ -121,10 +161,10 @@ def _image_stem(mask: Path, by_stem: dict[str, Path]) -> str:
     return name
 
 
-def _unique(files: list[Path], key, problems: list[str]) -> dict[str, Path]:
+def _unique(files: list[tuple[str, Path]], problems: list[str]) -> dict[str, Path]:
     groups: dict[str, list[Path]] = {}
-    for path in files:
-        groups.setdefault(key(path), []).append(path)
+    for key, path in files:
+        groups.setdefault(key, []).append(path)
     for name, members in groups.items():
         if len(members) > 1:
             listed = ", ".join(printable(member.name) for member in members)
@@ -152,12 +192,12 @@ def _expand_pair(
             f"{len(expanded[0])} images; expected as many"
         )
         return []
-    return list(zip(image_names(name, len(expanded[0])), *expanded, strict=True))
+    return list(map(Pair, image_names(name, len(expanded[0])), *expanded))
 
 
-def _expand_all(files: list[Path], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
+def _expand_all(files: list[FoundFile], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
     sources: list[Source] = []
-    for path in files:
+    for _, path in files:
         try:
             sources.extend(expand(path, limits))
         except ValueError as error:

@@ -39,7 +39,8 @@ def training_pipeline(
 
     Sample number n and the seed alone decide the image, the place and the augmentation, whatever
     runs in parallel, so that a training that starts at `first_sample=n` goes on exactly. Every run
-    of `len(images)` samples holds each image once, in an order of its own.
+    of `len(images)` samples holds each image once, in an order of its own; or, where a table of
+    pairs gives weights, as often as they say.
 
     A patch lies anywhere in the image or, with `foreground_probability`, around a pixel that is not
     background (of a class drawn evenly among those of the image). Beyond the image is its mirror.
@@ -175,7 +176,15 @@ class _Sampler:
         self._order = functools.lru_cache(maxsize=4)(self._order_of)
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        return _generator(self._seed, epoch, _ORDER_STREAM).permutation(len(self._images))
+        """The images of as many samples as there are images, each once or as its weight says."""
+        rng = _generator(self._seed, epoch, _ORDER_STREAM)
+        count, weights = len(self._images), self._images.weights
+        if weights is None:
+            return rng.permutation(count)
+        # Systematic: an image of weight w comes w * count / sum times, rounded up or down.
+        marks = (rng.random() + np.arange(count)) / count
+        ends = np.cumsum(weights)
+        return rng.permutation(np.searchsorted(ends / ends[-1], marks, side="right"))
 
     def __call__(self, number) -> list[np.ndarray]:
         epoch, place = divmod(int(number), len(self._images))

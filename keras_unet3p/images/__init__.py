@@ -11,6 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
+    from keras_unet3p.images.found_files import FoundFile, find_files
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
@@ -45,6 +46,7 @@ __all__ = [
     "Drift",
     "DriftMonitor",
     "DriftWarning",
+    "FoundFile",
     "ImageFile",
     "ImageValues",
     "IntensityHistogram",
@@ -57,6 +59,7 @@ __all__ = [
     "check_files",
     "check_values",
     "color_labels",
+    "find_files",
     "instance_panel",
     "intensity_range",
     "label_borders",
@@ -90,6 +93,7 @@ __getattr__, __dir__ = lazy_names(
         "Drift": "drift",
         "DriftMonitor": "drift",
         "DriftWarning": "drift",
+        "FoundFile": "found_files",
         "ImageFile": "image_file",
         "ImageValues": "image_values",
         "IntensityHistogram": "stretching",
@@ -102,6 +106,7 @@ __getattr__, __dir__ = lazy_names(
         "check_files": "value_check",
         "check_values": "value_check",
         "color_labels": "pictures",
+        "find_files": "found_files",
         "instance_panel": "pictures",
         "intensity_range": "stretching",
         "label_borders": "pictures",

@@ -13,7 +13,9 @@ from keras_unet3p.images.decoding import EXTENSIONS
 
 
 def list_images(images: str | os.PathLike) -> dict[str, Path]:
-    """The image files of a folder, or the file itself, by the name that results get: their stem.
+    """The image files of a folder, a file, a pattern or an address, by the name that results get.
+
+    It is the stem, or of a pattern what its wildcards stand for; see `find_files`.
 
     Raises:
         ValueError: the path does not exist, holds no image, or two images share a stem.
@@ -24,9 +26,11 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
         >>> list(list_images("."))
         ['a', 'b']
     """
+    from keras_unet3p.images.found_files import find_files  # which lists folders by this module
+
     found: dict[str, Path] = {}
-    for path in list_files(images, "images"):
-        name = stem(path)
+    for file in find_files(images, "images"):
+        name, path = file.name, file.path
         if name in found:
             raise InputError(
                 f"{printable(found[name])}, {printable(path)}: share the stem "
@@ -79,7 +83,8 @@ def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
         if inside and not entries:
             raise InputError(
                 f"{argument}: {printable(folder)} holds folders only ({', '.join(inside[:5])}); "
-                "give one of them: images are not looked for in subfolders"
+                "give one of them, or a pattern: "
+                f"'{printable(folder / '*' / '*.png')}' looks into all of them"
             )
         raise InputError(
             f"{argument}: {printable(folder)} holds no image "

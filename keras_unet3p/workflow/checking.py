@@ -44,7 +44,7 @@ class DataCheck(NamedTuple):
 
 def check(
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",

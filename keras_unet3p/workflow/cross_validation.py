@@ -21,7 +21,7 @@ from keras_unet3p.workflow.training import open_for_training, train
 
 def cross_validate(
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None,
     config: TrainingConfig,
     *,
     out: str | os.PathLike[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,9 @@ _UNRANKED = "unranked"
 def evaluate(
     model: str | os.PathLike[str],
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
     *,
+    splits: Collection[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     mask_kind: str = "auto",
     ignore: int | str | None = "auto",
@@ -57,8 +58,10 @@ def evaluate(
     Args:
         model: run folder, `.keras` file, exported model or endpoint URL; see `open_model`, also
             for what follows its network.
-        images: folder of images, or a multi-page TIFF.
-        masks: folder of masks, paired with the images by stem.
+        images: folder of images, a multi-page TIFF, a pattern, an address, or a table of pairs; see
+            `data.open_images`.
+        masks: folder of masks, paired with the images by stem; None for a table.
+        splits: of a table, whose rows; None takes those of test, or all where there are none.
         out: folder for `metrics.json`, `metrics.csv`, `pictures/` and `report.html`, worst
             images first; None writes nothing.
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: that of the training, where
@@ -97,6 +100,7 @@ def evaluate(
     opened = data.open_images(
         images,
         masks,
+        splits=_splits(images) if splits is None else splits,
         mask_kind=mask_kind,
         ignore=_ignore(ignore, predictor),
         classes=predictor.class_values or (predictor.num_classes if several else None),
@@ -246,6 +250,13 @@ def _with_mean_precision(measures: dict[str, float]) -> dict[str, float]:
 def _unranked(folder: Path, number: int) -> Path:
     # In a folder of their own: an image's name may look like one with a rank.
     return folder / _UNRANKED / f"{number}.png"
+
+
+def _splits(images: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """The rows of a table that no training saw, if it says so."""
+    if not data.is_image_list(images):
+        return None
+    return ("test",) if any(row.split == "test" for row in data.read_image_list(images)) else None
 
 
 def earlier_pictures(out: Path) -> list[Path]:

@@ -22,7 +22,7 @@ DECIDING = frozenset(
 
 def plan(
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
     *,
     hours: float | None = 1.0,
     mask_kind: str = "auto",
@@ -62,6 +62,7 @@ def plan(
     opened = data.open_images(
         images,
         masks,
+        splits=("train", "val"),
         mask_kind=mask_kind,
         classes=classes,
         ignore=ignore,
@@ -83,7 +84,7 @@ def plan_of_run(
     given: Mapping[str, Any],
     *,
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
     on_planning: Callable[[str], object] = lambda text: None,
     **of_data: Any,
 ) -> Plan | None:

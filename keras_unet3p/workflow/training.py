@@ -23,6 +23,7 @@ from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
+from keras_unet3p.images.remote_files import is_remote
 from keras_unet3p.workflow.evaluation import earlier_pictures
 from keras_unet3p.workflow.results import write_results
 from keras_unet3p.workflow.starting_point import StartingPoint
@@ -36,7 +37,7 @@ _MOST_CLASSES = 256  # class ids are written as 8-bit PNGs
 
 def train(
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None = None,
     config: TrainingConfig | None = None,
     *,
     out: str | os.PathLike[str],
@@ -57,8 +58,10 @@ def train(
     intensities as the training images need it, so that nobody scales images by hand later.
 
     Args:
-        images: folder of images, or a multi-page TIFF.
-        masks: folder of masks, paired with the images by stem.
+        images: folder of images, a multi-page TIFF, a pattern, an address, or a table of pairs,
+            whose rows of the split val are held out and those of test left alone; see
+            `data.open_images`.
+        masks: folder of masks, paired with the images by stem; None for a table.
         config: the network, the loss and the training; None is `TrainingConfig()`. With `init` the
             run begins with the weights of another network, where they fit (`models.take_weights`),
             and has its architecture unless another is given, which is refused. The images are
@@ -98,7 +101,8 @@ def train(
         PosixPath('runs/cells/best.keras')
     """
     config = config or TrainingConfig()
-    if (validation_images is None) != (validation_masks is None):
+    needs_masks = validation_images is not None and not data.is_image_list(validation_images)
+    if needs_masks != (validation_masks is not None):
         raise InputError("validation_images and validation_masks go together; one is missing")
     if config.folds is not None and config.fold is None:
         raise InputError("fold: which of the folds? `cross_validate` trains all of them")
@@ -132,7 +136,7 @@ class _Given(NamedTuple):
     """What the caller said of the data."""
 
     images: str | os.PathLike[str]
-    masks: str | os.PathLike[str]
+    masks: str | os.PathLike[str] | None
     validation_images: str | os.PathLike[str] | None
     validation_masks: str | os.PathLike[str] | None
     mask_kind: str
@@ -159,7 +163,7 @@ def _check_number_of_classes(opened: data.LabeledImages) -> None:
 
 def open_for_training(
     images: str | os.PathLike[str],
-    masks: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None,
     config: TrainingConfig,
     *,
     mask_kind: str,
@@ -189,6 +193,7 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
     opened = data.open_images(
         given.images,
         given.masks,
+        splits=("train", "val"),
         mask_kind=given.mask_kind,
         classes=given.classes,
         ignore=given.ignore,
@@ -221,7 +226,9 @@ def _open_images(
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
     config, opened = start.config, _open(given, start, limits)
-    if given.validation_images is None or given.validation_masks is None:
+    if opened.has_own_split and given.validation_images is not None:
+        raise InputError("validation_images: the table holds out rows of its own; leave one out")
+    if given.validation_images is None:
         return _split(opened, config)
     several = opened.num_classes if opened.mask_kind == "classes" else None
     held_out = data.open_images(
@@ -263,11 +270,15 @@ def _split(
     contiguous = config.contiguous_validation
     if config.folds is not None and config.fold is not None:
         return opened.folds(config.folds, config.seed, contiguous=contiguous)[config.fold - 1]
+    if opened.has_own_split:
+        return opened.own_split()
     return opened.split(config.validation, config.seed, contiguous=contiguous)
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())
+    return (
+        None if path is None else os.fspath(path) if is_remote(path) else str(Path(path).resolve())
+    )
 
 
 # The configuration keeps the names or the values; the number of classes it keeps in any case.
