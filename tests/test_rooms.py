@@ -43,7 +43,7 @@ HOUSE = [
     ("geometry",),
     ("config",),
     ("line_journal", "progress"),
-    ("files",),
+    ("cache_folder", "files"),
     ("errors",),
     ("compat",),
     ("_version", "_after_keras", "_lazy_names"),
@@ -76,6 +76,7 @@ WITHOUT_TENSORFLOW = (
     "files",
     "line_journal",
     "progress",
+    "cache_folder",
 )
 
 

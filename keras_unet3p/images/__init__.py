@@ -11,12 +11,12 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
-    from keras_unet3p.images.found_files import FoundFile, find_files
+    from keras_unet3p.images.found_files import FoundFile, find_files, list_images
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
     from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
-    from keras_unet3p.images.listing import list_images, name_images
+    from keras_unet3p.images.listing import name_images
     from keras_unet3p.images.normalization import Normalization
     from keras_unet3p.images.pictures import (
         color_labels,
@@ -110,7 +110,7 @@ __getattr__, __dir__ = lazy_names(
         "instance_panel": "pictures",
         "intensity_range": "stretching",
         "label_borders": "pictures",
-        "list_images": "listing",
+        "list_images": "found_files",
         "mask_picture": "pictures",
         "measure_values": "image_values",
         "name_images": "listing",

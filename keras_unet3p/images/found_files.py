@@ -65,6 +65,33 @@ def find_files(given: str | os.PathLike[str], argument: str) -> list[FoundFile]:
     )
 
 
+def list_images(images: str | os.PathLike) -> dict[str, Path]:
+    """The image files of a folder, a file, a pattern or an address, by the name that results get.
+
+    It is the stem, or of a pattern what its wildcards stand for; see `find_files`.
+
+    Raises:
+        ValueError: the path does not exist, holds no image, or two images share a stem.
+
+    Example:
+        >>> np.save("b.npy", np.zeros((8, 8)))
+        >>> np.save("a.npy", np.zeros((8, 8)))
+        >>> list(list_images("."))
+        ['a', 'b']
+    """
+    found: dict[str, Path] = {}
+    for file in find_files(images, "images"):
+        name, path = file.name, file.path
+        if name in found:
+            raise InputError(
+                f"{printable(found[name])}, {printable(path)}: share the stem "
+                f"{printable(name)!r}; expected one of them, since the "
+                "results are named after it"
+            )
+        found[name] = path
+    return found
+
+
 def has_wildcards(text: str) -> bool:
     """Whether a path is a pattern.
 

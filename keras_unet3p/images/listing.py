@@ -12,35 +12,6 @@ from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import EXTENSIONS
 
 
-def list_images(images: str | os.PathLike) -> dict[str, Path]:
-    """The image files of a folder, a file, a pattern or an address, by the name that results get.
-
-    It is the stem, or of a pattern what its wildcards stand for; see `find_files`.
-
-    Raises:
-        ValueError: the path does not exist, holds no image, or two images share a stem.
-
-    Example:
-        >>> np.save("b.npy", np.zeros((8, 8)))
-        >>> np.save("a.npy", np.zeros((8, 8)))
-        >>> list(list_images("."))
-        ['a', 'b']
-    """
-    from keras_unet3p.images.found_files import find_files  # which lists folders by this module
-
-    found: dict[str, Path] = {}
-    for file in find_files(images, "images"):
-        name, path = file.name, file.path
-        if name in found:
-            raise InputError(
-                f"{printable(found[name])}, {printable(path)}: share the stem "
-                f"{printable(name)!r}; expected one of them, since the "
-                "results are named after it"
-            )
-        found[name] = path
-    return found
-
-
 def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[str, list[str]]:
     """What the images of each file are called: as the file, and `NAME_000` and so on in a stack.
 
