@@ -76,7 +76,7 @@ def list_images(images: str | os.PathLike) -> dict[str, Path]:
     Example:
         >>> np.save("b.npy", np.zeros((8, 8)))
         >>> np.save("a.npy", np.zeros((8, 8)))
-        >>> list(list_images("."))
+        >>> list(list_images("[ab].npy"))
         ['a', 'b']
     """
     found: dict[str, Path] = {}
