@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
-from keras_unet3p.geometry import Tile, TileGeometry, TileGrid
+from keras_unet3p.geometry import AxisTile, Tile, TileGeometry, TileGrid
 from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
@@ -188,6 +188,88 @@ class StreamingPredictor:
                 return self._instances(image, sink, rule, log, progress)
             return self._predict(image, sink, log, progress)
 
+    def predict_window(
+        self,
+        image: Any,
+        window: tuple[int, int, int, int],
+        *,
+        kind: str = "classes",
+        ends: Ends | str = "image",
+    ) -> np.ndarray:
+        """Segment a part of `image`: the very pixels that `predict` gives there.
+
+        It computes the tiles that reach into the window and adds them up in the order in which
+        `predict` does. So parts of an image may be segmented at different times and places.
+
+        Args:
+            image: as for `predict`.
+            window: (y0, y1, x0, x1) pixels within the image, not empty.
+            kind: "classes" or "probabilities", as for `predict`.
+            ends: for a model that stretches images by their percentiles, what becomes 0 and 1 (see
+                `intensity_ends`); "image" finds it out, for which all of the image is read.
+
+        Returns:
+            (y1 - y0, x1 - x0) class ids, or with a last dimension K, as `predict`.
+
+        Raises:
+            ValueError: image or window does not fit.
+
+        Example:
+            >>> from keras_unet3p.models import unet
+            >>> predictor = StreamingPredictor(unet(filters=2, depth=2), tile_size=32)
+            >>> predictor.predict_window(np.zeros((50, 70), np.uint8), (20, 40, 0, 70)).shape
+            (20, 70)
+        """
+        if kind not in ("classes", "probabilities"):
+            raise InputError(f"kind must be 'classes' or 'probabilities', found {kind!r}")
+        height, width, _ = _image_size(image, self._run)
+        y0, y1, x0, x1 = window
+        if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
+            raise InputError(
+                f"window is {window}; expected (y0, y1, x0, x1) within {height} x {width} pixels, "
+                "not empty"
+            )
+        if isinstance(ends, str):
+            ends = self.intensity_ends(image)
+        tiles = self.geometry.tiles(height, width)
+        rows = _reaching(y0, y1, [tiles[row * tiles.columns].y for row in range(tiles.rows)])
+        columns = _reaching(x0, x1, [tiles[column].x for column in range(tiles.columns)])
+        order = [row * tiles.columns + column for row in rows for column in columns]
+        bands = _Bands(tiles.columns, columns[0])
+        found: np.ndarray | None = None
+        for first in range(0, len(order), self.batch_size):
+            group = order[first : first + self.batch_size]
+            batch = self._read(image, ends, [tiles[index] for index in group])
+            for index, output in zip(group, self._run(batch), strict=True):
+                (top, bottom, left, right), values = bands.finish(tiles, index, output)
+                if found is None:
+                    found = np.empty((y1 - y0, x1 - x0, values.shape[-1]), values.dtype)
+                rows_in = slice(max(top, y0), min(bottom, y1))
+                columns_in = slice(max(left, x0), min(right, x1))
+                if rows_in.start < rows_in.stop and columns_in.start < columns_in.stop:
+                    found[
+                        rows_in.start - y0 : rows_in.stop - y0,
+                        columns_in.start - x0 : columns_in.stop - x0,
+                    ] = values[
+                        rows_in.start - top : rows_in.stop - top,
+                        columns_in.start - left : columns_in.stop - left,
+                    ]
+        assert found is not None
+        if kind == "classes":
+            return to_class_ids(found, self.threshold, multi_label=self._run.multi_label)
+        return found
+
+    def intensity_ends(self, image: Any) -> Ends:
+        """What becomes 0 and 1 of an image, for each channel; None if this model stretches none.
+
+        Example:
+            >>> from keras_unet3p.models import unet
+            >>> predictor = StreamingPredictor(unet(filters=2, depth=2), tile_size=32)
+            >>> predictor.intensity_ends(np.zeros((50, 70), np.uint8)) is None
+            True
+        """
+        return self._range_of(image)
+
     def _instances(self, image, sink: _Sink, rule: InstanceRule, log: RunJournal | None, progress):
         # Few use it, and it imports SciPy.
         with needing("instances", "tiling.StreamingPredictor"):
@@ -295,12 +377,13 @@ class StreamingPredictor:
 class _Bands:
     """Adds up the weighted outputs of neighbouring tiles where they overlap.
 
-    Tiles come row by row. Of each tile, the columns that the next tile overlaps are kept until
-    that tile comes, and the lines that the next row overlaps are kept until that row comes.
+    Tiles come row by row, each row from column `first` on. Of each tile, the columns that the next
+    tile overlaps are kept until that tile comes, and the lines that the next row overlaps are kept
+    until that row comes.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._columns = columns
+    def __init__(self, columns: int, first: int = 0) -> None:
+        self._columns, self._first = columns, first
         self._right: np.ndarray | None = None
         self._above: dict[int, np.ndarray] = {}
         self._below: dict[int, np.ndarray] = {}
@@ -311,7 +394,7 @@ class _Bands:
         y, x = tile.y, tile.x
         values = output[y.crop_start : y.crop_stop, x.crop_start : x.crop_stop]
         column = index % self._columns
-        if column == 0:
+        if column == self._first:
             self._right = None
             self._above, self._below = self._below, {}
         if any(w != 1.0 for w in (*y.weights, *x.weights)):
@@ -334,6 +417,15 @@ class _Bands:
                 self._below[column] = rest.copy()
             values = values[: stop_y - y.write_start]
         return (y.write_start, stop_y, x.write_start, stop_x), values
+
+
+def _reaching(start: int, stop: int, tiles: list[AxisTile]) -> list[int]:
+    """The tiles along an axis whose outputs are added up between two places."""
+    return [
+        place
+        for place, tile in enumerate(tiles)
+        if tile.write_start < stop and tile.write_stop > start
+    ]
 
 
 def _written(target: Path | None, journal: str | os.PathLike | None) -> list[Path]:

@@ -16,6 +16,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.tiling import StreamingPredictor, TileGeometry, predict_image
@@ -502,3 +504,39 @@ def test_a_client_needs_a_geometry_and_a_folder_a_model(tmp_path):
         StreamingPredictor(tmp_path)
     with pytest.raises(ValueError, match="is an endpoint; give its client"):
         StreamingPredictor("http://localhost:8501/cells")
+
+
+@given(
+    st.sampled_from([*GEOMETRIES, TileGeometry((28, 24), 8, 0, 1, 4), TileGeometry((16, 16), 0)]),
+    st.sampled_from([1, 3]),
+    st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_window_holds_the_pixels_of_the_whole_image(geometry, batch_size, data):
+    height, width = (data.draw(st.integers(1, 90)) for _ in range(2))
+    image = random_image(height, width)
+
+    class Network:
+        """Not linear, and with another value at every place of the tile."""
+
+        def predict_tiles(self, tiles):
+            place = np.linspace(0.1, 1.0, tiles[0].size, dtype=np.float32).reshape(tiles[0].shape)
+            return np.concatenate([np.sqrt(tiles + place), tiles * place], -1)
+
+    predictor = StreamingPredictor(Network(), geometry=geometry, batch_size=batch_size)
+    whole = predictor.predict(image, kind="probabilities", progress=False)
+    y0, x0 = (data.draw(st.integers(0, side - 1)) for side in (height, width))
+    y1, x1 = data.draw(st.integers(y0 + 1, height)), data.draw(st.integers(x0 + 1, width))
+    part = predictor.predict_window(image, (y0, y1, x0, x1), kind="probabilities")
+    np.testing.assert_array_equal(part, whole[y0:y1, x0:x1])
+    ids = predictor.predict_window(image, (y0, y1, x0, x1))
+    np.testing.assert_array_equal(ids, predictor.predict(image, progress=False)[y0:y1, x0:x1])
+
+
+def test_a_window_beyond_the_image_is_refused():
+    predictor = StreamingPredictor(Echo(), geometry=TileGeometry(tile=(8, 8), halo=0))
+    for window in ((0, 0, 0, 4), (0, 9, 0, 4), (-1, 4, 0, 4)):
+        with pytest.raises(ValueError, match=r"window is .*within 8 x 8 pixels, not empty"):
+            predictor.predict_window(random_image(8, 8), window)
+    with pytest.raises(ValueError, match="kind must be 'classes' or 'probabilities'"):
+        predictor.predict_window(random_image(8, 8), (0, 4, 0, 4), kind="instances")
