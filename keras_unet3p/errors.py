@@ -92,6 +92,7 @@ _DISTRIBUTION = __name__.partition(".")[0]
 _PACKAGES_OF_EXTRAS = {
     "annotations": {"pycocotools"},
     "bioimageio": {"bioimageio"},
+    "cluster": {"dask", "distributed", "zarr"},
     "grpc": {"google", "grpc"},
     "instances": {"scipy"},  # of the client's distribution; the package itself always has it
     "remote": {"fsspec"},
@@ -121,7 +122,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations", "bioimageio", "grpc", "instances", "remote" or "serving".
+        extra: "annotations", "bioimageio", "cluster", "grpc", "instances", "remote" or "serving".
         name: the object that needs the package, such as "client.Client".
 
     Raises:

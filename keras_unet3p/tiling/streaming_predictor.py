@@ -242,8 +242,10 @@ class StreamingPredictor:
             batch = self._read(image, ends, [tiles[index] for index in group])
             for index, output in zip(group, self._run(batch), strict=True):
                 (top, bottom, left, right), values = bands.finish(tiles, index, output)
+                if kind == "classes":
+                    values = to_class_ids(values, self.threshold, multi_label=self._run.multi_label)
                 if found is None:
-                    found = np.empty((y1 - y0, x1 - x0, values.shape[-1]), values.dtype)
+                    found = np.empty((y1 - y0, x1 - x0, *values.shape[2:]), values.dtype)
                 rows_in = slice(max(top, y0), min(bottom, y1))
                 columns_in = slice(max(left, x0), min(right, x1))
                 if rows_in.start < rows_in.stop and columns_in.start < columns_in.stop:
@@ -255,9 +257,12 @@ class StreamingPredictor:
                         columns_in.start - left : columns_in.stop - left,
                     ]
         assert found is not None
-        if kind == "classes":
-            return to_class_ids(found, self.threshold, multi_label=self._run.multi_label)
         return found
+
+    @property
+    def identity(self) -> str:
+        """The model's: two of one identity give the same."""
+        return self._run.identity
 
     def intensity_ends(self, image: Any) -> Ends:
         """What becomes 0 and 1 of an image, for each channel; None if this model stretches none.

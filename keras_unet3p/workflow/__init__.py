@@ -14,6 +14,7 @@ from keras_unet3p.config import TrainingConfig
 if TYPE_CHECKING:
     from keras_unet3p.workflow.bioimageio_export import export_bioimageio
     from keras_unet3p.workflow.checking import DataCheck, check
+    from keras_unet3p.workflow.cluster_prediction import predict_on_cluster
     from keras_unet3p.workflow.comparison import Disagreement, compare
     from keras_unet3p.workflow.converting import Conversion, convert
     from keras_unet3p.workflow.cross_validation import cross_validate
@@ -52,6 +53,7 @@ __all__ = [
     "plan",
     "plan_of_run",
     "predict",
+    "predict_on_cluster",
     "quickstart",
     "serve",
     "train",
@@ -81,6 +83,7 @@ __getattr__, __dir__ = lazy_names(
         "plan": "planning",
         "plan_of_run": "planning",
         "predict": "prediction",
+        "predict_on_cluster": "cluster_prediction",
         "quickstart": "quick_start",
         "serve": "serving",
         "train": "training",
