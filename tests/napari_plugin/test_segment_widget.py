@@ -1,0 +1,227 @@
+"""napari with the plugin, as a user has it, on a screen that is not there."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+pytest.importorskip("napari", reason="napari is not installed: the plugin needs it")
+pytest.importorskip("PyQt6", reason="no Qt is installed: napari's window needs one")
+
+import napari
+import npe2
+from napari.utils.notifications import notification_manager
+
+from keras_unet3p import data, workflow
+from keras_unet3p.napari_plugin import opened_model
+from keras_unet3p.napari_plugin.segment_widget import VIEW, SegmentWidget
+
+
+@pytest.fixture(scope="module", autouse=True)
+def application():
+    """Qt's, which lives as long as its widgets."""
+    return napari.qt.get_qapp()
+
+
+@pytest.fixture
+def viewer():
+    """What napari's window shows; the window itself needs OpenGL."""
+    return napari.components.ViewerModel()
+
+
+@pytest.fixture
+def widget(viewer):
+    found = SegmentWidget(viewer)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return data.generate_cells((150, 200), seed=3)[0]
+
+
+def run(widget, *, cancel=False):
+    """Press the button, and let Qt work until all is done."""
+    widget.start.click()
+    if cancel:
+        widget.cancel.click()
+    end = time.monotonic() + 120
+    while widget._worker is not None:
+        napari.qt.get_qapp().processEvents()
+        time.sleep(0.01)
+        assert time.monotonic() < end
+    napari.qt.get_qapp().processEvents()
+
+
+def test_the_manifest_is_one():
+    command = [Path(sys.executable).with_name("npe2"), "validate", "keras_unet3p"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    assert "valid" in told.stdout
+
+
+def test_napari_finds_the_widget():
+    plugins = npe2.PluginManager.instance()
+    plugins.discover()
+    (found,) = plugins.get_manifest("keras_unet3p").contributions.widgets
+    assert found.display_name == "Segment"
+    assert found.get_callable() is SegmentWidget
+
+
+def test_napari_starts_without_tensorflow():
+    code = (
+        "import sys; import keras_unet3p.napari_plugin.segment_widget; "
+        "print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
+
+
+def test_the_whole_image(viewer, widget, cells):
+    image = viewer.add_image(cells, name="cells", scale=(0.5, 0.5), units=("um", "um"))
+    widget.model.setCurrentText("nuclei")
+    run(widget)
+    labels = viewer.layers["cells segmented"]
+    np.testing.assert_array_equal(
+        labels.data, workflow.open_model("nuclei").instances(cells[..., np.newaxis])
+    )
+    assert len(labels.features) == labels.data.max() > 3
+    assert {"index", "class", "area", "area_um2", "mean_probability"} <= set(labels.features)
+    np.testing.assert_array_equal(labels.scale, image.scale)
+    # The row of a label is shown where the pointer is on it.
+    row, column = labels.features.loc[0, ["centroid_row", "centroid_column"]]
+    status = labels.get_status((row / 2, column / 2), world=True)
+    assert "mean_probability" in str(status)
+    assert widget.status.text().startswith(f"{len(labels.features)} in")
+    assert widget.start.isEnabled()
+    assert not widget.cancel.isEnabled()
+
+
+def test_the_view(viewer, widget, cells):
+    image = viewer.add_image(np.tile(cells, (3, 3)), name="cells")
+    top, left = 100, 150
+    image._update_draw(1.0, np.array([[top, left], [280, 360]]), (400, 400))  # as a canvas does
+    widget.extent.setCurrentText(VIEW)
+    run(widget)
+    labels = viewer.layers["cells segmented"]
+    np.testing.assert_array_equal(labels.translate, (top, left))
+    assert labels.data.shape < image.data.shape
+    assert labels.data.max() > 0
+    first = labels.features.loc[0]
+    inside = np.argwhere(labels.data == first["index"]) + np.array([top, left])
+    np.testing.assert_allclose(inside.mean(axis=0), first[["centroid_row", "centroid_column"]])
+
+
+def test_a_stack_that_is_read_when_it_is_asked_for(viewer, widget, cells):
+    dask = pytest.importorskip("dask.array", reason="dask is not installed")
+    stack = dask.stack([dask.from_array(cells), dask.from_array(cells[::-1])])
+    viewer.add_image(stack, name="film")
+    viewer.dims.set_point(0, 1)
+    run(widget)
+    one = viewer.layers["film segmented"]
+    assert one.data.shape == (1, 150, 200)
+    np.testing.assert_array_equal(one.translate, (1, 0, 0))
+    widget.all_slices.setChecked(True)
+    run(widget)
+    every = viewer.layers["film segmented [1]"]
+    assert every.data.shape == (2, 150, 200)
+    np.testing.assert_array_equal(every.data[1] > 0, one.data[0] > 0)
+    assert sorted(every.features["index"]) == [*range(1, every.data.max() + 1)]
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [("nowhere", "nowhere is no run folder"), ("", "model: none given"), (None, "no image layer")],
+)
+def test_errors_are_told(viewer, widget, cells, model, text):
+    if model is not None:
+        viewer.add_image(cells)
+        widget.model.setCurrentText(model)
+    notification_manager.records.clear()
+    run(widget)
+    assert text in widget.status.text()
+    assert text in str(notification_manager.records[-1].message)
+    assert widget.start.isEnabled()
+
+
+def test_cancelling_adds_nothing(viewer, widget, cells):
+    viewer.add_image(cells)
+    run(widget, cancel=True)
+    assert widget.status.text() == "Cancelled"
+    assert len(viewer.layers) == 1
+
+
+def test_a_model_is_opened_once_until_it_changes(viewer, widget, cells, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(opened_model, "OpenedModel", lambda name: opened.append(name) or _Dark())
+    model = tmp_path / "a.keras"
+    model.write_bytes(b"one")
+    viewer.add_image(cells)
+    widget.model.setCurrentText(str(model))
+    run(widget)
+    run(widget)
+    assert len(opened) == 1
+    model.write_bytes(b"two!")
+    run(widget)
+    assert len(opened) == 2
+
+
+class _Dark:
+    """A model that finds nothing."""
+
+    gives_instances = True
+
+    def check(self, planes, name, *, accept_values):
+        pass
+
+    def segment(self, image, name, *, separate):
+        return opened_model.Segmented(np.zeros(image.shape[:2], np.int32), {}, None)
+
+
+def test_the_list_of_images_follows_the_viewer(viewer, widget, cells):
+    assert widget.layer.count() == 0
+    first = viewer.add_image(cells, name="a")
+    viewer.add_labels(cells.astype(int))
+    viewer.add_image(cells, name="b")
+    assert [widget.layer.itemText(at) for at in range(widget.layer.count())] == ["a", "b"]
+    widget.layer.setCurrentText("b")
+    viewer.layers.remove("b")
+    assert widget.layer.currentData() is first
+
+
+def test_in_napari_s_window(cells):
+    """The plugin as a user opens it; it needs a screen with OpenGL, that of Xvfb say."""
+    if not has_opengl():
+        pytest.skip("no OpenGL on this screen: napari's canvas needs it")
+    shown = napari.Viewer(show=False)
+    try:
+        _, widget = shown.window.add_plugin_dock_widget("keras_unet3p", "Segment")
+        assert isinstance(widget, SegmentWidget)
+        image = shown.add_image(np.tile(cells, (3, 3)), name="cells")
+        shown.camera.center, shown.camera.zoom = (0, 200, 300), 4
+        shown.window._qt_viewer.canvas.on_draw(None)
+        top, left = image.corner_pixels[0]
+        assert top > 0
+        assert left > 0
+        widget.extent.setCurrentText(VIEW)
+        run(widget)
+        labels = shown.layers["cells segmented"]
+        np.testing.assert_array_equal(labels.translate, (top, left))
+        assert labels.data.max() > 0
+    finally:
+        shown.close()
+
+
+def has_opengl():
+    from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
+
+    context, surface = QOpenGLContext(), QOffscreenSurface()
+    surface.create()
+    return context.create() and context.makeCurrent(surface)
