@@ -153,7 +153,11 @@ class LayerRegion:
         """Side of a pixel, micrometres, where the layer has units of length and square pixels."""
         units = [str(layer.units[axis]) for axis in self.axes]
         sides = [float(abs(layer.scale[axis])) * self.factors[axis] for axis in self.axes]
-        if units[0] != units[1] or units[0] not in _MICROMETERS or not np.isclose(*sides):
+        if (
+            units[0] != units[1]
+            or units[0] not in _MICROMETERS
+            or not np.isclose(sides[0], sides[1])
+        ):
             return None
         return sides[0] * _MICROMETERS[units[0]]
 

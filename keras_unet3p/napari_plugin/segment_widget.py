@@ -1,5 +1,8 @@
 """napari's widget "Segment"."""
 
+# napari and Qt come with the extra, and qtpy passes on the names of whichever Qt there is.
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import threading
@@ -27,12 +30,10 @@ from qtpy.QtWidgets import (
 from keras_unet3p.artifacts.preset import Preset
 from keras_unet3p.errors import InputError, UserError, printable
 from keras_unet3p.napari_plugin.layer_region import LayerRegion
+from keras_unet3p.napari_plugin.model_process import Cancelled, ModelProcess
+from keras_unet3p.napari_plugin.segmentation_request import SegmentationRequest
 
 WHOLE, VIEW = "Whole image", "Current view"
-
-
-class Cancelled(Exception):
-    """The user has ended the work."""
 
 
 class SegmentWidget(QWidget):
@@ -45,7 +46,9 @@ class SegmentWidget(QWidget):
         >>> viewer.window.add_dock_widget(SegmentWidget(viewer))  # doctest: +SKIP
     """
 
-    _told = Signal(int, int)  # from the thread that works to the one that shows
+    # From the thread that works to the one that shows.
+    _told = Signal(int, int)
+    _warned = Signal(str)
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -53,13 +56,15 @@ class SegmentWidget(QWidget):
         self._worker: Any = None
         self._bar: Any = None
         self._stop = threading.Event()
-        self._opened: tuple[list[Any], Any] | None = None
+        self._process = ModelProcess()
+        self.destroyed.connect(_closing(self._stop, self._process))
         self._build()
         layers = napari_viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             event.connect(self._list_layers)
         self._list_layers()
         self._told.connect(self._show_progress)
+        self._warned.connect(notifications.show_warning)
 
     def _build(self) -> None:
         self.layer = QComboBox()
@@ -153,9 +158,6 @@ class SegmentWidget(QWidget):
         self._worker = create_worker(work, _start_thread=False, _ignore_errors=True)
         self._worker.returned.connect(self._add)
         self._worker.errored.connect(self._fail)
-        self._worker.warned.connect(
-            lambda warned: notifications.show_warning(printable(str(warned[0])))
-        )
         self._worker.finished.connect(self._finish)
         self._worker.start()
 
@@ -171,41 +173,35 @@ class SegmentWidget(QWidget):
             in_view=self.extent.currentText() == VIEW,
             all_slices=self.all_slices.isChecked(),
         )
-        size, placement = region.pixel_size(layer), region.placement(layer)
-        separate, accepts = self.separate.isChecked(), self.accept_values.isChecked()
+        placement = region.placement(layer)
+        request = SegmentationRequest(
+            name,
+            region,
+            region.pixel_size(layer),
+            separate=self.separate.isChecked(),
+            accept_values=self.accept_values.isChecked(),
+        )
 
         def work() -> Any:
-            # Imports TensorFlow, the first time.
-            from keras_unet3p.napari_plugin.segmentation import SegmentationRequest, segment_region
-
-            request = SegmentationRequest(name, region, size, separate, accepts)
-            return region, placement, segment_region(request, self._report, opened=self._open)
+            found = self._process.run(
+                request, report=self._told.emit, warn=self._warned.emit, stop=self._stop
+            )
+            return region, placement, found
 
         return work
-
-    def _open(self, name: str) -> Any:
-        """The model that was opened last, if it is that one."""
-        from keras_unet3p.napari_plugin.opened_model import OpenedModel
-        from keras_unet3p.workflow.model_stamp import stamp_of_model
-
-        stamp = stamp_of_model(name)
-        if self._opened is None or self._opened[0] != stamp:
-            self._opened = stamp, OpenedModel(name)
-        return self._opened[1]
-
-    def _report(self, done: int, total: int) -> None:
-        if self._stop.is_set():
-            raise Cancelled
-        self._told.emit(done, total)
 
     def _show_progress(self, done: int, total: int) -> None:
         if self._worker is None:  # told after the end
             return
+        self.status.setText(f"{done / total:.0%}" if total else "Opening the model …")
         if self._bar is None or self._bar.total != total:
             self._close_bar()
-            self._bar = progress(total=total, desc="Segment")
+            bar = progress(total=total, desc="Segment")  # in which Qt may handle the end
+            if self._worker is None:
+                bar.close()
+                return
+            self._bar = bar
         self._bar.update(done - self._bar.n)
-        self.status.setText(f"{done / total:.0%}" if total else "Opening the model …")
 
     def _close_bar(self) -> None:
         if self._bar is not None:
@@ -252,7 +248,12 @@ class SegmentWidget(QWidget):
         self.start.setEnabled(not busy)
         self.cancel.setEnabled(busy)
 
-    def closeEvent(self, event: Any) -> None:
-        """End the work with the window."""
-        self._stop.set()
-        super().closeEvent(event)
+
+def _closing(stop: threading.Event, process: ModelProcess) -> Any:
+    """What ends the work and the process with the widget; it must not hold the widget itself."""
+
+    def close(*_: Any) -> None:
+        stop.set()
+        process.close()
+
+    return close

@@ -1,10 +1,8 @@
-"""Segmenting a region of a layer: what runs in a thread while napari goes on."""
+"""Segmenting a region of a layer: what the process of the models does."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,51 +10,13 @@ from typing import Any
 import numpy as np
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.napari_plugin.layer_region import LayerRegion
 from keras_unet3p.napari_plugin.object_features import features_by_strips, object_features
 from keras_unet3p.napari_plugin.opened_model import OpenedModel
+from keras_unet3p.napari_plugin.segmentation_request import Segmentation, SegmentationRequest
 
 MOST_AT_ONCE = 1 << 24
 """Pixels of a plane that is segmented in memory; larger ones are segmented window by window."""
-MOST_IN_MEMORY = 1 << 28
-"""Pixels of a result in memory; larger ones lie in a temporary file."""
-
 Report = Callable[[int, int], object]
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmentationRequest:
-    """What a user asks for.
-
-    Attributes:
-        model: see `workflow.open_model`.
-        region: the pixels.
-        pixel_size: side of a pixel, micrometres, where it is known.
-        separate: see `OpenedModel.segment`.
-        accept_values: see `images.check_values`.
-    """
-
-    model: str
-    region: LayerRegion
-    pixel_size: float | None = None
-    separate: bool = False
-    accept_values: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Segmentation:
-    """A result: labels of the region's shape, and a row for each of them.
-
-    Attributes:
-        labels: ids of instances, which differ between planes, or of classes.
-        features: the rows; `index` is the label, and `plane` its place on the other axes, if the
-            region has several planes.
-        folder: keeps the file of labels that do not lie in memory.
-    """
-
-    labels: np.ndarray
-    features: list[dict[str, Any]]
-    folder: tempfile.TemporaryDirectory | None = None
 
 
 def segment_region(
@@ -65,7 +25,7 @@ def segment_region(
     *,
     opened: Callable[[str], OpenedModel] = OpenedModel,
     most_at_once: int = MOST_AT_ONCE,
-    most_in_memory: int = MOST_IN_MEMORY,
+    file: Path | None = None,
 ) -> Segmentation:
     """Segment the planes of a region, one after another.
 
@@ -74,12 +34,13 @@ def segment_region(
         report: called with how much is done, and how much there is. What it raises ends the work.
         opened: opens the model.
         most_at_once: pixels of a plane; see `MOST_AT_ONCE`.
-        most_in_memory: pixels of the result; see `MOST_IN_MEMORY`.
+        file: a .npy file that is made for the labels, instead of an array in memory.
 
     Raises:
         ValueError: the model cannot be opened, or the image does not fit it.
 
     Example:
+        >>> from keras_unet3p.napari_plugin.layer_region import LayerRegion
         >>> region = LayerRegion(
         ...     np.zeros((64, 80), np.uint8), (0, 0), (64, 80), (0, 1), (1.0, 1.0), False, "cells"
         ... )
@@ -99,7 +60,10 @@ def segment_region(
         )
     numbers_pieces = model.gives_instances or request.separate
     dtype = np.dtype(np.int32 if numbers_pieces else np.uint8)
-    folder, labels = _space(region.shape, dtype, most_in_memory)
+    if file is None:
+        labels = np.zeros(region.shape, dtype)
+    else:
+        labels = np.lib.format.open_memmap(file, "w+", dtype, region.shape)
     planes = list(region.planes())
     features: list[dict[str, Any]] = []
     numbered = 0  # by the planes before
@@ -136,7 +100,7 @@ def segment_region(
             rows = [{"plane": ", ".join(map(str, place)), **row} for row in rows]
         features += rows
     report(len(planes), len(planes))
-    return Segmentation(labels, features, folder)
+    return Segmentation(labels, features)
 
 
 class _Steps:
@@ -148,16 +112,6 @@ class _Steps:
     def __call__(self, done: int, total: int) -> None:
         share = (self._plane + done / max(total, 1)) / self._planes
         self._report(int(1000 * share), 1000)
-
-
-def _space(
-    shape: tuple[int, ...], dtype: np.dtype, most_in_memory: int
-) -> tuple[tempfile.TemporaryDirectory | None, np.ndarray]:
-    if math.prod(shape) <= most_in_memory:
-        return None, np.zeros(shape, dtype)
-    folder = tempfile.TemporaryDirectory(prefix="unet3p-", ignore_cleanup_errors=True)
-    path = Path(folder.name, "labels.npy")
-    return folder, np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
 def _raise_ids(plane: np.ndarray, by: int, rows: int = 1024) -> None:

@@ -19,7 +19,7 @@ import npe2
 from napari.utils.notifications import notification_manager
 
 from keras_unet3p import data, workflow
-from keras_unet3p.napari_plugin import opened_model
+from keras_unet3p.napari_plugin.model_process import ModelProcess
 from keras_unet3p.napari_plugin.segment_widget import VIEW, SegmentWidget
 
 
@@ -35,11 +35,19 @@ def viewer():
     return napari.components.ViewerModel()
 
 
-@pytest.fixture
-def widget(viewer):
-    found = SegmentWidget(viewer)
+@pytest.fixture(scope="module")
+def process():
+    """One for all tests, as it takes seconds to start."""
+    found = ModelProcess()
     yield found
     found.close()
+
+
+@pytest.fixture
+def widget(viewer, process):
+    found = SegmentWidget(viewer)
+    found._process = process
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -158,33 +166,6 @@ def test_cancelling_adds_nothing(viewer, widget, cells):
     assert len(viewer.layers) == 1
 
 
-def test_a_model_is_opened_once_until_it_changes(viewer, widget, cells, tmp_path, monkeypatch):
-    opened = []
-    monkeypatch.setattr(opened_model, "OpenedModel", lambda name: opened.append(name) or _Dark())
-    model = tmp_path / "a.keras"
-    model.write_bytes(b"one")
-    viewer.add_image(cells)
-    widget.model.setCurrentText(str(model))
-    run(widget)
-    run(widget)
-    assert len(opened) == 1
-    model.write_bytes(b"two!")
-    run(widget)
-    assert len(opened) == 2
-
-
-class _Dark:
-    """A model that finds nothing."""
-
-    gives_instances = True
-
-    def check(self, planes, name, *, accept_values):
-        pass
-
-    def segment(self, image, name, *, separate):
-        return opened_model.Segmented(np.zeros(image.shape[:2], np.int32), {}, None)
-
-
 def test_the_list_of_images_follows_the_viewer(viewer, widget, cells):
     assert widget.layer.count() == 0
     first = viewer.add_image(cells, name="a")
@@ -215,8 +196,12 @@ def test_in_napari_s_window(cells):
         labels = shown.layers["cells segmented"]
         np.testing.assert_array_equal(labels.translate, (top, left))
         assert labels.data.max() > 0
+        child = widget._process._process
+        assert child.poll() is None
     finally:
         shown.close()
+    napari.qt.get_qapp().processEvents()
+    assert child.wait(timeout=20) is not None  # the process ends with the window
 
 
 def has_opengl():

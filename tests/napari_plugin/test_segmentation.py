@@ -5,24 +5,18 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from plugin_regions import region_of
 
 from keras_unet3p import data, models
 from keras_unet3p.client import EndpointError
 from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
-from keras_unet3p.napari_plugin.layer_region import LayerRegion
 from keras_unet3p.napari_plugin.opened_model import OpenedModel
-from keras_unet3p.napari_plugin.segmentation import SegmentationRequest, segment_region
+from keras_unet3p.napari_plugin.segmentation import segment_region
+from keras_unet3p.napari_plugin.segmentation_request import SegmentationRequest
 from keras_unet3p.postprocessing import label_instances
 from keras_unet3p.workflow import open_model
-
-
-def region_of(pixels, *, rgb=False, axes=None, name="cells"):
-    ndim = pixels.ndim - rgb
-    shape = pixels.shape[:ndim]
-    axes = axes or (ndim - 2, ndim - 1)
-    return LayerRegion(pixels, (0,) * ndim, shape, axes, (1.0,) * ndim, rgb, name)
 
 
 class Windowed:
@@ -80,7 +74,7 @@ def test_instances_have_the_ids_of_predict_and_a_row_each(cells, nuclei):
     assert told == [(0, 0), (0, 1), (1, 1)]
 
 
-def test_window_by_window_instances_are_the_same(cells, nuclei):
+def test_window_by_window_instances_are_the_same(cells, nuclei, tmp_path):
     lazy = Windowed(np.tile(cells, (4, 5)), 1024 * 1024)
     region = region_of(lazy)
     request = SegmentationRequest("nuclei", region)
@@ -90,7 +84,7 @@ def test_window_by_window_instances_are_the_same(cells, nuclei):
         lambda *step: steps.append(step),
         opened=lambda name: nuclei,
         most_at_once=1000,
-        most_in_memory=1000,
+        file=tmp_path / "labels.npy",
     )
     assert isinstance(found.labels, np.memmap)
     expected = nuclei.predictor.instances(np.tile(cells, (4, 5))[..., np.newaxis])
