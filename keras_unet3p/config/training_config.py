@@ -133,7 +133,7 @@ class TrainingConfig(Checked):
     mixed_precision: Annotated[str | None, BeforeValidator(OneOf(POLICIES))] = None
     """Policy of the computations; float32 by default."""
     callbacks: _Callbacks = []  # noqa: RUF012
-    """Keras callbacks, for experiment tracking say: import paths, or mappings of name, arguments."""
+    """Keras callbacks, to track experiments say: import paths, or mappings of name, arguments."""
 
     @pydantic.model_validator(mode="after")
     def _check_measure(self) -> TrainingConfig:

@@ -12,7 +12,9 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 pytest.importorskip("napari", reason="napari is not installed: the plugin needs it")
-pytest.importorskip("PyQt6", reason="no Qt is installed: napari's window needs one")
+pytest.importorskip(
+    "PyQt6.QtWidgets", reason="no Qt, or not its libraries (libegl1)", exc_type=ImportError
+)
 
 import napari
 import npe2
