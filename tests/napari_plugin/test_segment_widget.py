@@ -1,6 +1,7 @@
 """napari with the plugin, as a user has it, on a screen that is not there."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -179,36 +180,69 @@ def test_the_list_of_images_follows_the_viewer(viewer, widget, cells):
     assert widget.layer.currentData() is first
 
 
-def test_in_napari_s_window(cells):
-    """The plugin as a user opens it; it needs a screen with OpenGL, that of Xvfb say."""
-    if not has_opengl():
-        pytest.skip("no OpenGL on this screen: napari's canvas needs it")
-    shown = napari.Viewer(show=False)
-    try:
-        _, widget = shown.window.add_plugin_dock_widget("keras_unet3p", "Segment")
-        assert isinstance(widget, SegmentWidget)
-        image = shown.add_image(np.tile(cells, (3, 3)), name="cells")
-        shown.camera.center, shown.camera.zoom = (0, 200, 300), 4
-        shown.window._qt_viewer.canvas.on_draw(None)
-        top, left = image.corner_pixels[0]
-        assert top > 0
-        assert left > 0
-        widget.extent.setCurrentText(VIEW)
-        run(widget)
-        labels = shown.layers["cells segmented"]
-        np.testing.assert_array_equal(labels.translate, (top, left))
-        assert labels.data.max() > 0
-        child = widget._process._process
-        assert child.poll() is None
-    finally:
-        shown.close()
+def test_in_napari_s_window(tmp_path):
+    """The plugin as a user opens it, in a process without TensorFlow: see `model_process`."""
+    if shutil.which("xvfb-run") is None:
+        pytest.skip("xvfb-run is not installed: napari's canvas needs a screen with OpenGL")
+    script = tmp_path / "window.py"
+    script.write_text(WINDOW)
+    told = subprocess.run(
+        ["xvfb-run", "-a", "-s", "-screen 0 1280x900x24", sys.executable, str(script)],
+        env={**os.environ, "QT_QPA_PLATFORM": "xcb"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if "no OpenGL" in told.stdout:
+        pytest.skip("no OpenGL on the virtual screen (Debian: libgl1-mesa-dri, libxcb-cursor0)")
+    assert "the process has ended" in told.stdout, told.stdout + told.stderr[-3000:]
+
+
+WINDOW = """
+import os
+import sys
+import time
+
+import napari
+import numpy as np
+from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
+
+from keras_unet3p.data import generate_cells
+from keras_unet3p.napari_plugin.segment_widget import VIEW, SegmentWidget
+
+napari.qt.get_qapp()
+context, surface = QOpenGLContext(), QOffscreenSurface()
+surface.create()
+if not (context.create() and context.makeCurrent(surface)):
+    print("no OpenGL")
+    os._exit(0)
+context.doneCurrent()
+viewer = napari.Viewer(show=False)
+_, widget = viewer.window.add_plugin_dock_widget("keras_unet3p", "Segment")
+assert isinstance(widget, SegmentWidget)
+cells = generate_cells((150, 200), seed=3)[0]
+image = viewer.add_image(np.tile(cells, (3, 3)), name="cells")
+viewer.camera.center, viewer.camera.zoom = (0, 200, 300), 4
+viewer.window._qt_viewer.canvas.on_draw(None)
+top, left = image.corner_pixels[0]
+assert top > 0 and left > 0
+widget.extent.setCurrentText(VIEW)
+widget.start.click()
+end = time.monotonic() + 200
+while widget._worker is not None and time.monotonic() < end:
     napari.qt.get_qapp().processEvents()
-    assert child.wait(timeout=20) is not None  # the process ends with the window
-
-
-def has_opengl():
-    from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
-
-    context, surface = QOpenGLContext(), QOffscreenSurface()
-    surface.create()
-    return context.create() and context.makeCurrent(surface)
+    time.sleep(0.01)
+napari.qt.get_qapp().processEvents()
+labels = viewer.layers["cells segmented"]
+assert tuple(labels.translate) == (top, left)
+assert labels.data.max() > 0
+assert "tensorflow" not in sys.modules
+child = widget._process._process
+assert child.poll() is None
+viewer.close()
+napari.qt.get_qapp().processEvents()
+child.wait(timeout=20)
+print("the process has ended", flush=True)
+os._exit(0)  # what Qt and OpenGL do at the very end is not ours
+"""
