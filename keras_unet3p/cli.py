@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Annotated, Any, get_args
 
 import typer
+import yaml
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
@@ -118,6 +119,19 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kinds = [
         kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType
     ]
+    if name == "callbacks":
+        option = typer.Option(
+            "--callback",
+            help="A Keras callback: its import path, or {name: PATH, arguments: {NAME: VALUE}}; "
+            "may be given several times.",
+            show_default=False,
+        )
+        return inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, option],
+        )
     choices = next((item.func.choices for item in field.metadata if hasattr(item, "func")), None)
     default = field.default
     if choices is not None:
@@ -340,6 +354,10 @@ def train(
     chosen = read_run_file(config) if config is not None else RunChoices({}, {})
     if "border_weights" in training:  # as in a file: yes, no or auto
         training["border_weights"] = _yes_or_no(training["border_weights"])
+    if training.get("callbacks"):
+        training["callbacks"] = [_callback(text) for text in training["callbacks"]]
+    else:  # typer gives an empty list where there are none
+        training.pop("callbacks", None)
     given = {name: value for name, value in training.items() if value is not None}
     data: dict[str, Any] = {
         **chosen.data,
@@ -367,7 +385,7 @@ def train(
     if planned and config is None:
         found = _workflow().plan_of_run(
             out,
-            given,
+            {name: value for name, value in given.items() if name != "callbacks"},
             **{name: value for name, value in data.items() if not name.startswith("validation")},
             classes=_classes(classes) or values or names,
             max_pixels=max_pixels,
@@ -392,6 +410,16 @@ def train(
     _say(f"best model   {printable(best)}")
     _say(f"report       {printable(out / 'report.html')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
+
+
+def _callback(text: str) -> Any:
+    """A callback as it stands on the command line: a path, or a mapping as in a file."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--callback {printable(text)}: {' '.join(str(error).split())}") from None
 
 
 def _cross_validate(config: TrainingConfig, out: Path, data: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ NAME = PACKAGE.name
 # stand side by side.
 HOUSE = [
     ("__main__",),
-    ("cli",),
+    ("cli", "napari_plugin"),
     ("workflow",),
     ("planning",),
     ("export",),

@@ -12,8 +12,8 @@ from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 from keras_unet3p.errors import InputError
 
 _LENGTHS = ("epochs", "hours")
-_AFTER_TRAINING = ("tuning", "measure")
-"""Choices of `TrainingConfig` that a finished run may change: they leave the network as it is."""
+_MAY_CHANGE = ("tuning", "measure", "callbacks")
+"""Choices of `TrainingConfig` that a run may change when it goes on: they are not the network's."""
 _OF_EARLIER = {"instances": "gaps"}
 """What runs of earlier versions did, which have no entry for it."""
 
@@ -114,16 +114,16 @@ class RunRecord(JsonArtifact):
         }
         return self.model_copy(update={"training": {**self.training, **more}}) if more else self
 
-    def with_tuning_of(self, now: RunRecord) -> RunRecord:
-        """This record with what another one chooses after the training."""
-        tuning = {name: now.training[name] for name in _AFTER_TRAINING if name in now.training}
-        return self.model_copy(update={"training": {**self.training, **tuning}})
+    def with_changes_of(self, now: RunRecord) -> RunRecord:
+        """This record with what another one may choose anew: tuning, measure and callbacks."""
+        anew = {name: now.training[name] for name in _MAY_CHANGE if name in now.training}
+        return self.model_copy(update={"training": {**self.training, **anew}})
 
     def difference(self, now: RunRecord) -> Difference | None:
         """The first entry in which a run that is asked for is not the one that this file describes.
 
         Entries that this file lacks within a value, because an earlier version wrote it, do not
-        count; nor do the versions of the packages, nor what is chosen after the training, nor
+        count; nor do the versions of the packages, nor what may be chosen anew, nor
         where the images and masks lie, if they hold the same.
 
         Example:
@@ -143,7 +143,7 @@ class RunRecord(JsonArtifact):
             if section not in ("training", "data"):
                 continue
             for name, value in values.items():
-                if name in (_AFTER_TRAINING if section == "training" else ignored):
+                if name in (_MAY_CHANGE if section == "training" else ignored):
                     continue
                 found = before[section].get(name, _OF_EARLIER.get(name))
                 if not agree(found, value):

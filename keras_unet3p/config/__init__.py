@@ -4,6 +4,7 @@ No TensorFlow here: a wrong choice is told at once, and the command line knows i
 imports anything.
 """
 
+from keras_unet3p.config.callback_choice import CallbackChoice
 from keras_unet3p.config.choices import (
     ARCHITECTURES,
     CONTRAST_SPREAD,
@@ -42,6 +43,7 @@ __all__ = [
     "PERCENTILES",
     "RUN_FORMAT",
     "Architecture",
+    "CallbackChoice",
     "DataChoices",
     "RunChoices",
     "TrainingConfig",

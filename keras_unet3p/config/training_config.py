@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BeforeValidator, Field
 
+from keras_unet3p.config.callback_choice import CallbackChoice, callback_choices
 from keras_unet3p.config.choices import (
     ARCHITECTURES,
     ENCODERS,
@@ -34,6 +35,7 @@ NETWORK_OPTIONS = (
 """The choices that an architecture's builder takes; those that were not made are its defaults."""
 
 _Count = Annotated[int, Field(ge=1)]
+_Callbacks = Annotated[list[CallbackChoice], BeforeValidator(callback_choices)]
 _OptionalCount = Annotated[int | None, Field(ge=1)]
 
 
@@ -130,6 +132,8 @@ class TrainingConfig(Checked):
     """How training is spread over the machine's devices."""
     mixed_precision: Annotated[str | None, BeforeValidator(OneOf(POLICIES))] = None
     """Policy of the computations; float32 by default."""
+    callbacks: _Callbacks = []  # noqa: RUF012
+    """Keras callbacks, to track experiments say: import paths, or mappings of name, arguments."""
 
     @pydantic.model_validator(mode="after")
     def _check_measure(self) -> TrainingConfig:

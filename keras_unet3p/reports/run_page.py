@@ -159,6 +159,8 @@ def _configuration(record: RunRecord) -> list[tuple[str, str, bool]]:
     rows = []
     for name, value in record.training.items():
         shown = last_part(value) if name == "encoder_weights" and value else _word(value)
+        if name == "callbacks" and isinstance(value, list):  # whose arguments are not for others
+            shown = printable(", ".join(str(item["name"]) for item in value)) or _word(None)
         rows.append((printable(name), shown, defaults.get(name) != value))
     return rows
 

@@ -56,6 +56,7 @@ def fit(
     monitor: str = MONITOR,
     patience: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    observers: Sequence[keras.callbacks.Callback] = (),
     report: Callable[[str], object] = warnings.warn,
     lock: bool = True,
     prepare: Callable[[Any], object] | None = None,
@@ -92,7 +93,9 @@ def fit(
         monitor: metric whose largest value marks the best epoch.
         patience: number of epochs without improvement after which training stops; None trains all
             epochs.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks, which may add to the logs.
+        observers: those that come last: an epoch is saved before they see its logs, so that it is
+            not lost where they fail.
         report: function that is called with one sentence for each damaged file that the run did
             not need.
         prepare: takes the model, new or continued, before it is trained.
@@ -170,8 +173,9 @@ def fit(
                     Pace(budget, checkpoints.history, schedule=learning_rate, clock=clock),
                     *callbacks,
                     keras.callbacks.TensorBoard(str(tensorboard), write_graph=False),
-                    # The last one, so that the row holds what the others add to the logs.
+                    # After these, so that the row holds what they add to the logs.
                     checkpoints,
+                    *observers,
                 ],
             )
     return checkpoints.run.best

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_unet3p.artifacts import ModelSource
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     fitting_name,
@@ -40,6 +39,8 @@ from keras_unet3p.postprocessing import (
     outlines_rois,
 )
 from keras_unet3p.progress import Progress, reporting
+from keras_unet3p.workflow.given_channels import with_channels
+from keras_unet3p.workflow.model_stamp import stamp_of_file, stamp_of_model
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.prediction_journal import PredictionJournal
 from keras_unet3p.workflow.predictor import Predictor
@@ -137,7 +138,7 @@ def predict(
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
     results = _Results(predictor, overlays, polygons, tolerance)
     asked = {
-        "model": _stamp_of_model(model),
+        "model": stamp_of_model(model),
         **results.options(),
         "pixel_size": pixel_size,
         "tile_size": tile_size,
@@ -154,11 +155,11 @@ def predict(
             if size is None and predictor.instances is not None:
                 size = stored_pixel_size(stack.path)
             for index, name in enumerate(masks[stem]):
-                mask, stamp = out / name, [*_stamp(stack.path), index]
+                mask, stamp = out / name, [*stamp_of_file(stack.path), index]
                 rows = journal.rows(mask, stamp)
                 if rows is None:
                     image = stack.stored(index)
-                    image = predictor.with_its_channels(image, stack.path)
+                    image = with_channels(image, printable(stack.path), predictor.num_channels)
                     rows = results.write(mask, image, size)
                     journal.record(mask, stamp, rows)
                 objects += [{"image": printable(name), **row} for row in rows]
@@ -213,27 +214,6 @@ class _Results(NamedTuple):
             overlay = pictures.overlay(image, labels)
             pictures.write_picture(mask.parent / "overlays" / f"{mask.stem}.png", overlay)
         return rows
-
-
-def _stamp(file: Path) -> list[int]:
-    """What changes when a file does."""
-    status = file.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _stamp_of_model(model: str | os.PathLike[str]) -> list[Any]:
-    source = ModelSource.find(model)
-    if source is None:
-        return [os.fspath(model)]
-    files = [] if source.file is None else [source.file]
-    if source.version is not None:
-        files += [path for path in source.version.rglob("*") if path.is_file()]
-    if source.run is not None:
-        files.append(source.run.postprocessing)
-    for member in source.members():
-        files += [member.best, member.postprocessing]
-    found = sorted((str(file.resolve()), *_stamp(file)) for file in files if file.is_file())
-    return [source.name] if not found else [list(stamp) for stamp in found]
 
 
 def _mask_names(

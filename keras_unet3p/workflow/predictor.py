@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
 
-from keras_unet3p.errors import InputError, printable
 from keras_unet3p.images import Normalization
 from keras_unet3p.postprocessing import InstanceRule, MaskRule
 
@@ -56,26 +54,6 @@ class Predictor:
     rule: MaskRule | InstanceRule = dataclasses.field(default_factory=MaskRule)
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     instances: Callable[[np.ndarray], np.ndarray] | None = None
-
-    def with_its_channels(self, image: np.ndarray, file: str | os.PathLike[str]) -> np.ndarray:
-        """The image; grey that is stored as a colour of equal parts becomes grey for a model of it.
-
-        Args:
-            image: (H, W, C).
-            file: where it is from, for the error.
-
-        Raises:
-            ValueError: the model was trained on images of another number of channels.
-        """
-        found, expected = image.shape[-1], self.num_channels
-        if expected is None or found == expected:
-            return image
-        if expected == 1 and found in (3, 4) and (image[..., :3] == image[..., :1]).all():
-            return image[..., :1]
-        raise InputError(
-            f"{printable(file)}: {found} channels; the model was trained on images of {expected}"
-            + (" (grey stored as a colour would do, and this is none)" if expected == 1 else "")
-        )
 
 
 def unit_values(num_channels: int | None) -> Normalization:

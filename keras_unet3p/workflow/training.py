@@ -24,6 +24,7 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.images.remote_files import is_remote
+from keras_unet3p.workflow.chosen_callbacks import check_callbacks, make_callbacks
 from keras_unet3p.workflow.evaluation import earlier_pictures
 from keras_unet3p.workflow.results import write_results
 from keras_unet3p.workflow.starting_point import StartingPoint
@@ -67,7 +68,8 @@ def train(
             and has its architecture unless another is given, which is refused. The images are
             normalised by their own rule; with `freeze` by the other network's, behind which the
             frozen layers have learnt; and an encoder that normalises by itself goes on so. A
-            continued run does not load that network again.
+            continued run does not load that network again. The `callbacks` are made anew for
+            every part of a run that is continued, and may be others then.
         out: run folder. Afterwards it holds `config.json` (the configuration as used),
             `history.csv`, `best.keras`, `last-epoch-NNNN.keras` (the last two), `tensorboard/`,
             `postprocessing.json` (what follows the best network, chosen on the held-out images)
@@ -93,6 +95,7 @@ def train(
     Raises:
         ValueError: an option or a file is not acceptable; `out` holds a run of another
             configuration, or another process trains in it; or the training has diverged.
+        RuntimeError: one of the configuration's callbacks has failed; the message names it.
         OSError: the disk is full; the message names the file and the space that is left.
 
     Example:
@@ -109,6 +112,7 @@ def train(
     if config.folds is not None and validation_images is not None:
         raise InputError("validation_images: folds hold out images of their own; leave one out")
     _check_encoder_weights(config)
+    check_callbacks(config.callbacks)
     run = RunFolder(out)
     console = console or Console(stderr=True)
     given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
@@ -337,7 +341,7 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
         record.write(run.config)
         return
     before = run.read_record()
-    longer = before.prolonged(record).with_tuning_of(record)
+    longer = before.prolonged(record).with_changes_of(record)
     other = longer.difference(record)
     if other is not None:
         raise InputError(
@@ -381,6 +385,8 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         + _labeled_share(job.training),
         highlight=False,
     )
+    strategy = training.choose_strategy(config.strategy)
+    observers = make_callbacks(config.callbacks, run.path, strategy)
     keras.utils.set_random_seed(config.seed)
     used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
     progress = training.EpochProgress(
@@ -400,9 +406,10 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
             steps_per_epoch=job.steps_per_epoch,
             learning_rate=training.WarmupCosine(config.learning_rate, config.warmup_steps),
             weight_average=config.weight_average,
-            strategy=training.choose_strategy(config.strategy),
+            strategy=strategy,
             patience=config.patience,
             callbacks=[progress, _overlays(job, run)],
+            observers=observers,
             report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
             lock=False,
             prepare=job.prepare,
