@@ -32,8 +32,43 @@ def test_the_page_needs_nothing_from_elsewhere(server):
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", answer.text)
-    assert not re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=|<link|@import|url\(", answer.text)
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    named = re.findall(r'<(?:script|img|iframe|link)[^>]*\s(?:src|href)="([^"]*)"', answer.text)
+    assert len(named) == 2
+    seen = {"": answer.text}
+    while named:
+        name = named.pop()
+        assert re.fullmatch(r"page/[a-z]+\.(js|css)", name), name
+        if name in seen:
+            continue
+        file = requests.get(f"{server.url}/{name}", timeout=10)
+        assert file.status_code == 200
+        kind = "javascript" if name.endswith(".js") else "css"
+        assert file.headers["content-type"] == f"text/{kind}; charset=utf-8"
+        assert file.headers["x-content-type-options"] == "nosniff"
+        seen[name] = file.text
+        imports = re.findall(r'(?:from|import) *\(?"([^"]*)"', file.text)
+        assert all(each.startswith("./") for each in imports)
+        named += ["page/" + each[2:] for each in imports]
+    assert len(seen) > 5
+    for text in seen.values():
+        assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text)
+        assert not re.findall(r"@import|url\(", text)
+
+
+def test_a_browser_keeps_the_files_until_they_change(server):
+    for path in ("/", "/page/main.js"):
+        first = requests.get(server.url + path, timeout=10)
+        assert first.headers["cache-control"] == "no-cache"
+        again = requests.get(
+            server.url + path, headers={"If-None-Match": first.headers["etag"]}, timeout=10
+        )
+        assert again.status_code == 304
+        assert not again.content
+        other = requests.get(server.url + path, headers={"If-None-Match": '"x"'}, timeout=10)
+        assert other.status_code == 200
+    for path in ("/page/", "/page/../page.html", "/page/%2e%2e/rest_app.py", "/page/none.js"):
+        assert requests.get(server.url + path, timeout=10).status_code == 404
 
 
 @pytest.fixture(scope="module")
