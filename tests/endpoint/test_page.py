@@ -8,23 +8,27 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
-import time
 
 import cv2
 import keras
 import numpy as np
 import pytest
 import requests
+from page_browser import (
+    blobs,
+    complaints,
+    downloaded,
+    move,
+    overlay,
+    saved,
+    show,
+    status,
+    wait_for,
+)
 
 from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.postprocessing import InstanceRule, object_table
-
-BROWSER = next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
-)
-DRIVER = shutil.which("chromedriver")
 
 
 def test_the_page_needs_nothing_from_elsewhere(server):
@@ -69,110 +73,6 @@ def test_a_browser_keeps_the_files_until_they_change(server):
         assert other.status_code == 200
     for path in ("/page/", "/page/../page.html", "/page/%2e%2e/rest_app.py", "/page/none.js"):
         assert requests.get(server.url + path, timeout=10).status_code == 404
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    if not BROWSER or not DRIVER:
-        pytest.skip("no Chromium with chromedriver to show the page in")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-dev-shm-usage",
-        "--window-size=1280,900",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(flag)
-    downloads = tmp_path_factory.mktemp("downloads")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.downloads = downloads
-    driver.set_script_timeout(20)
-    yield driver
-    driver.quit()
-
-
-def wait_for(condition, seconds: float = 20.0):
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-    return value
-
-
-@pytest.fixture
-def page(driver, server):
-    driver.get(server.url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
-    return driver
-
-
-def blobs(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(3)
-    image = np.full((height, width), 60, np.float32)
-    for _ in range(max(4, height * width // 6000)):
-        center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
-        axes = (int(rng.integers(14, 34)), int(rng.integers(14, 34)))
-        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, 190.0, -1)
-    image = cv2.GaussianBlur(image, (0, 0), 5) + rng.normal(0, 6, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def status(page) -> str:
-    return page.find_element("id", "status").text
-
-
-def show(page, tmp_path, image: np.ndarray, name: str = "cells.png") -> None:
-    cv2.imwrite(str(tmp_path / name), image)
-    page.find_element("id", "file").send_keys(str(tmp_path / name))
-    wait_for(lambda: status(page).startswith("Segmented in"))
-
-
-def overlay(page) -> np.ndarray:
-    """The overlay's pixels, (H, W, 4)."""
-    values = page.execute_script(
-        "const c = document.getElementById('overlay');"
-        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
-        "return [c.height, c.width, Array.from(d.data)]"
-    )
-    return np.array(values[2], np.uint8).reshape(values[0], values[1], 4)
-
-
-def move(page, slider: str, value: int) -> None:
-    page.execute_script(
-        "const s = document.getElementById(arguments[0]); s.value = arguments[1];"
-        "s.dispatchEvent(new Event('input'))",
-        slider,
-        value,
-    )
-
-
-def saved(page, button: str, name: str) -> bytes:
-    page.find_element("id", button).click()
-    file = page.downloads / name
-    wait_for(lambda: file.exists() and not list(page.downloads.glob("*.crdownload")))
-    content = file.read_bytes()
-    file.unlink()
-    return content
-
-
-def downloaded(page, button: str, name: str) -> np.ndarray:
-    content = np.frombuffer(saved(page, button, name), np.uint8)
-    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-
-
-def complaints(page) -> list[str]:
-    return [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def test_overlay_opacity_threshold_and_download(page, tmp_path):

@@ -16,7 +16,8 @@ const packed = ([red, green, blue], alpha) => (alpha << 24 | blue << 16 | green 
 export class Layer {
   constructor(ids, width, height, numbered) {
     Object.assign(this, {ids, width, height, numbered});
-    this.highest = ids.reduce((high, id) => id > high ? id : high, 0);
+    this.highest = 0;
+    for (let i = 0; i < ids.length; i++) if (ids[i] > this.highest) this.highest = ids[i];
   }
 
   get borders() {
@@ -25,9 +26,8 @@ export class Layer {
     return this.kept ||= borders(this.ids, this.width, this.height, reach);
   }
 
-  /** Colours the columns `left` to `right` of `out`, a Uint32Array of the canvas's pixels. */
+  /** Colours all pixels in the columns `left` to `right` of `out`, a Uint32Array of the canvas's pixels. */
   paint(out, style, alpha, left = 0, right = this.width) {
-    if (style === "none") return;
     const {ids, width, height, highest, numbered} = this;
     const light = new Uint32Array(highest + 1), full = new Uint32Array(highest + 1);
     for (let id = 1; id <= highest; id++) {

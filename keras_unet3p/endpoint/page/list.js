@@ -1,6 +1,6 @@
 /** The list of images: a list box that keeps the focus and moves a selection. */
 
-const shares = share => (100 * share).toFixed(share < 0.001 ? 3 : 1) + " % differ";
+const shares = share => share ? (100 * share).toFixed(share < 0.001 ? 3 : 1) + " % differ" : "no difference";
 
 export class ImageList {
   /** @param select called with an entry that was chosen  @param remove called with one to take out */
@@ -73,7 +73,7 @@ export class ImageList {
     name.textContent = entry.name;
     row.title = entry.name + (result.error ? ": " + result.error : "");
     state.textContent = {waiting: "waiting", running: "segmenting …", done: told(entry, result),
-                         error: "error: " + result.error}[result.state];
+                         error: "error"}[result.state];
     state.classList.toggle("bad", result.state === "error");
     row.dataset.state = result.state;
   }

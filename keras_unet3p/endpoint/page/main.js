@@ -12,8 +12,8 @@ import {zip} from "./zip.js";
 const $ = id => document.getElementById(id);
 // A request for the probabilities as numbers in JSON is slow, one for them as PNG is not.
 const MOST_NUMBERS = 700000, MOST_UNASKED = 4000000;
-// Of larger images the overlay is drawn once per frame, not at every step of a slider.
-const DRAWN_AT_ONCE = 2000000;
+// Of larger images the overlay is drawn when a slider rests for so many milliseconds.
+const DRAWN_AT_ONCE = 2000000, DRAWN_AFTER = 60;
 const NAMES = /\.(png|jpe?g|tiff?|npy|bmp|gif|webp|avif)$/i;
 const MASK_NOTES = ["The mask is an 8-bit PNG of class ids, so it looks black.",
                     "The mask is a 16-bit PNG of the objects' numbers."];
@@ -24,7 +24,7 @@ const work = new Work(models, chosenModels, changed);
 const list = new ImageList($("list"), entry => select(entry), remove);
 // What is on the screen. `turn` tells whether something else was chosen while an answer was awaited.
 const view = {turn: 0, entry: null, page: 0, picture: null, part: null, first: null, second: null, levels: null,
-              served: null, moved: false, offered: null};
+              served: null, moved: false, offered: null, compared: null};
 
 function chosenModels() {
   return {first: choices.get($("model").value) || {name: ""}, second: choices.get($("against").value) || null};
@@ -74,7 +74,6 @@ function showProgress() {
   $("progress").value = finished;
   $("progress").hidden = finished === all;
   $("progress-note").textContent = `${finished} of ${all} done` + (failed ? `, ${failed} with an error` : "");
-  $("retry").hidden = !failed;
   $("save-all-masks").hidden = $("save-all-tables").hidden = done.length < 2;
   layout();
 }
@@ -84,13 +83,15 @@ async function select(entry, page = entry?.page ?? 0) {
   await keepMoved();
   view.turn++;
   Object.assign(view, {entry, page, picture: null, part: null, first: null, second: null, levels: null,
-                       served: null, moved: false, offered: null});
+                       served: null, moved: false, offered: null, compared: null});
   work.current = entry;
   entry.page = page;
   entry.wanted.add(page);
   list.choose(entry);
   list.update(entry);
   blank();
+  $("details").textContent = entry.name;
+  $("pages").hidden = entry.pages < 2;
   showState();
   showProgress();
   work.run();
@@ -104,7 +105,7 @@ function clearView() {
   $("picture").style.display = "none";
   $("hint").style.display = "";
   $("details").textContent = "\u00a0";
-  $("pages").hidden = true;
+  $("pages").hidden = $("retry").hidden = true;
   $("busy").className = "";
   say("");
 }
@@ -122,6 +123,7 @@ function blank() {
 async function showState() {
   const {entry, page, turn} = view, result = entry.result(page);
   $("busy").className = result.state === "running" ? "on" : "";
+  $("retry").hidden = !work.stopped && result.state !== "error";
   if (result.state === "error") say(result.error, true);
   else if (result.state === "waiting") say(work.stopped ? "Waiting for the server." : "Waiting …");
   else if (result.state === "running") say(result.first ? "Comparing …" : "Segmenting …");
@@ -133,7 +135,9 @@ async function showState() {
     }
     if (result.state === "done" && work.isFresh(result)) await showResult(turn, result);
   } catch (error) {
-    if (turn === view.turn) say(error.message, true);
+    if (turn !== view.turn) return;
+    say(error.message, true);
+    if (!view.picture) $("picture").style.display = "none";
   }
 }
 
@@ -196,14 +200,15 @@ function showFigures() {
   else if (!shown.rows) showClasses(shown);
   $("comparison").hidden = !second;
   if (!second) return;
-  showComparison(comparison, titles, both, point);
+  if (view.compared !== comparison) showComparison(comparison, titles, both, point);
+  view.compared = comparison;
   $("save-differences").hidden = !both || !(comparison.first.length + comparison.second.length);
 }
 
 function names() {
   const {first, second} = chosenModels();
   if (!second || first.name !== second.name) return [titleOf(first), second && titleOf(second)];
-  const short = choice => choice.version ? "version " + choice.version : choice.label || "the newest";
+  const short = choice => choice.label || "version " + (choice.version || models.of(choice)?.version);
   return [short(first), short(second)];
 }
 
@@ -280,7 +285,7 @@ async function keepMoved() {
 
 // ---------------------------------------------------------------- the picture
 
-let waiting = 0;
+let waiting = 0, drawn = 1, kept = null;  // the pixels of the overlay, which are large
 
 function draw() {
   $("opacity-value").textContent = $("opacity").value + " %";
@@ -288,27 +293,32 @@ function draw() {
   if (!view.first) return;
   const {width, height} = view.picture;
   if (width * height <= DRAWN_AT_ONCE) return drawNow();
-  cancelAnimationFrame(waiting);
-  waiting = requestAnimationFrame(drawNow);
+  $("overlay").style.opacity = Math.min(1, $("opacity").value / Math.max(drawn, 1));
+  clearTimeout(waiting);
+  waiting = setTimeout(drawNow, DRAWN_AFTER);
 }
 
 function drawNow() {
   const {first, second, picture} = view;
   if (!first || !picture) return;
   const {width, height} = picture, style = chosen("style"), layer = second ? chosen("layer") : "first";
-  const context = $("overlay").getContext("2d"), image = context.createImageData(width, height);
-  const out = new Uint32Array(image.data.buffer), alpha = Math.round(255 * $("opacity").value / 100);
+  const context = $("overlay").getContext("2d");
+  if (kept?.width !== width || kept.height !== height) kept = context.createImageData(width, height);
+  const out = new Uint32Array(kept.data.buffer), alpha = Math.round(255 * $("opacity").value / 100);
   $("divide").hidden = layer !== "divided";
   $("divider-field").hidden = layer !== "divided";
-  if (layer === "first") first.paint(out, style, alpha);
+  $("overlay").style.opacity = "";
+  if (style === "none") out.fill(0);
+  else if (layer === "first") first.paint(out, style, alpha);
   else if (layer === "second") second.paint(out, style, alpha);
   else if (layer === "divided") {
     const column = Math.round(width * $("divider").value / 100);
     $("divide").style.left = 100 * column / width + "%";
     first.paint(out, style, alpha, 0, column);
     second.paint(out, style, alpha, column, width);
-  } else if (style !== "none") paintDifferences(out, first, second, alpha);
-  context.putImageData(image, 0, 0);
+  } else paintDifferences(out, first, second, alpha);
+  context.putImageData(kept, 0, 0);
+  drawn = $("opacity").value;
 }
 
 function layout() {

@@ -77,7 +77,7 @@ function differing(rows, title, isSecond, point) {
   const list = document.createElement("ul");
   for (const row of rows.slice(0, MOST_LISTED)) {
     const item = document.createElement("li"), button = document.createElement("button");
-    button.textContent = `${row.id}: ${row.area} pixels at row ${Math.round(row.y)}, column ${Math.round(row.x)}`;
+    button.textContent = `${row.id}: ${row.area} px, row ${Math.round(row.y)}, column ${Math.round(row.x)}`;
     button.onclick = () => point(row, isSecond);
     item.append(button);
     list.append(item);
