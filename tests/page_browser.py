@@ -9,10 +9,36 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_unet3p.postprocessing import InstanceRule
+
 BROWSER = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
 )
 DRIVER = shutil.which("chromedriver")
+# Of the versions of the model "objects".
+RULES = {
+    version: InstanceRule(threshold=threshold, smallest_object=0)
+    for version, threshold in ((1, 0.3), (2, 0.5))
+}
+
+
+@pytest.fixture(scope="session")
+def bright_models(tmp_path_factory):
+    """Folders of models of what is bright: "objects" in two versions, and "cells", of a class."""
+    import keras
+
+    from keras_unet3p.export import export_savedmodel
+
+    image = keras.Input((None, None, 1))
+    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(image)
+    network, folder = keras.Model(image, same), tmp_path_factory.mktemp("models")
+    options = {"tile_size": 64, "halo": 0}
+    for rule in RULES.values():
+        export_savedmodel(
+            network, folder / "objects", threshold=rule.threshold, instances=rule, **options
+        )
+    export_savedmodel(network, folder / "cells", classes=["background", "cell"], **options)
+    return {name: folder / name for name in ("objects", "cells")}
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,8 @@ class LocalServer:
     running requests at the end. `start` and `close` do the same.
 
     REST: `POST /v1/models/NAME[/versions/N|/labels/L]:predict`, `GET /v1/models/NAME...`,
-    `GET .../metadata`, and two addresses that TensorFlow Serving lacks: `GET /health`, and a page
-    at `/` that shows results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checks.
+    `GET .../metadata`, and addresses that TensorFlow Serving lacks: `GET /health`, and a page at
+    `/`, with what it is made of and asks for below `/page/`, that shows results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checks.
     Bodies, errors and codes are those of TensorFlow Serving. The limits below are additional.
 
     Args:

@@ -10,11 +10,11 @@ import os
 import re
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import requests
 from page_browser import (
+    RULES,
     blobs,
     complaints,
     downloaded,
@@ -23,12 +23,12 @@ from page_browser import (
     saved,
     show,
     status,
+    visit,
     wait_for,
 )
 
 from keras_unet3p.endpoint import LocalServer
-from keras_unet3p.export import export_savedmodel
-from keras_unet3p.postprocessing import InstanceRule, object_table
+from keras_unet3p.postprocessing import object_table
 
 
 def test_the_page_needs_nothing_from_elsewhere(server):
@@ -158,22 +158,15 @@ def test_a_dropped_image(page):
 
 
 @pytest.fixture(scope="module")
-def bright_objects(tmp_path_factory):
+def bright_objects(bright_models):
     """An endpoint whose objects are what is bright in the image."""
-    image = keras.Input((None, None, 1))
-    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(image)
-    folder = tmp_path_factory.mktemp("models") / "objects"
-    rule = InstanceRule(smallest_object=0)
-    export_savedmodel(keras.Model(image, same), folder, tile_size=64, halo=0, instances=rule)
-    with LocalServer({"objects": folder}) as running:
-        yield running, rule
+    with LocalServer({"objects": bright_models["objects"]}) as running:
+        yield running, RULES[2]
 
 
 def test_objects_are_numbered_counted_and_measured(driver, bright_objects, tmp_path):
     server, rule = bright_objects
-    complaints(driver)  # those of the tests before
-    driver.get(server.url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    visit(driver, server)
     rng = np.random.default_rng(0)
     image = np.zeros((330, 420), np.uint8)
     for top in range(1, 320, 16):
@@ -207,9 +200,7 @@ def test_objects_are_numbered_counted_and_measured(driver, bright_objects, tmp_p
 
 
 def test_an_image_without_objects(driver, bright_objects, tmp_path):
-    complaints(driver)
-    driver.get(bright_objects[0].url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    visit(driver, bright_objects[0])
     show(driver, tmp_path, np.zeros((30, 40), np.uint8))
     assert driver.find_element("id", "count").text == "0 objects"
     assert not driver.find_element("id", "save-table").is_displayed()

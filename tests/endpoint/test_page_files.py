@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 from page_browser import (
+    RULES,
     blobs,
     complaints,
     downloaded,
@@ -31,37 +33,11 @@ from page_browser import (
 from keras_unet3p.endpoint import LocalServer
 from keras_unet3p.export import export_savedmodel
 from keras_unet3p.metrics import object_scores
-from keras_unet3p.postprocessing import InstanceRule
-
-RULES = {
-    version: InstanceRule(threshold=t, smallest_object=0) for version, t in ((1, 0.3), (2, 0.5))
-}
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Models of what is bright: of objects in two versions, and of a class."""
-    image = keras.Input((None, None, 1))
-    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(image)
-    network, folder = keras.Model(image, same), tmp_path_factory.mktemp("models")
-    for rule in RULES.values():
-        export_savedmodel(
-            network,
-            folder / "objects",
-            tile_size=64,
-            halo=0,
-            threshold=rule.threshold,
-            instances=rule,
-        )
-    export_savedmodel(
-        network, folder / "cells", tile_size=64, halo=0, classes=["background", "cell"]
-    )
-    return {name: folder / name for name in ("objects", "cells")}
-
-
-@pytest.fixture(scope="module")
-def two_versions(models):
-    with LocalServer(models, num_versions=2, labels={"objects": {"stable": 1}}) as running:
+def two_versions(bright_models):
+    with LocalServer(bright_models, num_versions=2, labels={"objects": {"stable": 1}}) as running:
         yield running
 
 
@@ -407,11 +383,11 @@ def asked(page, path):
     )
 
 
-def test_the_models_are_asked_for_once_and_again_for_a_new_version(driver, models, tmp_path):
-    import shutil
-
-    shutil.copytree(models["objects"] / "1", tmp_path / "objects" / "1")
-    with LocalServer({"objects": tmp_path / "objects"}, poll_seconds=0.1) as server:
+def test_the_models_are_asked_for_once_and_again_for_a_new_version(
+    driver, bright_models, model_folder, tmp_path
+):
+    shutil.copytree(model_folder / "1", tmp_path / "cells" / "1")
+    with LocalServer({"cells": tmp_path / "cells"}, poll_seconds=0.1) as server:
         page = visit(driver, server)
         paths = written(tmp_path, **{f"a{k}": squares() for k in range(3)})
         put(page, *paths)
@@ -419,47 +395,63 @@ def test_the_models_are_asked_for_once_and_again_for_a_new_version(driver, model
         shown(page, "a0.png")
         assert status(page).endswith("by version 1")
         assert asked(page, "/page/models") == 1
-        assert asked(page, "/v1/models/objects/metadata") == 0
-        shutil.copytree(models["cells"] / "1", tmp_path / "new")
-        (tmp_path / "new").rename(tmp_path / "objects" / "2")
+        assert asked(page, "/v1/models/cells/metadata") == 0
+        shutil.copytree(bright_models["objects"] / "2", tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "cells" / "2")
         service = server._service
-        wait_for(lambda: service.repository._models["objects"].available == {2})
-        # It tells no objects apart, unlike the one that the page knows.
-        put(page, *written(tmp_path, b=squares()))
-        shown(page, "b.png")
-        assert status(page).endswith("by version 2")
-        assert "cell" in page.find_element("id", "legend").text
-        assert asked(page, "/page/models") == 2
-        put(page, *written(tmp_path, c=squares()))
-        shown(page, "c.png")
+        wait_for(lambda: service.repository._models["cells"].available == {2}, 60)
+        # It tells objects apart, unlike the one that the page knows: the next image shows that
+        # there is another version, and the one after it is numbered.
+        for name in "bcd":
+            put(page, *written(tmp_path, **{name: squares()}))
+            shown(page, f"{name}.png")
+            assert status(page).endswith("by version 2")
+            assert asked(page, "/page/models") == 2
+        assert page.find_element("id", "count").text.endswith(" objects")
+
+
+def test_a_version_without_what_was_asked_for(driver, bright_models, model_folder, tmp_path):
+    shutil.copytree(bright_models["objects"] / "2", tmp_path / "cells" / "2")
+    with LocalServer({"cells": tmp_path / "cells"}, poll_seconds=0.1) as server:
+        page = visit(driver, server)
+        shutil.copytree(model_folder / "1", tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "cells" / "3")
+        service = server._service
+        wait_for(lambda: service.repository._models["cells"].available == {3}, 60)
+        put(page, *written(tmp_path, a=squares()))
+        shown(page, "a.png")
+        assert status(page).endswith("by version 3")
+        assert "Class 1" in page.find_element("id", "legend").text
         assert asked(page, "/page/models") == 2
 
 
-def test_a_server_that_went_away_and_came_back(driver, models, tmp_path):
+def test_a_server_that_went_away_and_came_back(driver, model_folder, tmp_path):
     paths = written(tmp_path, **{f"a{k}": squares() for k in range(3)})
-    with LocalServer(models) as server:
+    with LocalServer({"cells": model_folder}) as server:
         page = visit(driver, server)
         port = int(server.url.rpartition(":")[2])
     put(page, *paths)
     wait_for(lambda: "The server does not answer" in status(page))
     assert page.find_element("id", "status").get_attribute("class") == "bad"
     assert [state for _, state in rows(page)] == ["error", "waiting", "waiting"]
-    with LocalServer(models, port=port):
+    with LocalServer({"cells": model_folder}, port=port):
         page.find_element("id", "retry").click()
         finished(page, 3)
         shown(page, "a0.png")
         assert not page.find_element("id", "retry").is_displayed()
 
 
-def test_a_file_too_large_for_the_server_is_not_sent(driver, models, tmp_path):
-    with LocalServer(models, max_request_bytes=2000) as server:
+def test_a_file_too_large_for_the_server_is_not_sent(driver, model_folder, tmp_path):
+    with LocalServer({"cells": model_folder}, max_request_bytes=2000) as server:
         page = visit(driver, server)
         noise = np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)
         put(page, *written(tmp_path, noise=noise))
         wait_for(lambda: status(page).startswith("Too large: "))
         tifffile.imwrite(tmp_path / "noise.tif", noise)
         put(page, tmp_path / "noise.tif")
-        wait_for(lambda: status(page).startswith("Too large: 0.0 MB, and the server takes files"))
+        wait_for(
+            lambda: status(page).startswith("Too large: 39 kB, and the server takes files of 2 kB")
+        )
         assert asked(page, "/page/image") == 0
         assert not complaints(page)
 

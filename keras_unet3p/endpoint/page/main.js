@@ -280,7 +280,8 @@ async function keepMoved() {
   if (!view.moved) return;
   const {part, first} = view;
   view.moved = false;
-  Object.assign(part, {counts: partOf(part, first.ids).counts, mask: await writePng(first.ids, part.width, part.height)});
+  const mask = await writePng(first.ids, part.width, part.height);
+  Object.assign(part, {counts: partOf(part, first.ids).counts, mask});
 }
 
 // ---------------------------------------------------------------- the picture

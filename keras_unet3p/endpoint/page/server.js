@@ -96,13 +96,13 @@ async function predicted(models, choice, body) {
   const size = body.size;
   if (size > models.limits.request_bytes) {
     throw new ServerError(
-      `Too large: ${megabytes(size)} to send, and the server takes ${megabytes(models.limits.request_bytes)}.`);
+      `Too large: ${sized(size)} to send, and the server takes ${sized(models.limits.request_bytes)}.`);
   }
   const response = await fetched(`v1/models/${pathOf(choice)}:predict`, {method: "POST", body});
   return {answer: parsed(await response.text()), version: response.headers.get("Model-Version")};
 }
 
-const megabytes = bytes => (bytes / 2 ** 20).toFixed(1) + " MB";
+const sized = bytes => bytes < 2 ** 20 ? Math.round(bytes / 2 ** 10) + " kB" : (bytes / 2 ** 20).toFixed(1) + " MB";
 
 async function encodedBody(signature, blob) {
   const name = signature === "serving_default" ? "" : `"signature_name":"${signature}",`;
@@ -189,7 +189,7 @@ export async function probabilities(models, choice, picture) {
 export async function decoded(models, choice, file, page) {
   if (file.size > models.limits.request_bytes) {
     throw new ServerError(
-      `Too large: ${megabytes(file.size)}, and the server takes files of ${megabytes(models.limits.request_bytes)}.`);
+      `Too large: ${sized(file.size)}, and the server takes files of ${sized(models.limits.request_bytes)}.`);
   }
   const query = new URLSearchParams({name: file.name, page, model: choice.name});
   if (choice.version) query.set("version", choice.version);

@@ -44,6 +44,7 @@ export class Work {
 
   remove(entry) {
     URL.revokeObjectURL(entry.thumb);
+    this.pictures.delete(entry);
     this.entries = this.entries.filter(other => other !== entry);
   }
 
@@ -188,7 +189,7 @@ async function comparison(first, second) {
 
 async function thumbnail(former, picture, part) {
   const scale = THUMB / Math.max(picture.width, picture.height);
-  const width = Math.max(1, Math.round(picture.width * scale)), height = Math.max(1, Math.round(picture.height * scale));
+  const [width, height] = [picture.width, picture.height].map(side => Math.max(1, Math.round(side * scale)));
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
