@@ -88,7 +88,7 @@ export class ImageList {
 }
 
 function told(entry, {first, comparison}) {
-  const pages = entry.pages > 1 ? `page ${entry.page + 1} of ${entry.pages}, ` : "";
+  const pages = entry.pages > 1 ? `page ${entry.page + 1}/${entry.pages}, ` : "";
   if (comparison) return pages + shares(comparison.share);
   return pages + (first?.rows ? first.rows.length + (first.rows.length === 1 ? " object" : " objects") : "done");
 }
