@@ -12,7 +12,7 @@ import hypothesis
 import keras
 import pytest
 
-pytest_plugins = ["served_models"]
+pytest_plugins = ["served_models", "page_browser"]
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 

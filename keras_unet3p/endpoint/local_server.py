@@ -40,9 +40,11 @@ class LocalServer:
     running requests at the end. `start` and `close` do the same.
 
     REST: `POST /v1/models/NAME[/versions/N|/labels/L]:predict`, `GET /v1/models/NAME...`,
-    `GET .../metadata`, and two addresses that TensorFlow Serving lacks: `GET /health`, and a page
-    at `/` that shows results. gRPC: Predict, GetModelMetadata, GetModelStatus, health checks.
-    Bodies, errors and codes are those of TensorFlow Serving. The limits below are additional.
+    `GET .../metadata`, and what TensorFlow Serving lacks: `GET /health`, and at `/` a page that
+    shows results; what it consists of and asks for lies below `/page/`. gRPC: Predict,
+    GetModelMetadata, GetModelStatus, health checks. Bodies, errors and codes are those of
+    TensorFlow Serving; answers to predictions tell the version besides (`Model-Version`). The
+    limits below are additional.
 
     Args:
         models: name -> base folder, whose subfolders named 1, 2, ... are the versions. The folders

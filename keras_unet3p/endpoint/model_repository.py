@@ -110,6 +110,10 @@ class ModelRepository:
         """The names of the models that are served."""
         return list(self._configs)
 
+    def labels(self, name: str) -> dict[str, int]:
+        """The labels of a model that is served, and the numbers of their versions."""
+        return self._models[name].labels
+
     @contextlib.contextmanager
     def using(
         self, name: str, version: int | None = None, label: str | None = None

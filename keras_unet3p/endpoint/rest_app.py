@@ -7,8 +7,7 @@ import contextlib
 import inspect
 import re
 import time
-from collections.abc import Iterable
-from importlib import resources
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import unquote
 
 from google.protobuf import json_format
@@ -21,7 +20,11 @@ from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
 from keras_unet3p.endpoint.compression import unzipped
 from keras_unet3p.endpoint.grpc_services import metadata_response, status_response
+from keras_unet3p.endpoint.page_answers import page_image, page_models
+from keras_unet3p.endpoint.page_assets import page_asset
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
+from keras_unet3p.endpoint.queued_call import queued_call
+from keras_unet3p.endpoint.request_body import RequestBody
 from keras_unet3p.endpoint.request_guard import RequestGuard
 
 _CHOICE = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
@@ -34,14 +37,10 @@ _NOT_FOUND = """<HTML><HEAD>
 <H1>Not Found</H1>
 </BODY></HTML>
 """
-# A refused body is read and discarded up to this many times the accepted size, so that the client
-# receives the answer instead of a reset connection.
-_DISCARD = 8
-_DISCARD_SECONDS = 10.0
 
 
 def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> ASGIApp:
-    """Builds the application: /v1/models/..., /health, and the page at /.
+    """Builds the application: /v1/models/..., /health, and the page at / with what is below /page.
 
     Args:
         service: the state of the endpoint.
@@ -55,18 +54,29 @@ def rest_app(service: PredictService, hosts: Iterable[str] = ()) -> ASGIApp:
             if scope["query_string"]:  # to TensorFlow Serving it is a part of the path
                 path += "?" + scope["query_string"].decode("latin-1")
             response = await _answer(service, request, path)
-        elif request.method in ("GET", "HEAD") and path in _PAGES:
-            response = _PAGES[path](service)
         else:
-            response = HTMLResponse(_NOT_FOUND, 404)
+            response = await _beside(service, request, path)
         await response(scope, receive, send)
 
     return RequestGuard(app, hosts)
 
 
+async def _beside(service: PredictService, request: Request, path: str) -> Response:
+    """The answers that TensorFlow Serving lacks: the state, and the page with what it asks for."""
+    response = None
+    if request.method in ("GET", "HEAD"):
+        if path == "/health":
+            return _health(service)
+        if path == "/page/models":
+            return JSONResponse(page_models(service), headers={"Cache-Control": "no-store"})
+        response = page_asset(request, path)
+    elif request.method == "POST" and path == "/page/image":
+        return await _or_refusal(service, request, lambda body: page_image(service, body, request))
+    return HTMLResponse(_NOT_FOUND, 404) if response is None else response
+
+
 async def _answer(service: PredictService, request: Request, path: str) -> Response:
-    body = _Body(request, service)
-    try:
+    async def answer(body: RequestBody) -> Response:
         if request.method == "POST" and (match := _PREDICT.fullmatch(path)):
             return await _predict(service, body, request, match)
         if request.method == "GET" and (match := _STATUS.fullmatch(path)):
@@ -74,6 +84,19 @@ async def _answer(service: PredictService, request: Request, path: str) -> Respo
         if request.method == "OPTIONS":
             return HTMLResponse(b"", 400)
         raise EndpointError("INVALID_ARGUMENT", f"Malformed request: {request.method} {path[:200]}")
+
+    return await _or_refusal(service, request, answer)
+
+
+async def _or_refusal(
+    service: PredictService,
+    request: Request,
+    answer: Callable[[RequestBody], Awaitable[Response]],
+) -> Response:
+    """The answer to a request, or that to the error which it ends with."""
+    body = RequestBody(request, service)
+    try:
+        return await answer(body)
     except EndpointError as error:
         body.release()
         await body.discard()
@@ -96,90 +119,14 @@ def _health(service: PredictService) -> Response:
     return JSONResponse({"status": state, "models": models}, 503 if service.draining else 200)
 
 
-def _page(service: PredictService) -> Response:
-    return HTMLResponse(
-        resources.files("keras_unet3p.endpoint").joinpath("page.html").read_text("utf-8"),
-        headers={
-            "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; "
-            "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
-
-
-_PAGES = {"/": _page, "/health": _health}
-
-
-class _Body:
-    """The body of a request, which is read or discarded within limits."""
-
-    def __init__(self, request: Request, service: PredictService):
-        self._request = request
-        self._limit = service.max_request_bytes
-        self._budget = service.held
-        self._held = bytearray()
-        self._size = 0
-        self._finished = request.method in ("GET", "HEAD")
-        length = request.headers.get("content-length", "")
-        self._length = int(length) if length.isdigit() else 0
-
-    async def _next(self, deadline: float) -> bytes:
-        try:
-            message = await asyncio.wait_for(
-                self._request.receive(), max(0.0, deadline - time.monotonic())
-            )
-        except asyncio.TimeoutError:
-            self._finished = True
-            raise EndpointError(
-                "DEADLINE_EXCEEDED", "The deadline passed before the whole request had arrived."
-            ) from None
-        if message["type"] != "http.request":
-            self._finished = True
-            raise EndpointError("CANCELLED", "The client closed the connection.")
-        self._finished = not message.get("more_body", False)
-        chunk = message.get("body", b"")
-        self._size += len(chunk)
-        return chunk
-
-    async def read(self, deadline: float) -> bytearray:
-        """Returns the whole body, which counts towards the byte budget until `release`.
-
-        Raises:
-            EndpointError: INVALID_ARGUMENT (413) if it is too large, RESOURCE_EXHAUSTED if all
-                bodies together are, DEADLINE_EXCEEDED, CANCELLED if the client disconnects.
-        """
-        while not self._finished and max(self._size, self._length) <= self._limit:
-            chunk = await self._next(deadline)
-            self._budget.take(len(chunk))
-            self._held += chunk
-        if max(self._size, self._length) > self._limit:
-            raise EndpointError(
-                "INVALID_ARGUMENT", f"The request body is larger than {self._limit} bytes.", 413
-            )
-        return self._held
-
-    def release(self) -> None:
-        """Frees the body. Further calls do nothing."""
-        held, self._held = self._held, bytearray()
-        self._budget.give_back(len(held))
-
-    async def discard(self) -> None:
-        """Discards the rest, within limits: many clients read the answer after sending all."""
-        deadline = time.monotonic() + _DISCARD_SECONDS
-        with contextlib.suppress(EndpointError):
-            while not self._finished and max(self._size, self._length) <= _DISCARD * self._limit:
-                await self._next(deadline)
-
-
-async def _predict(service: PredictService, body: _Body, request: Request, match: re.Match):
+async def _predict(service: PredictService, body: RequestBody, request: Request, match: re.Match):
     name, version, label = _choice(match)
     deadline = service.deadline()
     # A request takes a place in the queue only when it is complete.
     text = await body.read(min(deadline, time.monotonic() + service.receive_timeout))
     zipped = "gzip" in request.headers.get("content-encoding", "")
 
-    def call() -> bytes:
+    def call() -> tuple[bytes, int]:
         with unzipped(text, service) if zipped else contextlib.nullcontext(text) as plain:
             document, signature_name = json_tensors.parse_document(plain, service.max_json_values)
         if match[4] in _EXAMPLES:
@@ -190,40 +137,17 @@ async def _predict(service: PredictService, body: _Body, request: Request, match
                 served.run_examples(signature_name, _EXAMPLES[match[4]])
             inputs, rows = json_tensors.read_inputs(document, served.input_types(signature_name))
             outputs = served.run(signature_name, inputs, deadline=deadline)
-        return json_tensors.format_answer(outputs, rows)
+        return json_tensors.format_answer(outputs, rows), served.version
 
-    future = service.submit(call, deadline)
-    future.add_done_callback(lambda _: body.release())
-    work = asyncio.wrap_future(future)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait(
-            {work, gone},
-            timeout=max(0.0, deadline - time.monotonic()),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if work.done():
-            answer = work.result()
-        elif gone.done():
-            answer = EndpointError("CANCELLED", "The client closed the connection.")
-        else:
-            answer = EndpointError("DEADLINE_EXCEEDED", "The deadline passed.")
-    finally:
-        gone.cancel()
-        # A waiting request leaves the queue; a running one ends at its deadline.
-        service.work.withdraw(future, EndpointError("CANCELLED", "The client has gone."))
+    answer = await queued_call(service, request, call, deadline, body.release)
     if isinstance(answer, EndpointError):
         return _refusal(answer)
-    return Response(answer, media_type="application/json")
+    content, used = answer
+    return Response(content, media_type="application/json", headers={"Model-Version": str(used)})
 
 
 def _refusal(error: EndpointError) -> Response:
     return JSONResponse({"error": error.message}, error.http_status)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _choice(match: re.Match) -> tuple[str, int | None, str | None]:

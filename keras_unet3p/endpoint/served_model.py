@@ -108,6 +108,11 @@ class ServedModel:
         self._retire(set(self._loaded))
 
     @property
+    def labels(self) -> dict[str, int]:
+        """Label -> version number."""
+        return dict(self._config.labels)
+
+    @property
     def available(self) -> set[int]:
         """The versions that are loaded."""
         return set(self._loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_unet3p import compat
+from keras_unet3p.artifacts import ModelCard
 from keras_unet3p.client.endpoint_error import HTTP_STATUS, EndpointError
 from keras_unet3p.endpoint.claimed_pixels import claimed_pixels
 from keras_unet3p.endpoint.drift_watch import DriftWatch
@@ -22,6 +24,7 @@ from keras_unet3p.endpoint.tensor_protos import array_from_proto
 from keras_unet3p.endpoint.unsafe_operations import unsafe_operations
 from keras_unet3p.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _DEFAULT_SIGNATURE = "serving_default"
 _MESSAGE_LENGTH = 1000
@@ -37,6 +40,9 @@ class ServedVersion:
         version: number of the version.
         max_pixels: largest height x width of an encoded image in a string input.
         trusted: whether to serve a graph that can use files, the network or Python.
+
+    Attributes:
+        card: the model card; None of an export of another program, or where it cannot be read.
 
     Raises:
         EndpointError: FAILED_PRECONDITION if the folder holds no SavedModel that loads, its graph
@@ -54,7 +60,7 @@ class ServedVersion:
     ):
         self.name = name
         self.version = version
-        self._max_pixels = max_pixels
+        self.max_pixels = max_pixels
         self._users = 0
         # Called with the version's number after unloading; set when the version is retired.
         self._when_unloaded: Callable[[int], None] | None = None
@@ -96,6 +102,7 @@ class ServedVersion:
                 "FAILED_PRECONDITION",
                 f"{folder} is not a SavedModel that loads for serving: {_shorten(str(error))}",
             ) from error
+        self.card = _card(folder, f"{name} version {version}")
         self._drift = DriftWatch(folder, name, version)
 
     def _warm_up(self, file: Path) -> None:
@@ -260,11 +267,11 @@ class ServedVersion:
                     raise EndpointError(
                         "INVALID_ARGUMENT", f"An image in input {name!r} {error}."
                     ) from None
-                if pixels > self._max_pixels:
+                if pixels > self.max_pixels:
                     raise EndpointError(
                         "INVALID_ARGUMENT",
                         f"An image in input {name!r} claims to have {pixels} pixels; this "
-                        f"endpoint decodes images of up to {self._max_pixels} pixels.",
+                        f"endpoint decodes images of up to {self.max_pixels} pixels.",
                     )
 
     def acquire(self) -> bool:
@@ -300,6 +307,14 @@ class ServedVersion:
         self._call.cache_clear()
         self._session.close()
         self._when_unloaded(self.version)
+
+
+def _card(folder: Path, model: str) -> ModelCard | None:
+    try:
+        return ModelCard.of_version(folder)
+    except (ValueError, OSError) as error:
+        _LOG.warning("%s: served without its model card: %s", model, error)
+        return None
 
 
 def _make_call(session, signatures: Mapping[str, Any], name: str, wanted: tuple[str, ...]):

@@ -8,23 +8,27 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
-import time
 
 import cv2
-import keras
 import numpy as np
 import pytest
 import requests
+from page_browser import (
+    RULES,
+    blobs,
+    complaints,
+    downloaded,
+    move,
+    overlay,
+    saved,
+    show,
+    status,
+    visit,
+    wait_for,
+)
 
 from keras_unet3p.endpoint import LocalServer
-from keras_unet3p.export import export_savedmodel
-from keras_unet3p.postprocessing import InstanceRule, object_table
-
-BROWSER = next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None
-)
-DRIVER = shutil.which("chromedriver")
+from keras_unet3p.postprocessing import object_table
 
 
 def test_the_page_needs_nothing_from_elsewhere(server):
@@ -32,112 +36,43 @@ def test_the_page_needs_nothing_from_elsewhere(server):
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", answer.text)
-    assert not re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=|<link|@import|url\(", answer.text)
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    named = re.findall(r'<(?:script|img|iframe|link)[^>]*\s(?:src|href)="([^"]*)"', answer.text)
+    assert len(named) == 2
+    seen = {"": answer.text}
+    while named:
+        name = named.pop()
+        assert re.fullmatch(r"page/[a-z]+\.(js|css)", name), name
+        if name in seen:
+            continue
+        file = requests.get(f"{server.url}/{name}", timeout=10)
+        assert file.status_code == 200
+        kind = "javascript" if name.endswith(".js") else "css"
+        assert file.headers["content-type"] == f"text/{kind}; charset=utf-8"
+        assert file.headers["x-content-type-options"] == "nosniff"
+        seen[name] = file.text
+        imports = re.findall(r'(?:from|import) *\(?"([^"]*)"', file.text)
+        assert all(each.startswith("./") for each in imports)
+        named += ["page/" + each[2:] for each in imports]
+    assert len(seen) > 5
+    for text in seen.values():
+        assert not re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", text)
+        assert not re.findall(r"@import|url\(", text)
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    if not BROWSER or not DRIVER:
-        pytest.skip("no Chromium with chromedriver to show the page in")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-dev-shm-usage",
-        "--window-size=1280,900",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(flag)
-    downloads = tmp_path_factory.mktemp("downloads")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.downloads = downloads
-    driver.set_script_timeout(20)
-    yield driver
-    driver.quit()
-
-
-def wait_for(condition, seconds: float = 20.0):
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-    return value
-
-
-@pytest.fixture
-def page(driver, server):
-    driver.get(server.url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
-    return driver
-
-
-def blobs(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(3)
-    image = np.full((height, width), 60, np.float32)
-    for _ in range(max(4, height * width // 6000)):
-        center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
-        axes = (int(rng.integers(14, 34)), int(rng.integers(14, 34)))
-        cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, 190.0, -1)
-    image = cv2.GaussianBlur(image, (0, 0), 5) + rng.normal(0, 6, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def status(page) -> str:
-    return page.find_element("id", "status").text
-
-
-def show(page, tmp_path, image: np.ndarray, name: str = "cells.png") -> None:
-    cv2.imwrite(str(tmp_path / name), image)
-    page.find_element("id", "file").send_keys(str(tmp_path / name))
-    wait_for(lambda: status(page).startswith("Segmented in"))
-
-
-def overlay(page) -> np.ndarray:
-    """The overlay's pixels, (H, W, 4)."""
-    values = page.execute_script(
-        "const c = document.getElementById('overlay');"
-        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
-        "return [c.height, c.width, Array.from(d.data)]"
-    )
-    return np.array(values[2], np.uint8).reshape(values[0], values[1], 4)
-
-
-def move(page, slider: str, value: int) -> None:
-    page.execute_script(
-        "const s = document.getElementById(arguments[0]); s.value = arguments[1];"
-        "s.dispatchEvent(new Event('input'))",
-        slider,
-        value,
-    )
-
-
-def saved(page, button: str, name: str) -> bytes:
-    page.find_element("id", button).click()
-    file = page.downloads / name
-    wait_for(lambda: file.exists() and not list(page.downloads.glob("*.crdownload")))
-    content = file.read_bytes()
-    file.unlink()
-    return content
-
-
-def downloaded(page, button: str, name: str) -> np.ndarray:
-    content = np.frombuffer(saved(page, button, name), np.uint8)
-    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-
-
-def complaints(page) -> list[str]:
-    return [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+def test_a_browser_keeps_the_files_until_they_change(server):
+    for path in ("/", "/page/main.js"):
+        first = requests.get(server.url + path, timeout=10)
+        assert first.headers["cache-control"] == "no-cache"
+        again = requests.get(
+            server.url + path, headers={"If-None-Match": first.headers["etag"]}, timeout=10
+        )
+        assert again.status_code == 304
+        assert not again.content
+        other = requests.get(server.url + path, headers={"If-None-Match": '"x"'}, timeout=10)
+        assert other.status_code == 200
+    for path in ("/page/", "/page/../page.html", "/page/%2e%2e/rest_app.py", "/page/none.js"):
+        assert requests.get(server.url + path, timeout=10).status_code == 404
 
 
 def test_overlay_opacity_threshold_and_download(page, tmp_path):
@@ -223,22 +158,15 @@ def test_a_dropped_image(page):
 
 
 @pytest.fixture(scope="module")
-def bright_objects(tmp_path_factory):
+def bright_objects(bright_models):
     """An endpoint whose objects are what is bright in the image."""
-    image = keras.Input((None, None, 1))
-    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(image)
-    folder = tmp_path_factory.mktemp("models") / "objects"
-    rule = InstanceRule(smallest_object=0)
-    export_savedmodel(keras.Model(image, same), folder, tile_size=64, halo=0, instances=rule)
-    with LocalServer({"objects": folder}) as running:
-        yield running, rule
+    with LocalServer({"objects": bright_models["objects"]}) as running:
+        yield running, RULES[2]
 
 
 def test_objects_are_numbered_counted_and_measured(driver, bright_objects, tmp_path):
     server, rule = bright_objects
-    complaints(driver)  # those of the tests before
-    driver.get(server.url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    visit(driver, server)
     rng = np.random.default_rng(0)
     image = np.zeros((330, 420), np.uint8)
     for top in range(1, 320, 16):
@@ -272,9 +200,7 @@ def test_objects_are_numbered_counted_and_measured(driver, bright_objects, tmp_p
 
 
 def test_an_image_without_objects(driver, bright_objects, tmp_path):
-    complaints(driver)
-    driver.get(bright_objects[0].url + "/")
-    wait_for(lambda: driver.find_element("tag name", "body").get_attribute("data-ready"))
+    visit(driver, bright_objects[0])
     show(driver, tmp_path, np.zeros((30, 40), np.uint8))
     assert driver.find_element("id", "count").text == "0 objects"
     assert not driver.find_element("id", "save-table").is_displayed()
