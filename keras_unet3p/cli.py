@@ -529,7 +529,7 @@ def predict(
     images: Annotated[
         str, typer.Argument(help="An image, a folder of them, a pattern or an address.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; of a cluster, the Zarr array.")],
     mask_format: Annotated[
         str,
         typer.Option(
@@ -562,8 +562,50 @@ def predict(
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask cluster, tcp://HOST:8786, whose workers segment one image "
+            "chunk by chunk.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="The same with so many processes of this machine.", min=1, show_default=False
+        ),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(help="Of a cluster: side of a chunk, pixels.", min=1, show_default=False),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a cluster that asks an endpoint: its model's model_card.json.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Segment images of any size. Killed, the same command goes on where it was."""
+    if scheduler is not None or workers is not None:
+        ModelSource.of(model)
+        written = _workflow().predict_on_cluster(
+            model,
+            images,
+            out,
+            scheduler=scheduler,
+            workers=workers,
+            chunk=chunk,
+            tile_size=tile_size,
+            card=card,
+            progress=True,
+        )
+        _say(printable(written))
+        return
+    if chunk is not None or card is not None:
+        raise InputError("--chunk, --card: they are for --scheduler or --workers")
     _see(model, images=images)
     written = _workflow().predict(
         model,
