@@ -24,7 +24,7 @@ from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor
-from keras_unet3p.workflow.networks import network_of
+from keras_unet3p.workflow.network_of_source import network_of
 
 _ASKED = "keras_unet3p"  # the attribute that says what was asked for
 _KINDS = ("auto", "classes", "probabilities", "instances")
