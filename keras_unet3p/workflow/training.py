@@ -53,6 +53,10 @@ def train(
 
     A finished run goes on if `epochs` or `hours` of the configuration are larger than before.
 
+    On several machines, which `TF_CONFIG` names, each makes the same call with the same files. The
+    first of them writes the run folder, which all must see if a run is to be continued. If one of
+    them ends, the others end too, and the same call on all continues the run.
+
     Every file is read and checked before training begins. The network's first layer normalises the
     intensities as the training images need it, so that nobody scales images by hand later.
 
@@ -90,6 +94,7 @@ def train(
     Raises:
         ValueError: an option or a file is not acceptable; `out` holds a run of another
             configuration, or another process trains in it; or the training has diverged.
+        WorkerLostError: another machine of a training on several has ended.
         OSError: the disk is full; the message names the file and the space that is left.
 
     Example:
@@ -105,10 +110,19 @@ def train(
     if config.folds is not None and validation_images is not None:
         raise InputError("validation_images: folds hold out images of their own; leave one out")
     _check_encoder_weights(config)
-    run = RunFolder(out)
     console = console or Console(stderr=True)
+    # Before all else: once TensorFlow works, it can no longer be told of other machines.
+    strategy = training.choose_strategy(config.strategy)
+    workers = training.Workers(strategy)
+    if not workers.is_chief:
+        console = Console(stderr=True, quiet=True)
     given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
-    with naming_full_disk(run.path), training.run_lock(run.path):
+    with (
+        naming_full_disk(out),
+        workers.noticing_losses(),
+        workers.folder(out) as folder,
+    ):
+        run = RunFolder(folder)
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
@@ -125,7 +139,10 @@ def train(
                 highlight=False,
             )
         start = dataclasses.replace(start, on_taken=_reporting(start, record, run, console))
-        return _train(TrainingJob(config, *opened, start), run, console)
+        _train(TrainingJob(config, *opened, start), run, strategy, console)
+        if workers.is_chief:
+            write_results(run, config, opened[1], console)
+    return RunFolder(out).best
 
 
 class _Given(NamedTuple):
@@ -354,7 +371,9 @@ def _reporting(
     return report
 
 
-def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
+def _train(
+    job: TrainingJob, run: RunFolder, strategy: tf.distribute.Strategy, console: Console
+) -> None:
     config = job.config
     if job.training.percentiles is not None:
         low, high = job.training.percentiles
@@ -378,7 +397,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         seconds=None if config.hours is None else config.hours * 3600 - used,
     )
     try:
-        best = training.fit(
+        training.fit(
             job.build,
             job.training_data,
             job.validation_data,
@@ -388,7 +407,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
             steps_per_epoch=job.steps_per_epoch,
             learning_rate=training.WarmupCosine(config.learning_rate, config.warmup_steps),
             weight_average=config.weight_average,
-            strategy=training.choose_strategy(config.strategy),
+            strategy=strategy,
             patience=config.patience,
             callbacks=[progress, _overlays(job, run)],
             report=functools.partial(console.print, style="yellow", markup=False, soft_wrap=True),
@@ -397,8 +416,6 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    write_results(run, config, job.validation, console)
-    return best
 
 
 def _overlays(job: TrainingJob, run: RunFolder) -> training.OverlayLog:
