@@ -116,6 +116,27 @@ def symbolic_build(model, base, iterator, data_batch):
     base._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 
+def share_statistics(model):
+    """Average the moving statistics of batch normalisation over the replicas, after a step.
+
+    Keras 2 does so whenever they are read. In Keras 3 each replica goes on with its own, and only
+    those of the first one are saved.
+    """
+    context = tf.distribute.get_replica_context()
+    if not KERAS_3 or context is None or context.num_replicas_in_sync == 1:
+        return
+    statistics = [
+        variable
+        for variable in model.non_trainable_variables
+        if variable.name in ("moving_mean", "moving_variance")
+    ]
+    if statistics:
+        # Copies, since what is read of a variable belongs to no device that is known.
+        own = [tf.identity(variable) for variable in statistics]
+        for variable, mean in zip(statistics, context.all_reduce("MEAN", own), strict=True):
+            variable.assign(mean)
+
+
 def step_logs(logs):
     """The logs of a step as Keras 3 takes them on several machines: it averages a first axis."""
     if KERAS_3 and has_several_machines(tf.distribute.get_strategy()):

@@ -42,6 +42,8 @@ def started(command: Sequence[str], folder: Path, count: int = 2) -> Iterator[li
             temporary = folder / f"temporary-{index}"
             temporary.mkdir(exist_ok=True)
             own = {"TF_CONFIG": config, "WORKER": str(index), "TMPDIR": str(temporary)}
+            # With one thread an operation adds up in the same order each time.
+            own |= {"TF_NUM_INTRAOP_THREADS": "1"}
             environ = {**os.environ, **own}
             process = subprocess.Popen(
                 command, env=environ, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT

@@ -307,7 +307,9 @@ class SegmentationModel(keras.Model):
         compat.symbolic_build(self, super(), iterator, data_batch)
 
     def train_step(self, data):
-        return compat.step_logs(super().train_step(data))
+        logs = super().train_step(data)
+        compat.share_statistics(self)
+        return compat.step_logs(logs)
 
     def test_step(self, data):
         # What is called the loss in validation is what is called so in training: that of all heads.

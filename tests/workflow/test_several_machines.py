@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import runs_of_workers
@@ -41,7 +43,7 @@ def command(cells, out) -> list[str]:
 
 @pytest.fixture(scope="module")
 def killed(cells, tmp_path_factory) -> tuple[Path, int, str]:
-    """A run of two processes one of which was killed: its folder, status and output of the other."""
+    """A run of two processes, one killed: its folder, and status and output of the other."""
     folder = tmp_path_factory.mktemp("killed")
     run = RunFolder(folder / "run")
     with started(command(cells, run.path), folder) as processes:
@@ -112,14 +114,14 @@ def test_a_run_by_time_ends_at_the_same_step_everywhere(runs):
 
 def stored(path: Path) -> dict[str, np.ndarray]:
     """The arrays in the weights of a `.keras` file."""
-    import h5py
-
     found = {}
-    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as stream:
-        with h5py.File(stream) as file:
-            file.visititems(
-                lambda name, item: (
-                    found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
+
+    def add(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        file.visititems(add)
     return found
