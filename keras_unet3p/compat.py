@@ -81,11 +81,16 @@ def default_jit_compile():
     return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
-def synchronize(layer):
-    """Make a batch normalisation, which `keras.applications` has built, a synchronised one."""
-    layer.synchronized = True
-    if not KERAS_3:
-        layer.fused = False  # as its constructor does
+def synchronize(model):
+    """Synchronise a model's layers of batch normalisation that are built already.
+
+    Those of `keras.applications` have no such option, and Keras 2 does not save it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+            if not KERAS_3:
+                layer.fused = False  # as the constructor does
 
 
 def has_several_machines(strategy) -> bool:

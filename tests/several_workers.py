@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -42,15 +43,25 @@ def started(command: Sequence[str], folder: Path, count: int = 2) -> Iterator[li
             temporary = folder / f"temporary-{index}"
             temporary.mkdir(exist_ok=True)
             own = {"TF_CONFIG": config, "WORKER": str(index), "TMPDIR": str(temporary)}
-            # With one thread an operation adds up in the same order each time.
-            own |= {"TF_NUM_INTRAOP_THREADS": "1"}
             environ = {**os.environ, **own}
             process = subprocess.Popen(
-                command, env=environ, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT
+                [*_on_one_processor(index), *command],
+                env=environ,
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
             stack.callback(_end, process)
             processes.append(process)
         yield processes
+
+
+def _on_one_processor(index: int) -> list[str]:
+    """Where there is taskset: with one thread an operation adds up in the same order each time."""
+    if shutil.which("taskset") is None:
+        return []
+    processors = sorted(os.sched_getaffinity(0))
+    return ["taskset", "--cpu-list", str(processors[index % len(processors)])]
 
 
 def outputs(folder: Path) -> list[str]:

@@ -240,7 +240,5 @@ def _features(encoder: str, weights, name: str, synchronized: bool) -> EncoderFe
     features.encoder = encoder
     features.synchronized = synchronized
     if synchronized:
-        for layer in features.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                compat.synchronize(layer)
+        compat.synchronize(features)
     return features

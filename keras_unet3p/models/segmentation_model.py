@@ -208,6 +208,8 @@ class SegmentationModel(keras.Model):
         model = super().from_config(config, custom_objects)
         if blueprint is not None:
             model.blueprint = Blueprint.from_config(blueprint)
+            if model.blueprint.options.get("batch_norm_synchronized"):
+                compat.synchronize(model)
         return model
 
     def save(self, filepath, *args, **kwargs):
