@@ -110,8 +110,8 @@ def keep_step_logs(model):
 def symbolic_build(model, base, iterator, data_batch):
     """What Keras 3 builds before the first step, from the shapes of a batch instead of a batch.
 
-    On several machines it cannot reduce the parts of a batch to one (keras issue 20585). `base` is
-    `super()` of the model's class.
+    On several machines it cannot reduce the parts of a batch to one. `base` is `super()` of the
+    model's class.
     """
     if iterator is not None and has_several_machines(model.distribute_strategy):
         spec = iterator._distributed_dataset.element_spec

@@ -48,7 +48,8 @@ def test_on_one_device_it_is_the_plain_one(name, tmp_path):
         results.append(output["mask"] if isinstance(output, dict) else output)
     np.testing.assert_allclose(results[1], results[0], atol=1e-4)
     for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+        # The plain one of Keras 2, which is fused, keeps n / (n - 1) of the variance.
+        np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=1e-5)
 
 
 def test_every_architecture_that_normalises_has_the_option():
