@@ -415,7 +415,7 @@ train.__signature__ = _with_options(train, TrainingConfig)
 _command(_LEARN, "unet3p train --images images --masks masks --out runs/cells --hours 2")(train)
 
 
-@_command(_LEARN, 'export TF_CONFIG="$(unet3p tf-config)"')
+@_command(_LEARN, "unet3p tf-config --port 2222")
 def tf_config(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port at which each process listens.")

@@ -13,9 +13,11 @@ import numpy as np
 from keras_unet3p import data, losses, metrics, models
 from keras_unet3p.data import training_data
 from keras_unet3p.training import Workers, choose_strategy
+from keras_unet3p.training import fit as run_fit
 
 BATCH, STEPS, EPOCHS = 4, 3, 2
 PATCH = 16
+HOURS = 1 / 3600
 
 
 class StepLosses(keras.callbacks.Callback):
@@ -75,6 +77,30 @@ def fit(strategy, **norm) -> dict[str, np.ndarray]:
     return found
 
 
+def fit_by_time(strategy, folder: Path) -> None:
+    """A run that ends by the clock, in the middle of an epoch."""
+    opened = images()
+    options = {"patch_size": PATCH, "batch_size": BATCH}
+
+    def build():
+        model = models.unet((PATCH, PATCH, 1), filters=2, depth=1, batch_norm=True)
+        model.compile("adam", losses.Dice(), metrics=[metrics.Dice()])
+        return model
+
+    run_fit(
+        build,
+        lambda steps, context: data.training_pipeline(
+            opened, **options, first_sample=steps * BATCH, input_context=context
+        ),
+        lambda model, context: data.validation_pipeline(opened, **options, input_context=context),
+        folder,
+        hours=HOURS,
+        steps_per_epoch=10**6,
+        weight_average=0.9,
+        strategy=strategy,
+    )
+
+
 def main(out: str) -> None:
     strategy = choose_strategy("multi_worker")
     assert choose_strategy("auto") is strategy
@@ -91,6 +117,7 @@ def main(out: str) -> None:
     np.savez(Path(out, f"plain-{worker}.npz"), **plain, made=made)
     synchronized = fit(strategy, batch_norm=True, batch_norm_synchronized=True)
     np.savez(Path(out, f"synchronized-{worker}.npz"), **synchronized)
+    fit_by_time(strategy, Path(out, "by_time"))
 
 
 if __name__ == "__main__":

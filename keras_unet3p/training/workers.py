@@ -16,7 +16,7 @@ from keras_unet3p.artifacts import RunFolder
 from keras_unet3p.config import read_tf_config
 from keras_unet3p.errors import InputError, WorkerLostError
 from keras_unet3p.files import printable
-from keras_unet3p.training.run_lock import run_lock
+from keras_unet3p.training.folder_lock import run_lock
 
 # What the operations between machines fail with when one of them is gone.
 _LOST = (

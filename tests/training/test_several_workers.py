@@ -10,12 +10,16 @@ import tensorflow as tf
 import workers_scenario as scenario
 from several_workers import run_together
 
+from keras_unet3p.artifacts import RunFolder
+
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory) -> dict[str, list[dict[str, np.ndarray]]]:
     """What two processes have trained, by kind of network, of each process."""
     folder = tmp_path_factory.mktemp("together")
     run_together([sys.executable, scenario.__file__, str(folder)], folder)
+    (row,) = RunFolder(folder / "by_time").read_history().rows
+    assert row["hours"] == scenario.HOURS  # the processes ended at the same step: none waits
     return {
         kind: [dict(np.load(folder / f"{kind}-{worker}.npz")) for worker in range(2)]
         for kind in ("plain", "synchronized")
