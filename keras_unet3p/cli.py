@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_unet3p import config as _config
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import EvaluationReport, ModelSource
 from keras_unet3p.config import (
@@ -32,6 +33,7 @@ from keras_unet3p.config import (
     RunChoices,
     TrainingConfig,
     read_run_file,
+    read_tf_config,
 )
 from keras_unet3p.config.validation import Checked
 from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
@@ -407,6 +409,9 @@ def train(
         return
     pair = data.pop("images"), data.pop("masks")
     best = _workflow().train(*pair, training_config, out=out, **data)
+    cluster = read_tf_config()
+    if cluster is not None and not cluster.is_chief:
+        return
     _say(f"best model   {printable(best)}")
     _say(f"report       {printable(out / 'report.html')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
@@ -440,6 +445,16 @@ def _print_plan(found: Any) -> None:
 
 train.__signature__ = _with_options(train, TrainingConfig)
 _command(_LEARN, "unet3p train --images images --masks masks --out runs/cells --hours 2")(train)
+
+
+@_command(_LEARN, "unet3p tf-config --port 2222")
+def tf_config(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port at which each process listens.")
+    ] = 2222,
+) -> None:
+    """Print TF_CONFIG of this process of a Slurm step or a Kubernetes Job, for train."""
+    typer.echo(json.dumps(_config.tf_config(port=port)))
 
 
 @_command(_LEARN, "unet3p plan --images images --masks masks --hours 2")
@@ -921,7 +936,9 @@ def _workflow():
         try:
             import tensorflow as tf
 
-            tf.config.list_logical_devices()
+            # This starts TensorFlow, which could then no longer be told of other machines.
+            if not os.environ.get("TF_CONFIG"):
+                tf.config.list_logical_devices()
             from keras_unet3p import workflow
         except BaseException:
             notes.seek(0)

@@ -41,6 +41,15 @@ class InputError(UserError, ValueError):
     """
 
 
+class WorkerLostError(UserError, RuntimeError):
+    """Another process of a training on several machines has ended, or cannot be reached.
+
+    Example:
+        >>> issubclass(WorkerLostError, UserError)
+        True
+    """
+
+
 class ProblemsError(InputError):
     """Several problems of an input, one per line.
 

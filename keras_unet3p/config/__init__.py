@@ -19,6 +19,7 @@ from keras_unet3p.config.choices import (
     PERCENTILES,
     Architecture,
 )
+from keras_unet3p.config.cluster import Cluster, read_tf_config, tf_config
 from keras_unet3p.config.run_file import (
     FOUND_IN_DATA,
     RUN_FORMAT,
@@ -44,8 +45,11 @@ __all__ = [
     "RUN_FORMAT",
     "Architecture",
     "CallbackChoice",
+    "Cluster",
     "DataChoices",
     "RunChoices",
     "TrainingConfig",
     "read_run_file",
+    "read_tf_config",
+    "tf_config",
 ]

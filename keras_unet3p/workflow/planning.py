@@ -9,13 +9,15 @@ from typing import Any
 
 from keras_unet3p import data
 from keras_unet3p.artifacts import RunFolder
-from keras_unet3p.config import TrainingConfig
+from keras_unet3p.config import TrainingConfig, read_tf_config
 from keras_unet3p.config.training_config import NETWORK_OPTIONS
+from keras_unet3p.errors import InputError
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.planning import Fingerprint, Machine, Plan, make_plan
 
 DECIDING = frozenset(
-    {"architecture", "init", "epochs", "steps_per_epoch", *NETWORK_OPTIONS},
+    {"architecture", "init", "epochs", "steps_per_epoch", *NETWORK_OPTIONS}
+    - {"batch_norm_synchronized"}
 )
 """Options that leave nothing to plan: whoever names a network or a number of epochs has a plan."""
 
@@ -114,6 +116,12 @@ def plan_of_run(
     before = run.read_plan()
     if before is not None or run.is_run:
         return before
+    cluster = read_tf_config()
+    if cluster is not None and len(cluster.addresses) > 1:
+        raise InputError(
+            "a training on several machines is not planned: make the plan on one of them, without "
+            f"TF_CONFIG, or choose the network and the length ({', '.join(sorted(DECIDING))})"
+        )
     TrainingConfig(**given)  # not accepted? Better told now than after the measuring
     on_planning("planning: looking at the images, and timing a few steps")
     fixed = {name: value for name, value in given.items() if name != "hours"}

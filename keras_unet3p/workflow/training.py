@@ -55,6 +55,10 @@ def train(
 
     A finished run goes on if `epochs` or `hours` of the configuration are larger than before.
 
+    On several machines, which `TF_CONFIG` names, each makes the same call with the same files. The
+    first of them writes the run folder, which all must see if a run is to be continued. If one of
+    them ends, the others end too, and the same call on all continues the run.
+
     Every file is read and checked before training begins. The network's first layer normalises the
     intensities as the training images need it, so that nobody scales images by hand later.
 
@@ -96,6 +100,7 @@ def train(
         ValueError: an option or a file is not acceptable; `out` holds a run of another
             configuration, or another process trains in it; or the training has diverged.
         RuntimeError: one of the configuration's callbacks has failed; the message names it.
+        WorkerLostError: another machine of a training on several has ended.
         OSError: the disk is full; the message names the file and the space that is left.
 
     Example:
@@ -113,10 +118,19 @@ def train(
         raise InputError("validation_images: folds hold out images of their own; leave one out")
     _check_encoder_weights(config)
     check_callbacks(config.callbacks)
-    run = RunFolder(out)
     console = console or Console(stderr=True)
+    # Before all else: once TensorFlow works, it can no longer be told of other machines.
+    strategy = training.choose_strategy(config.strategy)
+    workers = training.Workers(strategy)
+    if not workers.is_chief:
+        console = Console(stderr=True, quiet=True)
     given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
-    with naming_full_disk(run.path), training.run_lock(run.path):
+    with (
+        naming_full_disk(out),
+        workers.noticing_losses(),
+        workers.folder(out) as folder,
+    ):
+        run = RunFolder(folder)
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
@@ -133,7 +147,10 @@ def train(
                 highlight=False,
             )
         start = dataclasses.replace(start, on_taken=_reporting(start, record, run, console))
-        return _train(TrainingJob(config, *opened, start), run, console)
+        _train(TrainingJob(config, *opened, start), run, strategy, console)
+        if workers.is_chief:
+            write_results(run, config, opened[1], console)
+    return RunFolder(out).best
 
 
 class _Given(NamedTuple):
@@ -370,7 +387,9 @@ def _reporting(
     return report
 
 
-def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
+def _train(
+    job: TrainingJob, run: RunFolder, strategy: tf.distribute.Strategy, console: Console
+) -> None:
     config = job.config
     if job.training.percentiles is not None:
         low, high = job.training.percentiles
@@ -385,7 +404,6 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         + _labeled_share(job.training),
         highlight=False,
     )
-    strategy = training.choose_strategy(config.strategy)
     observers = make_callbacks(config.callbacks, run.path, strategy)
     keras.utils.set_random_seed(config.seed)
     used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
@@ -396,7 +414,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         seconds=None if config.hours is None else config.hours * 3600 - used,
     )
     try:
-        best = training.fit(
+        training.fit(
             job.build,
             job.training_data,
             job.validation_data,
@@ -416,8 +434,6 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    write_results(run, config, job.validation, console)
-    return best
 
 
 def _overlays(job: TrainingJob, run: RunFolder) -> training.OverlayLog:
