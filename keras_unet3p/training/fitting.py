@@ -212,8 +212,9 @@ class _Batches:
         self.validation = workers.distribute(validation)
         (context,) = contexts
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
-        self.validation_steps = int(self.own_validation.cardinality()) // replicas
-        workers.agree(self.validation_steps, "validation_data: steps")
+        steps = int(self.own_validation.cardinality()) // replicas
+        workers.agree(steps, "validation_data: steps")
+        self.validation_steps = steps
 
 
 def _load(path: Path) -> keras.Model:

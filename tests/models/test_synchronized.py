@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet3p import models
+from keras_unet3p import compat, models
 from keras_unet3p.config import ARCHITECTURES
 
 OPTIONS = {
@@ -47,9 +47,13 @@ def test_on_one_device_it_is_the_plain_one(name, tmp_path):
         output = one(image, training=True)
         results.append(output["mask"] if isinstance(output, dict) else output)
     np.testing.assert_allclose(results[1], results[0], atol=1e-4)
-    for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
-        # The plain one of Keras 2, which is fused, keeps n / (n - 1) of the variance.
-        np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=1e-5)
+    for ours, theirs, weight in zip(
+        model.get_weights(), plain.get_weights(), model.weights, strict=True
+    ):
+        # The plain one of Keras 2, which is fused, takes n / (n - 1) of a batch's variance, where n
+        # is 2 x 2 x 2 or more here: 8 / 7 of it at most.
+        unbiased = not compat.KERAS_3 and "moving_variance" in weight.name
+        np.testing.assert_allclose(ours, theirs, rtol=1 / 7 if unbiased else 1e-4, atol=1e-5)
 
 
 def test_every_architecture_that_normalises_has_the_option():
