@@ -99,6 +99,9 @@ _PACKAGES_OF_EXTRAS = {
         "tensorflow_serving",
         "uvicorn",
     },
+    "zarr": {"zarr"},
+    "medical": {"nibabel", "pydicom", "highdicom"},
+    "slides": {"tiffslide"},
 }
 
 
@@ -116,7 +119,7 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations", "bioimageio" or "serving".
+        extra: "annotations", "bioimageio", "medical", "serving", "slides" or "zarr".
         name: the object that needs the package, such as "client.Client".
 
     Raises:

@@ -18,6 +18,7 @@ from keras_unet3p.config.choices import (
     PERCENTILES,
     Architecture,
 )
+from keras_unet3p.config.reading_choices import CT_WINDOWS, SLICE_AXES, ReadingChoices
 from keras_unet3p.config.run_file import (
     FOUND_IN_DATA,
     RUN_FORMAT,
@@ -30,6 +31,7 @@ from keras_unet3p.config.training_config import TrainingConfig
 __all__ = [
     "ARCHITECTURES",
     "CONTRAST_SPREAD",
+    "CT_WINDOWS",
     "ENCODERS",
     "FOUND_IN_DATA",
     "INSTANCES",
@@ -41,8 +43,10 @@ __all__ = [
     "MEASURES_OF_OBJECTS",
     "PERCENTILES",
     "RUN_FORMAT",
+    "SLICE_AXES",
     "Architecture",
     "DataChoices",
+    "ReadingChoices",
     "RunChoices",
     "TrainingConfig",
     "read_run_file",

@@ -159,6 +159,14 @@ class LabeledImages(Sequence):
         return [record.name for record in self._records]
 
     @property
+    def volumes(self) -> list[str | None]:
+        """The file of which each image is a slice; None for an image by itself, or of a film."""
+        return [
+            None if record.image.volume is None else str(record.image.path)
+            for record in self._records
+        ]
+
+    @property
     def shapes(self) -> list[tuple[int, int]]:
         """(height, width) of every image."""
         return [record.shape[:2] for record in self._records]
@@ -374,6 +382,9 @@ class LabeledImages(Sequence):
                 are too alike to be judged by their neighbours): one run, at a place that `seed`
                 decides.
 
+        The slices of a volume (`volumes`) stay on one side: whole volumes are held out, so many
+        that their slices come nearest to the share. Of a single volume neighbouring slices are.
+
         Raises:
             ValueError: `fraction` is not between 0 and 1, or there are fewer than two images.
         """
@@ -382,6 +393,14 @@ class LabeledImages(Sequence):
         if len(self) < 2:
             raise InputError(f"{len(self)} image cannot be split; expected at least 2")
         count = min(max(round(fraction * len(self)), 1), len(self) - 1)
+        groups = self._groups()
+        if 1 < len(groups) < len(self):
+            order = _shuffled(groups, seed)
+            held = _nearest_to(count, [len(groups[at]) for at in order])
+            kept = {index for at in order[:held] for index in groups[at]}
+            rest = [index for index in range(len(self)) if index not in kept]
+            return self.subset(rest), self.subset(sorted(kept))
+        contiguous = contiguous or len(groups) == 1
         rng = np.random.default_rng(seed)
         if contiguous:
             start = int(rng.integers(len(self) - count + 1))
@@ -405,6 +424,9 @@ class LabeledImages(Sequence):
             contiguous: a fold holds out neighbouring images (sections of one block, frames of one
                 film): the first fold the first ones, and so on.
 
+        The slices of a volume are in one fold, so that folds may differ more in size; of a single
+        volume the folds are contiguous.
+
         Raises:
             ValueError: `count` is below 2 or above the number of images.
         """
@@ -413,12 +435,43 @@ class LabeledImages(Sequence):
                 f"count: {count} folds of {len(self)} images; expected from 2 folds to one for "
                 "each image"
             )
+        groups = self._groups()
+        if 1 < len(groups) < len(self):
+            if count > len(groups):
+                raise InputError(
+                    f"count: {count} folds of {len(groups)} volumes; expected at most one for each"
+                )
+            drawn = list(range(len(groups))) if contiguous else _shuffled(groups, seed)
+            shares = [part.tolist() for part in np.array_split(drawn, count)]
+            held = [sorted(i for at in share for i in groups[at]) for share in shares]
+            return self._with_held_out(held)
+        contiguous = contiguous or len(groups) == 1
         order = np.arange(len(self))
         if not contiguous:
             order = np.random.default_rng(seed).permutation(order)
         parts = [sorted(part.tolist()) for part in np.array_split(order, count)]
+        return self._with_held_out(parts)
+
+    def _with_held_out(self, parts: list[list[int]]) -> list[tuple[LabeledImages, LabeledImages]]:
         everything = set(range(len(self)))
         return [(self.subset(sorted(everything - set(part))), self.subset(part)) for part in parts]
+
+    def _groups(self) -> list[list[int]]:
+        """Images that are not to be parted: slices of a volume; others are by themselves."""
+        groups: dict[str | int, list[int]] = {}
+        for index, volume in enumerate(self.volumes):
+            groups.setdefault(index if volume is None else volume, []).append(index)
+        return list(groups.values())
+
+
+def _shuffled(groups: list[list[int]], seed: int) -> list[int]:
+    return np.random.default_rng(seed).permutation(len(groups)).tolist()
+
+
+def _nearest_to(count: int, sizes: list[int]) -> int:
+    """How many groups in order, at least one and not all, hold about so many images."""
+    sums = np.cumsum(sizes[:-1])
+    return int(np.argmin(np.abs(sums - count))) + 1
 
 
 def compact(labels: np.ndarray) -> np.ndarray:

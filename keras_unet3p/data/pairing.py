@@ -9,12 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import is_stack
-from keras_unet3p.images.file_source import FileSource, expand
+from keras_unet3p.images.file_source import DEFAULT, FileSource, expand, windows_of
 from keras_unet3p.images.limits import Limits
-from keras_unet3p.images.listing import image_names, list_files, shared_names, stem
+from keras_unet3p.images.listing import (
+    image_names,
+    is_one_file,
+    list_files,
+    shared_names,
+    stem,
+)
+from keras_unet3p.images.plane import Plane, PlaneWindow
 
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
 
@@ -24,24 +32,32 @@ class ArraySource:
     array: np.ndarray
     label: str
 
+    volume = None
+
     def read(self, *, labels: bool) -> np.ndarray:
         del labels
         # Always a new view: whoever makes it read-only leaves the caller's array alone.
         return self.array[...] if self.array.ndim == 3 else self.array[..., np.newaxis]
 
 
-Source = FileSource | ArraySource
+Source = FileSource | ArraySource | Plane
 Pair = tuple[str, Source, Source]
 
 
-def pair_sources(images, masks, limits: Limits) -> tuple[list[Pair], list[str]]:
+def pair_sources(
+    images, masks, limits: Limits, reading: ReadingChoices = DEFAULT
+) -> tuple[list[Pair], list[str]]:
     """Named pairs of image and mask, and what is wrong with those that make no pair."""
     left, right = _collect(images, "images"), _collect(masks, "masks")
     problems: list[str] = []
     if isinstance(left, list) and isinstance(right, list):
-        return _pair_files(images, masks, left, right, limits, problems), problems
-    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, problems)
-    right_sources = right if isinstance(right, tuple) else _expand_all(right, limits, problems)
+        return _pair_files(images, masks, left, right, limits, reading, problems), problems
+    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, reading, problems)
+    right_sources = (
+        right
+        if isinstance(right, tuple)
+        else _expand_all(right, limits, reading, problems, labels=True)
+    )
     if not problems and len(left_sources) != len(right_sources):
         problems.append(
             f"images: {len(left_sources)} and masks: {len(right_sources)}; "
@@ -83,10 +99,10 @@ def _array_sources(arrays: list[np.ndarray], argument: str) -> tuple[Source, ...
     return tuple(ArraySource(array, f"{argument}[{n}]") for n, array in enumerate(arrays))
 
 
-def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
+def _pair_files(images, masks, left, right, limits, reading, problems) -> list[Pair]:
     single = isinstance(images, str | os.PathLike) and isinstance(masks, str | os.PathLike)
-    if single and len(left) == len(right) == 1 and Path(images).is_file() and Path(masks).is_file():
-        return _expand_pair(stem(left[0]), left[0], right[0], limits, problems)
+    if single and is_one_file(Path(images)) and is_one_file(Path(masks)):
+        return _expand_pair(stem(left[0]), left[0], right[0], limits, reading, problems)
     by_stem = _unique(left, stem, problems)
     partners = _unique(right, lambda path: _image_stem(path, by_stem), problems)
     doubled = {stem(path) for path in left} - set(by_stem)
@@ -94,7 +110,7 @@ def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
     pairs: list[Pair] = []
     for name, path in by_stem.items():
         if name in partners:
-            pairs.extend(_expand_pair(name, path, partners[name], limits, problems))
+            pairs.extend(_expand_pair(name, path, partners[name], limits, reading, problems))
         elif name not in doubled:
             problems.append(
                 f"{printable(path)}: has no mask; "
@@ -136,12 +152,17 @@ def _unique(files: list[Path], key, problems: list[str]) -> dict[str, Path]:
 
 
 def _expand_pair(
-    name: str, image: Path, mask: Path, limits: Limits, problems: list[str]
+    name: str,
+    image: Path,
+    mask: Path,
+    limits: Limits,
+    reading: ReadingChoices,
+    problems: list[str],
 ) -> list[Pair]:
     expanded: list[Sequence[Source]] = []
-    for path in (image, mask):
+    for path, labels in ((image, False), (mask, True)):
         try:
-            expanded.append(expand(path, limits))
+            expanded.append(expand(path, limits, reading, labels=labels))
         except ValueError as error:
             problems.append(str(error))
     if len(expanded) < 2:
@@ -152,14 +173,33 @@ def _expand_pair(
             f"{len(expanded[0])} images; expected as many"
         )
         return []
-    return list(zip(image_names(name, len(expanded[0])), *expanded, strict=True))
+    named = zip(image_names(name, len(expanded[0])), *expanded, strict=True)
+    return [pair for whole in named for pair in _in_windows(*whole)]
 
 
-def _expand_all(files: list[Path], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
+def _in_windows(name: str, image: Source, mask: Source) -> list[Pair]:
+    """A large image and its mask in windows, each of which is an image of its own."""
+    if not (isinstance(image, Plane) and isinstance(mask, Plane) and image.is_large):
+        return [(name, image, mask)]
+    if image.shape[:2] != mask.shape[:2]:
+        return [(name, image, mask)]
+    windows = windows_of(image)
+    cut = [PlaneWindow(mask, window.rows, window.columns) for window in windows]
+    return list(zip(image_names(name, len(windows)), windows, cut, strict=True))
+
+
+def _expand_all(
+    files: list[Path],
+    limits: Limits,
+    reading: ReadingChoices,
+    problems: list[str],
+    *,
+    labels: bool = False,
+) -> tuple[Source, ...]:
     sources: list[Source] = []
     for path in files:
         try:
-            sources.extend(expand(path, limits))
+            sources.extend(expand(path, limits, reading, labels=labels))
         except ValueError as error:
             problems.append(str(error))
     return tuple(sources)

@@ -11,6 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
+    from keras_unet3p.images.file_source import open_planes
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         write_picture,
     )
     from keras_unet3p.images.pixel_size import stored_pixel_size
+    from keras_unet3p.images.plane import Plane
     from keras_unet3p.images.reading import read_image, read_labels
     from keras_unet3p.images.shown import Shown, show
     from keras_unet3p.images.stored_values import StoredValues
@@ -51,6 +53,7 @@ __all__ = [
     "Limits",
     "MaskSpans",
     "Normalization",
+    "Plane",
     "Shown",
     "StoredValues",
     "ValuesWarning",
@@ -65,6 +68,7 @@ __all__ = [
     "measure_values",
     "name_images",
     "open_files",
+    "open_planes",
     "overlay",
     "panel",
     "read_image",
@@ -96,6 +100,7 @@ __getattr__, __dir__ = lazy_names(
         "Limits": "limits",
         "MaskSpans": "drift",
         "Normalization": "normalization",
+        "Plane": "plane",
         "Shown": "shown",
         "StoredValues": "stored_values",
         "ValuesWarning": "image_values",
@@ -110,6 +115,7 @@ __getattr__, __dir__ = lazy_names(
         "measure_values": "image_values",
         "name_images": "listing",
         "open_files": "image_file",
+        "open_planes": "file_source",
         "overlay": "pictures",
         "panel": "pictures",
         "read_image": "reading",

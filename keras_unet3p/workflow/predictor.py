@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError, printable
-from keras_unet3p.images import Normalization
+from keras_unet3p.images import Normalization, Plane
+from keras_unet3p.images.listing import has_parts
 from keras_unet3p.postprocessing import InstanceRule, MaskRule
+
+Image = TypeVar("Image", np.ndarray, Plane)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,10 @@ class Predictor:
             of `targets.instance_maps`.
         instances: as `labels`, gives instance ids (H, W), int32, of a network that tells instances
             apart; None of another one. `labels` then gives 1 in all of them.
+        stream: segments an image (H, W, C) that can be sliced and is too large to be taken as a
+            whole: `stream(image, output, kind)` as `tiling.StreamingPredictor.predict` takes them.
+            None where the other side cannot.
+        reading: what of their files training read.
 
     Example:
         >>> import numpy as np
@@ -56,12 +65,26 @@ class Predictor:
     rule: MaskRule | InstanceRule = dataclasses.field(default_factory=MaskRule)
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     instances: Callable[[np.ndarray], np.ndarray] | None = None
+    stream: Callable[..., None] | None = None
+    reading: ReadingChoices = dataclasses.field(default_factory=ReadingChoices)
 
-    def with_its_channels(self, image: np.ndarray, file: str | os.PathLike[str]) -> np.ndarray:
+    def reading_of(
+        self, images: str | os.PathLike[str], given: ReadingChoices | None
+    ) -> ReadingChoices:
+        """What of image files is read: what is given, and beyond that what training read.
+
+        Args:
+            images: a file or a folder; of plain pictures training's choices say nothing.
+            given: what is asked for; None for nothing.
+        """
+        given = given or ReadingChoices()
+        return given.over(self.reading) if has_parts(images) else given
+
+    def with_its_channels(self, image: Image, file: str | os.PathLike[str]) -> Image:
         """The image; grey that is stored as a colour of equal parts becomes grey for a model of it.
 
         Args:
-            image: (H, W, C).
+            image: (H, W, C), an array or a `Plane`.
             file: where it is from, for the error.
 
         Raises:
@@ -70,7 +93,13 @@ class Predictor:
         found, expected = image.shape[-1], self.num_channels
         if expected is None or found == expected:
             return image
-        if expected == 1 and found in (3, 4) and (image[..., :3] == image[..., :1]).all():
+        is_array = isinstance(image, np.ndarray)
+        if (
+            is_array
+            and expected == 1
+            and found in (3, 4)
+            and (image[..., :3] == image[..., :1]).all()
+        ):
             return image[..., :1]
         raise InputError(
             f"{printable(file)}: {found} channels; the model was trained on images of {expected}"
