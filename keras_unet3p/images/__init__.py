@@ -11,7 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
-    from keras_unet3p.images.file_source import open_planes
+    from keras_unet3p.images.file_source import AxesWarning, open_planes
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
     from keras_unet3p.images.label_files import MASK_FORMATS, write_labels
@@ -44,6 +44,7 @@ __all__ = [
     "MAX_PAGES",
     "MAX_PIXELS",
     "VALUE_SCALES",
+    "AxesWarning",
     "Drift",
     "DriftMonitor",
     "DriftWarning",
@@ -91,6 +92,7 @@ __getattr__, __dir__ = lazy_names(
         "MAX_PAGES": "limits",
         "MAX_PIXELS": "limits",
         "VALUE_SCALES": "unit_values",
+        "AxesWarning": "file_source",
         "Drift": "drift",
         "DriftMonitor": "drift",
         "DriftWarning": "drift",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from keras_unet3p.images.decoding import Place, decode, images_of
 from keras_unet3p.images.formats import SUFFIXES, format_of
 from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
 from keras_unet3p.images.plane import NeighboringPlanes, Plane, PlaneWindow, RescaledPlane
+from keras_unet3p.images.tiff_plan import TiffImage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,28 @@ class FileSource:
 
 
 DEFAULT = ReadingChoices()
+_MOST_CHANNELS = 4  # so many pages without a word may be channels as well as images
+
+
+class AxesWarning(UserWarning):
+    """What the axes of a file were taken for, where it does not tell them.
+
+    Example:
+        >>> issubclass(AxesWarning, UserWarning)
+        True
+    """
+
+
+def _tell_assumption(path: Path, places: Sequence[Place]) -> None:
+    untold = [place for place in places if isinstance(place, TiffImage) and not place.told]
+    if 1 < len(places) <= _MOST_CHANNELS and len(untold) == len(places):
+        warnings.warn(
+            f"{printable(path)}: {len(places)} pages, and nothing that says what they are, taken "
+            f"as {len(places)} images; if they are channels of one image, give axes='cyx' "
+            "(--axes cyx), if slices of one volume 'zyx'",
+            AxesWarning,
+            stacklevel=4,
+        )
 
 
 def expand(
@@ -77,6 +102,8 @@ def expand(
             "is one image"
         )
     places = images_of(path, limits)
+    if not labels:
+        _tell_assumption(path, places)
     if len(places) == 1:
         return [FileSource(path, places[0], limits)]
     return [FileSource(path, place, limits, number) for number, place in enumerate(places)]

@@ -78,6 +78,17 @@ def _of_resolution(tags: Any, unit: float | None) -> float | None:
     return square(*(unit * below / above for above, below in numbers))
 
 
+def ome_channel_names(text: str | None) -> list[str]:
+    """Names of the channels of OME-XML's first image; "" for one without."""
+    try:
+        root = ElementTree.fromstring(text or "")
+    except ElementTree.ParseError:
+        return []
+    pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
+    found = [] if pixels is None else [x for x in pixels if x.tag.endswith("}Channel")]
+    return [channel.get("Name", "") for channel in found]
+
+
 def _of_ome(text: str) -> float | None:
     try:
         root = ElementTree.fromstring(text)

@@ -29,7 +29,7 @@ class MaskTarget(Protocol):
         """Write the labels of a plane; `as_picture` if they are background and foreground."""
         ...
 
-    def stream(self, at: int, segment: Callable[[Any], object]) -> None:
+    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
         """Have the labels of a plane assigned in windows from top to bottom."""
         ...
 
@@ -143,12 +143,15 @@ class _Picture:
         # As 0 and 255, which viewers show and which `train` reads again.
         write_labels(self._path, labels * np.uint8(255) if as_picture else labels)
 
-    def stream(self, at: int, segment: Callable[[Any], object]) -> None:
-        self.stream_twice(at, segment)
+    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
+        with _on_disk(self._path.parent, segment) as labels:
+            if as_picture:
+                for top in range(0, len(labels), _BAND):
+                    labels[top : top + _BAND] *= np.uint8(255)
+            write_labels(self._path, labels)
 
     def stream_twice(self, at: int, segment: Callable[[Any], object]) -> None:
-        with _on_disk(self._path.parent, segment) as labels:
-            write_labels(self._path, labels)
+        self.stream(at, segment, as_picture=False)
 
 
 class _Planes:
@@ -162,7 +165,7 @@ class _Planes:
         writer[: labels.shape[0], : labels.shape[1]] = labels
         writer.finish()
 
-    def stream(self, at: int, segment: Callable[[Any], object]) -> None:
+    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
         writer = self._file.plane(at)
         segment(writer)
         writer.finish()
@@ -182,6 +185,6 @@ def _on_disk(folder: Path | None, segment: Callable[[Any], object]) -> Iterator[
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary) / "labels.npy"
         segment(path)
-        labels = np.load(path, mmap_mode="r")
+        labels = np.load(path, mmap_mode="r+")
         yield labels
         del labels

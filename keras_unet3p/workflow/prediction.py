@@ -262,7 +262,9 @@ class _Results(NamedTuple):
         if plane is not None and plane.is_large and segment is not None:
             plane = predictor.with_its_channels(plane, stack.path)
             if predictor.instances is None:
-                target.stream(at, functools.partial(segment, plane, kind="classes"))
+                is_binary = predictor.num_classes == 1
+                run = functools.partial(segment, plane, kind="classes")
+                target.stream(at, run, as_picture=is_binary)
             else:
                 target.stream_twice(at, functools.partial(segment, plane, kind="instances"))
             return []

@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from keras_unet3p import data, images, models, workflow
 from keras_unet3p.config import ReadingChoices
 from keras_unet3p.images import pictures
 from keras_unet3p.images import plane as planes
+from keras_unet3p.images.formats import tiff
 
 COUNT, SIZE = 4, (60, 76)
 
@@ -111,6 +113,25 @@ def test_a_large_plane_is_segmented_in_windows(stack, model, tmp_path, monkeypat
     # The probabilities agree to 1e-6, and those of an untrained network lie at the threshold.
     assert np.mean((first > 0) != (second > 0)) < 1e-2
     assert not (tmp_path / "out" / "overlays").exists()
+
+
+def test_tiff_is_segmented_as_pictures_are(stack, model, expected, tmp_path, monkeypatch):
+    path = tmp_path / "cells.ome.tif"
+    metadata = {"axes": "ZYX"}
+    tifffile.imwrite(path, stack[0], tile=(32, 32), photometric="minisblack", metadata=metadata)
+    reading = ReadingChoices(axes="zyx")
+    written = workflow.predict(model, path, out=tmp_path / "out", reading=reading, tile_size=64)
+    assert [mask.name for mask in written] == [f"cells_00{z}.png" for z in range(COUNT)]
+    found = np.stack([images.read_labels(mask)[0] > 0 for mask in written])
+    assert np.array_equal(found, expected)
+
+    for module in (planes, tiff):
+        monkeypatch.setattr(module, "LARGE", 2000)
+    written = workflow.predict(model, path, out=tmp_path / "large", tile_size=64)
+    assert [mask.name for mask in written] == [f"cells_00{z}.tif" for z in range(COUNT)]
+    found = np.stack([images.read_labels(mask)[0] for mask in written])
+    assert np.mean((found > 0) != expected) < 1e-2
+    assert set(np.unique(found)) <= {0, 255}
 
 
 def test_training_and_evaluation_take_zarr(stack, tmp_path, quiet):

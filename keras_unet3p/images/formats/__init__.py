@@ -40,6 +40,7 @@ class ImageFormat:
 FORMATS = (
     ImageFormat("ome_zarr", (".zarr",), label_suffix=".zarr"),
     ImageFormat("npy", (".npy",), always=False),
+    ImageFormat("tiff", (".tif", ".tiff"), always=False),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 _BY_NAME = {each.name: each for each in FORMATS}
