@@ -25,7 +25,7 @@ BINARY = {"guides/semantic_masks.md", "guides/membranes.md"}
 # Pages that begin with a run, and with an endpoint that serves its export.
 WITH_RUN = {"guides/large_images.md", "guides/fine_tuning.md", "guides/serving.md"}
 # Pages that need packages of extras.
-NEEDED = {"guides/formats.md": ("zarr",)}
+NEEDED = {"guides/formats.md": ("zarr", "nibabel")}
 SERVED = {"guides/serving.md"}
 FIRST_TRAINING = next(
     line for s in PAGES["start.md"] for line in s.commands() if line.startswith("unet3p train")

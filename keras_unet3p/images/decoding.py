@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, UserError
 from keras_unet3p.files import printable
 from keras_unet3p.images.limits import Limits
 from keras_unet3p.images.tiff_plan import TiffImage, counts, tiff_images
@@ -106,6 +106,8 @@ class errors_name:
     def __exit__(self, kind, error, traceback) -> None:
         if error is None or not isinstance(error, Exception):
             return
+        if isinstance(error, UserError) and not isinstance(error, ValueError):
+            return  # a package is missing
         raw, shown = f"{self.path}: ", f"{printable(self.path)}: "
         if isinstance(error, ValueError) and str(error).startswith((raw, shown)):
             if raw == shown or str(error).startswith(shown):

@@ -20,6 +20,7 @@ class StackedAxes:
         names: a letter for each axis.
         shape: of the array.
         label: of the file, for messages.
+        outermost: of the axes along which planes lie, one that comes first; else their own order.
 
     Raises:
         ValueError: names and shape do not go together, or rows or columns are missing.
@@ -33,6 +34,7 @@ class StackedAxes:
     names: str
     shape: Sequence[int]
     label: str
+    outermost: str = ""
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.shape):
@@ -62,7 +64,8 @@ class StackedAxes:
     @property
     def stacked(self) -> str:
         """The axes along which planes lie, outermost first."""
-        return "".join(name for name in self.names if name not in f"yx{CHANNELS}")
+        stacked = [name for name in self.names if name not in f"yx{CHANNELS}"]
+        return "".join(sorted(stacked, key=lambda name: name != self.outermost))
 
     @property
     def is_volume(self) -> bool:

@@ -295,7 +295,7 @@ def _endpoint(url: str) -> Predictor:
         1 if tells_apart else num_classes,
         mask_kind="instances" if tells_apart else None,
         instances=(lambda image: client.predict_instances(sent(image))) if tells_apart else None,
-        stream=client.predict_large,
+        stream=lambda image, output, kind: client.predict_large(image, output, kind=kind),
     )
 
 

@@ -147,15 +147,15 @@ def predict(
     if out is None and into_zarr is None:
         raise InputError("out: none given; expected a folder for the masks, or into_zarr")
     files = list_images(images)
-    predictor = open_model(model, tile_size=tile_size)
-    chosen = predictor.reading_of(images, reading)
     if into_zarr is not None:
-        check_into_zarr(files, into_zarr, chosen)
+        check_into_zarr(files, into_zarr, reading or ReadingChoices())
     if out is not None:
         _check_nothing_is_overwritten(files, Path(out), mask_format)
         out = make_output_folder(out)
         if (out / "overlays").is_dir():
             make_output_folder(out / "overlays")
+    predictor = open_model(model, tile_size=tile_size)
+    chosen = predictor.reading_of(images, reading)
     for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
         if value is not None and predictor.instances is None:
             raise InputError(
@@ -198,7 +198,8 @@ def predict(
                         if size is None and predictor.instances is not None:
                             size = mask.stack.pixel_size(index)
                         found = results.write(target, at, mask.stack, index, name, out, size)
-                        rows += [{"image": printable(name), **row} for row in found]
+                        own = mask.path.name if is_picture(mask.path.suffix) else name
+                        rows += [{"image": printable(own), **row} for row in found]
                         report(done + at + 1, number)
                 if journal is not None:
                     journal.record(mask.path, stamp, rows)

@@ -1,9 +1,11 @@
 """Images of the field's formats through predict, train and evaluate: as the same pixels in PNGs."""
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import tifffile
+from dicom_files import write_series
 
 from keras_unet3p import data, images, models, workflow
 from keras_unet3p.config import ReadingChoices
@@ -22,9 +24,15 @@ def stack():
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(stack, tmp_path_factory):
+    """A network that is not trained, and calls half of the pixels foreground."""
+    keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("model") / "small.keras"
-    models.unet((None, None, 1), filters=2, depth=2).save(path)
+    network = models.unet((None, None, 1), filters=2, depth=2)
+    odds = np.median(network.predict(stack[0][:, :, :, np.newaxis] / np.float32(255), verbose=0))
+    last = [layer for layer in network.layers if getattr(layer, "bias", None) is not None][-1]
+    last.bias.assign(last.bias - np.log(odds / (1 - odds)))
+    network.save(path)
     return path
 
 
@@ -132,6 +140,76 @@ def test_tiff_is_segmented_as_pictures_are(stack, model, expected, tmp_path, mon
     found = np.stack([images.read_labels(mask)[0] for mask in written])
     assert np.mean((found > 0) != expected) < 1e-2
     assert set(np.unique(found)) <= {0, 255}
+
+
+def write_nifti(path, array):
+    nibabel = pytest.importorskip("nibabel", reason="needs the extra medical")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([0.5, 0.5, 2, 1])), path)
+    return path
+
+
+def test_nifti_is_segmented_as_pictures_are(stack, model, expected, tmp_path):
+    path = write_nifti(tmp_path / "images" / "cells.nii.gz", stack[0])
+    import nibabel
+
+    (written,) = workflow.predict(model, path, out=tmp_path / "out", tile_size=64)
+    assert written == tmp_path / "out" / "cells.nii.gz"
+    mask = nibabel.load(written)
+    assert np.array_equal(np.asanyarray(mask.dataobj).transpose(2, 1, 0), expected)
+    assert np.array_equal(mask.affine, nibabel.load(path).affine)
+    # In the form of pictures too, and with an image that is no volume in the same folder.
+    pictures.write_picture(path.parent / "single.png", stack[0][0])
+    options = {"mask_format": "tiff", "tile_size": 64}
+    both = workflow.predict(model, path.parent, out=tmp_path / "two", **options)
+    assert len(both) == COUNT + 1
+    assert np.array_equal(images.read_labels(both[3])[0] > 0, expected[3] > 0)
+
+
+def test_dicom_is_segmented_as_arrays_are(stack, model, tmp_path):
+    pytest.importorskip("highdicom", reason="needs the extra medical")
+    array = stack[0].astype(np.uint16) * 16
+    np.save(tmp_path / "cells.npy", array)
+    pngs = workflow.predict(model, tmp_path / "cells.npy", out=tmp_path / "png", tile_size=64)
+    folder = write_series(tmp_path / "scan", array, intercept=0)
+    (written,) = workflow.predict(model, folder, out=tmp_path / "out", tile_size=64)
+    assert written == tmp_path / "out" / "scan.dcm"
+    found = np.stack(images.read_labels(written))
+    expected = np.stack([images.read_labels(png)[0] for png in pngs])
+    assert found.shape == array.shape
+    assert np.array_equal(found > 0, expected > 0)
+
+
+def test_volumes_are_trained_on_and_measured_as_wholes(stack, tmp_path, quiet):
+    for number in range(2):
+        part = slice(2 * number, 2 * number + 2)
+        write_nifti(tmp_path / "images" / f"v{number}.nii", stack[0][part].astype(np.float32) - 99)
+        write_nifti(tmp_path / "masks" / f"v{number}.nii", (stack[1][part] > 0).astype(np.uint8))
+    config = workflow.TrainingConfig(
+        architecture="unet",
+        filters=2,
+        depth=1,
+        patch_size=32,
+        batch_size=2,
+        epochs=1,
+        steps_per_epoch=2,
+        tuning=False,
+    )
+    run, given = tmp_path / "run", (tmp_path / "images", tmp_path / "masks")
+    reading = ReadingChoices(window="40,400", neighbors=1)
+    workflow.train(*given, config, out=run, reading=reading, console=quiet)
+    report = workflow.evaluate(run, *given, tile_size=64)
+    names = sorted(row["name"] for row in report.images)
+    assert names == ["v0_000", "v0_001", "v1_000", "v1_001"]
+    volumes = {row["name"]: row for row in report.volumes}
+    assert sorted(volumes) == ["v0.nii", "v1.nii"]
+    masks = workflow.predict(run, given[0], out=tmp_path / "out", tile_size=64)
+    for name, mask in zip(sorted(volumes), masks, strict=True):
+        found = np.stack(images.read_labels(mask)).astype(bool)
+        truth = np.stack(images.read_labels(given[1] / name)).astype(bool)
+        dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+        assert volumes[name]["dice"] == pytest.approx(dice, abs=1e-6)
+        assert volumes[name]["slices"] == 2
 
 
 def test_training_and_evaluation_take_zarr(stack, tmp_path, quiet):

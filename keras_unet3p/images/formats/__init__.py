@@ -39,6 +39,8 @@ class ImageFormat:
 
 FORMATS = (
     ImageFormat("ome_zarr", (".zarr",), label_suffix=".zarr"),
+    ImageFormat("dicom", (".dcm",), label_suffix=".dcm"),
+    ImageFormat("nifti", (".nii", ".nii.gz"), label_suffix=".nii.gz"),
     ImageFormat("npy", (".npy",), always=False),
     ImageFormat("tiff", (".tif", ".tiff"), always=False),
 )
