@@ -101,7 +101,7 @@ _PACKAGES_OF_EXTRAS = {
     },
     "zarr": {"zarr"},
     "medical": {"nibabel", "pydicom", "highdicom"},
-    "slides": {"tiffslide"},
+    "slides": {"imagecodecs", "tiffslide"},
 }
 
 

@@ -260,6 +260,7 @@ def _saved_model(version: Path) -> Predictor:
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
+        reading=ReadingChoices(**(trained.reading or {})),
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 

@@ -180,6 +180,29 @@ def test_dicom_is_segmented_as_arrays_are(stack, model, tmp_path):
     assert np.array_equal(found > 0, expected > 0)
 
 
+def test_slides_are_segmented_as_pictures_are(stack, tmp_path, monkeypatch):
+    for name in ("imagecodecs", "tiffslide"):
+        pytest.importorskip(name, reason="needs the extra slides")
+    network = models.unet((None, None, 3), filters=2, depth=2)
+    network.save(tmp_path / "colour.keras")
+    colour = np.stack([np.tile(image, (3, 3)) for image in stack[0][:3]], -1)
+    pictures.write_picture(tmp_path / "same.png", colour)
+    tifffile.imwrite(tmp_path / "slide.svs", colour, photometric="rgb", tile=(64, 64))
+    masks = {}
+    for number, name in enumerate(("same.png", "slide.svs", "slide.svs")):
+        if number == 2:
+            monkeypatch.setattr(planes, "LARGE", 1000)
+        out = tmp_path / f"out{number}"
+        (written,) = workflow.predict(
+            tmp_path / "colour.keras", tmp_path / name, out=out, tile_size=64
+        )
+        masks[written.name] = images.read_labels(written)[0]
+    assert list(masks) == ["same.png", "slide.png", "slide.tif"]
+    assert np.array_equal(masks["same.png"], masks["slide.png"])
+    # Probabilities of an untrained network lie at the threshold; they agree to 1e-6.
+    assert np.mean(masks["same.png"] != masks["slide.tif"]) < 1e-2
+
+
 def test_volumes_are_trained_on_and_measured_as_wholes(stack, tmp_path, quiet):
     for number in range(2):
         part = slice(2 * number, 2 * number + 2)

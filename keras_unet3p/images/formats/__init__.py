@@ -43,6 +43,9 @@ FORMATS = (
     ImageFormat("nifti", (".nii", ".nii.gz"), label_suffix=".nii.gz"),
     ImageFormat("npy", (".npy",), always=False),
     ImageFormat("tiff", (".tif", ".tiff"), always=False),
+    ImageFormat(
+        "whole_slide", (".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".qptiff")
+    ),
 )
 SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 _BY_NAME = {each.name: each for each in FORMATS}

@@ -242,6 +242,17 @@ def test_memory_does_not_grow_with_the_height(tmp_path):
     assert sum(int(labels[y : y + chunk].sum()) for y in range(0, height, chunk)) == 3 * 300**2
 
 
+def test_streaming_takes_the_path_of_a_file_of_one_image(tmp_path):
+    path = write_image(tmp_path / "a.zarr", pixels(40, 50), "yx")
+    predictor = StreamingPredictor(_Bright(), geometry=TileGeometry.fit(32, 8))
+    found = predictor.predict(path, progress=False)
+    (plane,) = images.open_planes(path)
+    assert np.array_equal(found, predictor.predict(plane[:, :], progress=False))
+    stack = write_image(tmp_path / "b.zarr", pixels(2, 40, 50), "zyx")
+    with pytest.raises(ValueError, match="holds 2 images"):
+        predictor.predict(stack)
+
+
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = write_image(tmp_path / "a.zarr", pixels(20, 30), "yx")
     monkeypatch.setitem(sys.modules, "zarr", None)
