@@ -86,8 +86,8 @@ class ReadingChoices(Checked):
         return ReadingChoices(level=self.level, slice_axis=self.slice_axis)
 
     def over(self, default: ReadingChoices) -> ReadingChoices:
-        """These choices, and where they are as by default those of another."""
-        return ReadingChoices(**{**default.given(), **self.given()})
+        """These choices, and where none was made those of another."""
+        return ReadingChoices(**{**default.given(), **self.model_dump(exclude_unset=True)})
 
     def given(self) -> dict[str, Any]:
         """What is not as by default, as a file keeps it."""

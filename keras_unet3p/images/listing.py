@@ -97,9 +97,9 @@ def has_parts(given: str | os.PathLike) -> bool:
     Example:
         >>> np.save("a.npy", np.zeros((8, 8)))
         >>> has_parts("a.npy")
-        False
+        True
     """
-    return any(form.always for path in list_files(given, "images") if (form := format_of(path)))
+    return any(format_of(path) is not None for path in list_files(given, "images"))
 
 
 def is_one_file(path: Path) -> bool:

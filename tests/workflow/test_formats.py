@@ -221,6 +221,10 @@ def test_volumes_are_trained_on_and_measured_as_wholes(stack, tmp_path, quiet):
     run, given = tmp_path / "run", (tmp_path / "images", tmp_path / "masks")
     reading = ReadingChoices(window="40,400", neighbors=1)
     workflow.train(*given, config, out=run, reading=reading, console=quiet)
+    predictor = workflow.open_model(run)
+    assert predictor.reading == reading
+    single = ReadingChoices(neighbors=0)
+    assert predictor.reading_of(given[0], single) == ReadingChoices(window="40,400")
     report = workflow.evaluate(run, *given, tile_size=64)
     names = sorted(row["name"] for row in report.images)
     assert names == ["v0_000", "v0_001", "v1_000", "v1_001"]

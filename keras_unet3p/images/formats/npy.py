@@ -53,12 +53,11 @@ def planes(
         path: the file.
         reading: channels by their numbers, and axes; by default as `read_image` takes them.
         limits: of the number of planes.
-        labels: without effect.
+        labels: whether they are masks, which may be drawn on a level of their images.
 
     Raises:
         ValueError: it is no such array, or its axes or channels are others.
     """
-    del labels
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:
@@ -66,7 +65,7 @@ def planes(
     axes = _axes(path, array, reading)
     places = list(axes.places())
     limits.check_pages(path, len(places))
-    if reading.level:
+    if reading.level and not labels:
         raise InputError(f"{printable(path)}: level {reading.level}; it has level 0 only")
     channels = chosen_channels(reading.channels, [""] * axes.channels, printable(path))
     found: list[Plane] = []

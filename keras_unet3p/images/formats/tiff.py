@@ -147,10 +147,10 @@ def has_large(path: Path) -> bool:
     """Whether its images are so large that they are read in windows, and can be."""
     try:
         with tifffile.TiffFile(path) as tiff:
-            frame = tiff.series[0].keyframe
+            frame = tiff.pages.first.aspage()  # not the series, which may have thousands of pages
             if frame.imagelength * frame.imagewidth <= LARGE:
                 return False
-            page = _Page.of(tiff.pages.first, tiff.pages.first.aspage())
+            page = _Page.of(frame, frame)
             if page.chunk[0] * page.chunk[1] > LARGE and not frame.is_memmappable:
                 return False
         page.window(slice(0, 1), slice(0, 1))  # the compression is one that is read here
