@@ -20,6 +20,7 @@ from keras_unet3p.artifacts import ModelCard, ModelSource
 from keras_unet3p.client import Client, EndpointAddress, access_of_environment
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, printable
+from keras_unet3p.images.file_source import open_planes
 from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.progress import Progress, reporting
@@ -128,7 +129,8 @@ def predict_on_cluster(
     Args:
         model: run folder, `.keras` file or exported model, by a path that every worker can read; a
             preset; or the URL of an endpoint, whose machines then compute.
-        image: `.npy`, a TIFF, or a Zarr array or group, by a path that every worker can read.
+        image: what `images.open_planes` reads (OME-Zarr, a tiled TIFF, a whole slide, `.npy`), or
+            a Zarr array, by a path that every worker can read.
         out: the Zarr array that is written, (H, W), or (H, W, K) where classes may overlap. It is
             named so when it is complete, and OUT.partial before.
         scheduler: address of a Dask scheduler, `tcp://HOST:8786`. Its workers need this package.
@@ -266,11 +268,19 @@ def _computed(kind: str) -> str:
 
 
 def open_plane(path: str) -> Any:
+    """The image of a file, sliceable; a Zarr array without metadata of axes as it is.
+
+    Raises:
+        ValueError: the file cannot be read in windows, or holds several images.
+    """
     import zarr
 
-    if path.endswith(".npy"):
-        return np.load(path, mmap_mode="r")
-    return zarr.open_array(path, mode="r")
+    with contextlib.suppress(Exception):  # whatever is no array is read as what it says it is
+        return zarr.open_array(path, mode="r")
+    planes = open_planes(path)
+    if len(planes) != 1:
+        raise InputError(f"{printable(path)} holds {len(planes)} images; expected one")
+    return planes[0]
 
 
 def segment_chunk(plan: _Plan, window: tuple[int, int, int, int], out: str) -> None:

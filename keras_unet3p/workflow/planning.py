@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_unet3p import data
 from keras_unet3p.artifacts import RunFolder
-from keras_unet3p.config import TrainingConfig, read_tf_config
+from keras_unet3p.config import ReadingChoices, TrainingConfig, read_tf_config
 from keras_unet3p.config.training_config import NETWORK_OPTIONS
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
@@ -32,6 +32,7 @@ def plan(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     machine: Machine | None = None,
     out: str | os.PathLike[str] | None = None,
     **fixed: Any,
@@ -47,6 +48,7 @@ def plan(
         ignore: as `train`.
         max_pixels: as `train`.
         max_pages: as `train`.
+        reading: as `train`.
         machine: where the training will run; None measures this machine.
         out: file for the plan, JSON; None writes none.
         **fixed: options of `TrainingConfig` that are given already.
@@ -71,6 +73,7 @@ def plan(
         accept_values=True,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        reading=reading or ReadingChoices(),
     )
     fingerprint = Fingerprint.of(opened)
     machine = machine or Machine.measured(fingerprint.channels)

@@ -19,7 +19,7 @@ from rich.console import Console
 from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
-from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, TrainingConfig
+from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, ReadingChoices, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
@@ -49,6 +49,7 @@ def train(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     console: Console | None = None,
 ) -> Path:
     """Train a network on a folder of images and masks; the same call continues a killed run.
@@ -91,6 +92,8 @@ def train(
             `data.open_images`. `evaluate` takes the same by default.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
+        reading: what of the files is read: level, channels, axes, slices and their neighbours; None
+            as by default. `predict` and `evaluate` read the same by default.
         console: where to show progress; None writes to the standard error stream.
 
     Returns:
@@ -125,6 +128,7 @@ def train(
     if not workers.is_chief:
         console = Console(stderr=True, quiet=True)
     given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
+    given = given._replace(reading=reading or ReadingChoices())
     with (
         naming_full_disk(out),
         workers.noticing_losses(),
@@ -163,6 +167,7 @@ class _Given(NamedTuple):
     mask_kind: str
     classes: int | Sequence[str] | Sequence[int] | None
     ignore: int | None
+    reading: ReadingChoices = ReadingChoices()
 
 
 def _check_encoder_weights(config: TrainingConfig) -> None:
@@ -192,6 +197,7 @@ def open_for_training(
     ignore: int | None,
     max_pixels: int,
     max_pages: int,
+    reading: ReadingChoices | None = None,
 ) -> tuple[data.LabeledImages, str]:
     """All images as `train` opens them before it holds some out, and their normalisation.
 
@@ -205,6 +211,7 @@ def open_for_training(
         >>> open_for_training("images", "masks", TrainingConfig(), **of_data)  # doctest: +SKIP
     """
     given = _Given(images, masks, None, None, mask_kind, classes, ignore)
+    given = given._replace(reading=reading or ReadingChoices())
     start = StartingPoint(config)
     opened = _open(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
     return opened, "image" if opened.percentiles is not None else "set"
@@ -220,6 +227,7 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
         ignore=given.ignore,
         normalization=start.normalization,
         accept_values=True,  # of another set than the frozen layers', which a warning tells
+        reading=given.reading,
         **limits,
     )
     _check_number_of_classes(opened)
@@ -260,6 +268,7 @@ def _open_images(
         ignore=given.ignore,
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
+        reading=given.reading,
         **limits,
     )
     return opened, held_out
@@ -334,6 +343,7 @@ def _record(
             classes=_names(given.classes),
             class_values=_values(given.classes),
             ignore=given.ignore,
+            reading=given.reading.given() or None,
             num_channels=training_images.num_channels,
             num_classes=training_images.num_classes,
             stored_types=training_images.stored_types,
