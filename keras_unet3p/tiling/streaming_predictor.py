@@ -20,7 +20,6 @@ import numpy as np
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import AxisTile, Tile, TileGeometry, TileGrid
-from keras_unet3p.images.file_source import open_planes
 from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
@@ -557,6 +556,12 @@ def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
 def _plane_of(path: Path) -> Any:
     if path.suffix.lower() == ".npy":
         return np.load(path, mmap_mode="r")
+    try:
+        from keras_unet3p.images.file_source import open_planes
+    except ModuleNotFoundError:  # the client's distribution has no readers of files
+        raise InputError(
+            f"image: {printable(path)}; expected a .npy file, or anything that can be sliced"
+        ) from None
     planes = open_planes(path)
     if len(planes) > 1:
         raise InputError(
