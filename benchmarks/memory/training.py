@@ -45,7 +45,8 @@ TRAININGS = [
     ("test", "attention_unet", 32, 128, 4, "instances", "auto", "", 6, 128, 3, 1),
     ("test", "unetplusplus", 8, 256, 4, "binary", "auto", "", 6, 128, 3, 1),
     ("test", "unet", 48, 64, 4, "binary", "auto", "", 6, 128, 3, 1),
-    ("test", "unet", 8, 64, 4, "instances", "auto", "", 40, 1024, 20, 1),
+    ("fit", "unet", 8, 64, 4, "instances", "auto", "", 40, 1024, 20, 1),
+    ("fit", "unet", 8, 64, 4, "binary", "auto", "", 8, 1536, 3, 1),
     ("test", "unet3plus", 32, 128, 4, "binary", "auto", "", 6, 128, 3, 1),
     ("test", "unet", 16, 256, 4, "instances", "auto", "mixed_bfloat16", 6, 128, 3, 1),
     ("test", "unet", 16, 256, 4, "binary", "dice", "", 12, 256, 60, 1),
@@ -154,10 +155,15 @@ def fit(path: Path) -> None:
             terms.append(list(parts.values()))
             peaks.append(float(row["peak_mb"]) * 1e6 - memory.decoded_bytes(fingerprint))
         row["predicted"] = str(round((training_memory(config, fingerprint) or 0) / 1e6))
-    # What counts is the error's share of the memory, not its bytes.
-    weighted = np.array(terms) / np.array(peaks)[:, None]
-    values, _ = nnls(weighted, np.ones(len(peaks)))
-    for name, value in zip(memory.FACTORS, values, strict=True):
+    values = dict(memory.FACTORS)
+    if len(peaks) > len(values):
+        # What counts is the error's share of the memory, not its bytes.
+        weighted = np.array(terms) / np.array(peaks)[:, None]
+        values = dict(zip(values, nnls(weighted, np.ones(len(peaks)))[0], strict=True))
+    else:  # too few for all: the base alone, with the others as they are
+        others = np.array(terms)[:, 1:] @ np.array(list(values.values()))[1:]
+        values["base"] = float(np.mean(np.array(peaks) - others))
+    for name, value in values.items():
         print(f"{name:<20} {value:.4g} (the source: {memory.FACTORS[name]:.4g})")
     for role in ("fit", "test"):
         errors = []
