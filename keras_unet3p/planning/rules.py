@@ -63,7 +63,7 @@ def make_plan(
         >>> plan = make_plan(fingerprint, machine, hours=1.0)
         >>> plan.config().patch_size, plan.config().batch_size, plan.steps
         (128, 16, 6260)
-        >>> small = Machine(**{**machine.to_dict(), "memory": 1_900_000_000})
+        >>> small = Machine(**{**machine.to_dict(), "memory": 1_800_000_000})
         >>> make_plan(fingerprint, small).config().batch_size
         8
     """
