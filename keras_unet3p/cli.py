@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_unet3p import config as _config
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import EvaluationReport, ModelSource
 from keras_unet3p.config import (
@@ -29,11 +30,13 @@ from keras_unet3p.config import (
     MAX_PAGES,
     MAX_PIXELS,
     DataChoices,
+    ReadingChoices,
     RunChoices,
     TrainingConfig,
     read_run_file,
+    read_tf_config,
 )
-from keras_unet3p.config.validation import Checked
+from keras_unet3p.config.validation import Checked, OneOf
 from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
 from keras_unet3p.files import reason
 from keras_unet3p.images.found_files import find_files
@@ -90,17 +93,28 @@ AcceptValues = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
-def _command(task: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command whose help ends with an example."""
-    return app.command(rich_help_panel=task, epilog=f"Example: {example}")
+def _command(
+    task: str, example: str, *sections: type[Checked]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command whose help ends with an example.
+
+    The fields of the sections are options that its `**` takes.
+    """
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        if sections:
+            command.__signature__ = _with_options(command, *sections)  # type: ignore[attr-defined]
+        return app.command(rich_help_panel=task, epilog=f"Example: {example}")(command)
+
+    return register
 
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=float))  # of NumPy
 
 
-def _with_options(command: Callable[..., None], section: type[Checked]) -> inspect.Signature:
-    """The signature of a command, with one option per field of a section in place of its `**`.
+def _with_options(command: Callable[..., None], *sections: type[Checked]) -> inspect.Signature:
+    """The signature of a command, with one option per field of sections in place of its `**`.
 
     An option that is not given is None. Its default comes from the section or from a file.
     """
@@ -111,7 +125,14 @@ def _with_options(command: Callable[..., None], section: type[Checked]) -> inspe
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
     return signature.replace(
-        parameters=[*own, *(_option(name, field) for name, field in section.model_fields.items())]
+        parameters=[
+            *own,
+            *(
+                _option(name, field)
+                for section in sections
+                for name, field in section.model_fields.items()
+            ),
+        ]
     )
 
 
@@ -132,7 +153,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
             default=None,
             annotation=Annotated[list[str] | None, option],
         )
-    choices = next((item.func.choices for item in field.metadata if hasattr(item, "func")), None)
+    checks = (getattr(item, "func", None) for item in field.metadata)
+    choices = next((check.choices for check in checks if isinstance(check, OneOf)), None)
     default = field.default
     if choices is not None:
         names = [_YES_OR_NO.get(choice, str(choice)) for choice in choices]
@@ -159,7 +181,7 @@ def _yes_or_no(text: str | None) -> str | bool | None:
     return values.get(text, text)
 
 
-@_command(_LEARN, "unet3p check --images images --masks masks --out check")
+@_command(_LEARN, "unet3p check --images images --masks masks --out check", ReadingChoices)
 def check(
     images: Images,
     masks: Masks = None,
@@ -176,6 +198,7 @@ def check(
     as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
+    **reading: Any,
 ) -> None:
     """Say what a folder of images and masks holds, and what looks wrong with it.
 
@@ -191,6 +214,7 @@ def check(
         max_pixels=max_pixels,
         max_pages=max_pages,
         progress=True,
+        reading=_reading(reading),
     )
     if as_json:
         suspicions = [suspicion._asdict() for suspicion in found.suspicions]
@@ -358,7 +382,11 @@ def train(
         training["callbacks"] = [_callback(text) for text in training["callbacks"]]
     else:  # typer gives an empty list where there are none
         training.pop("callbacks", None)
-    given = {name: value for name, value in training.items() if value is not None}
+    given = {
+        name: value
+        for name, value in training.items()
+        if value is not None and name not in ReadingChoices.model_fields
+    }
     data: dict[str, Any] = {
         **chosen.data,
         **{
@@ -381,6 +409,9 @@ def train(
     if data.get("validation_images") is not None:
         _see(validation_images=data["validation_images"], masks=data.get("validation_masks"))
     names, values = data.pop("classes", None), data.pop("class_values", None)
+    reading = (_reading(training) or ReadingChoices()).over(
+        ReadingChoices(**(data.pop("reading", None) or {}))
+    )
     TrainingConfig(**{**chosen.training, **given})  # not accepted? Told before all else
     if planned and config is None:
         found = _workflow().plan_of_run(
@@ -390,6 +421,7 @@ def train(
             classes=_classes(classes) or values or names,
             max_pixels=max_pixels,
             max_pages=max_pages,
+            reading=reading,
             on_planning=_say,
         )
         if found is not None:
@@ -400,6 +432,7 @@ def train(
         "classes": _classes(classes) or values or names,
         "max_pixels": max_pixels,
         "max_pages": max_pages,
+        "reading": reading,
         "console": _console,
     }
     if training_config.folds is not None and training_config.fold is None:
@@ -407,6 +440,9 @@ def train(
         return
     pair = data.pop("images"), data.pop("masks")
     best = _workflow().train(*pair, training_config, out=out, **data)
+    cluster = read_tf_config()
+    if cluster is not None and not cluster.is_chief:
+        return
     _say(f"best model   {printable(best)}")
     _say(f"report       {printable(out / 'report.html')}")
     _say(f"pictures     {printable(out / 'validation' / 'pictures')}")
@@ -440,11 +476,25 @@ def _print_plan(found: Any) -> None:
         _say(found.memory_sentence())
 
 
-train.__signature__ = _with_options(train, TrainingConfig)
-_command(_LEARN, "unet3p train --images images --masks masks --out runs/cells --hours 2")(train)
+_command(
+    _LEARN,
+    "unet3p train --images images --masks masks --out runs/cells --hours 2",
+    ReadingChoices,
+    TrainingConfig,
+)(train)
 
 
-@_command(_LEARN, "unet3p plan --images images --masks masks --hours 2")
+@_command(_LEARN, "unet3p tf-config --port 2222")
+def tf_config(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port at which each process listens.")
+    ] = 2222,
+) -> None:
+    """Print TF_CONFIG of this process of a Slurm step or a Kubernetes Job, for train."""
+    typer.echo(json.dumps(_config.tf_config(port=port)))
+
+
+@_command(_LEARN, "unet3p plan --images images --masks masks --hours 2", ReadingChoices)
 def plan(
     images: Images,
     masks: Masks = None,
@@ -456,6 +506,7 @@ def plan(
     as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
+    **reading: Any,
 ) -> None:
     """Look at the images and at this machine, and say how a training would be done, and why."""
     _see(images=images, masks=masks)
@@ -467,6 +518,7 @@ def plan(
         max_pixels=max_pixels,
         max_pages=max_pages,
         out=out,
+        reading=_reading(reading),
     )
     if as_json:
         _print_json(found.to_dict())
@@ -478,7 +530,9 @@ def plan(
 
 
 @_command(
-    _USE, "unet3p evaluate runs/cells --images held_out/images --masks held_out/masks --out report"
+    _USE,
+    "unet3p evaluate runs/cells --images held_out/images --masks held_out/masks --out report",
+    ReadingChoices,
 )
 def evaluate(
     model: Model,
@@ -501,6 +555,7 @@ def evaluate(
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
+    **reading: Any,
 ) -> None:
     """Compare a model's masks with the true masks, for each image and overall."""
     _see(model, images=images, masks=masks)
@@ -516,6 +571,7 @@ def evaluate(
         max_pages=max_pages,
         accept_values=accept_values,
         progress=True,
+        reading=_reading(reading),
     )
     if as_json:
         _print_json(report.to_dict())
@@ -525,21 +581,35 @@ def evaluate(
         _say(f"written to {printable(out)}")
 
 
-@_command(_USE, "unet3p predict runs/cells images --out masks")
+@_command(_USE, "unet3p predict runs/cells images --out masks", ReadingChoices)
 def predict(
     model: Model,
     images: Annotated[
         str, typer.Argument(help="An image, a folder of them, a pattern or an address.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the masks; of a cluster, the Zarr array.", show_default=False
+        ),
+    ] = None,
+    into_zarr: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a label image that is written into each OME-Zarr image, instead of a "
+            "mask into --out.",
+            show_default=False,
+        ),
+    ] = None,
     mask_format: Annotated[
         str,
         typer.Option(
             "--format",
-            help="Of the masks: png, or tiff, which holds more than 65,535 objects.",
-            metavar="png|tiff",
+            help="Of the masks: auto, the image's own where it is a volume or OME-Zarr, else png; "
+            "or png, or tiff, which holds more than 65,535 objects.",
+            metavar="auto|png|tiff",
         ),
-    ] = "png",
+    ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Write overlays beside the masks.")] = True,
     pixel_size: Annotated[
         float | None,
@@ -564,13 +634,59 @@ def predict(
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask cluster, tcp://HOST:8786, whose workers segment one image "
+            "chunk by chunk.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="The same with so many processes of this machine.", min=1, show_default=False
+        ),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(help="Of a cluster: side of a chunk, pixels.", min=1, show_default=False),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a cluster that asks an endpoint: its model's model_card.json.",
+            show_default=False,
+        ),
+    ] = None,
+    **reading: Any,
 ) -> None:
     """Segment images of any size. Killed, the same command goes on where it was."""
+    if scheduler is not None or workers is not None:
+        ModelSource.of(model)
+        if out is None:
+            raise InputError("--out: none given; expected the Zarr array that is written")
+        written = _workflow().predict_on_cluster(
+            model,
+            images,
+            out,
+            scheduler=scheduler,
+            workers=workers,
+            chunk=chunk,
+            tile_size=tile_size,
+            card=card,
+            progress=True,
+        )
+        _say(printable(written))
+        return
+    if chunk is not None or card is not None:
+        raise InputError("--chunk, --card: they are for --scheduler or --workers")
     _see(model, images=images)
     written = _workflow().predict(
         model,
         images,
         out=out,
+        into_zarr=into_zarr,
         mask_format=mask_format,
         overlays=overlays,
         pixel_size=pixel_size,
@@ -581,8 +697,10 @@ def predict(
         max_pages=max_pages,
         accept_values=accept_values,
         progress=True,
+        reading=_reading(reading),
     )
-    _say(f"{len(written)} masks in {printable(out)}")
+    inside = f"labels/{printable(into_zarr or '')} of the images"
+    _say(f"{len(written)} masks in {printable(out or '') if into_zarr is None else inside}")
 
 
 @_command(_SERVE, "unet3p export runs/cells --out models/cells")
@@ -784,7 +902,9 @@ def capacity(
     )
 
 
-@_command(_USE, "unet3p compare runs/cells nuclei --images images --out differences")
+@_command(
+    _USE, "unet3p compare runs/cells nuclei --images images --out differences", ReadingChoices
+)
 def compare(
     first: Annotated[str, typer.Argument(help="A model: run, export, endpoint URL, preset.")],
     second: Annotated[str, typer.Argument(help="Another one, or another version of it.")],
@@ -807,6 +927,7 @@ def compare(
     as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
+    **reading: Any,
 ) -> None:
     """Show how the masks of two models differ; no truth is needed.
 
@@ -823,6 +944,7 @@ def compare(
         accept_values=accept_values,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        reading=_reading(reading),
     )
     mean = sum(row.pixels for row in rows) / len(rows)
     if as_json:
@@ -881,7 +1003,9 @@ def _workflow():
         try:
             import tensorflow as tf
 
-            tf.config.list_logical_devices()
+            # This starts TensorFlow, which could then no longer be told of other machines.
+            if not os.environ.get("TF_CONFIG"):
+                tf.config.list_logical_devices()
             from keras_unet3p import workflow
         except BaseException:
             notes.seek(0)
@@ -892,6 +1016,16 @@ def _workflow():
             os.close(error_stream)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return workflow
+
+
+def _reading(options: dict[str, Any]) -> ReadingChoices | None:
+    """The options of `ReadingChoices` that are given; None where none is."""
+    given = {
+        name: value
+        for name, value in options.items()
+        if name in ReadingChoices.model_fields and value is not None
+    }
+    return ReadingChoices(**given) if given else None
 
 
 def _classes(text: str | None) -> int | list[int] | list[str] | None:

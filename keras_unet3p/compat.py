@@ -78,7 +78,78 @@ def default_jit_compile():
     """
     if not KERAS_3:
         return None
+    # Nor on several machines: the operations between them stay out of its programs.
+    if has_several_machines(tf.distribute.get_strategy()):
+        return False
     return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def synchronize(model):
+    """Synchronise a model's layers of batch normalisation that are built already.
+
+    Those of `keras.applications` have no such option, and Keras 2 does not save it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+            if not KERAS_3:
+                layer.fused = False  # as the constructor does
+
+
+def has_several_machines(strategy) -> bool:
+    """Whether a strategy is that of several machines."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def keep_step_logs(model):
+    """Tell Keras 2 that the logs of a step are those of all machines already: it adds them up."""
+    if not KERAS_3 and has_several_machines(model.distribute_strategy):
+        model.distribute_reduction_method = "first"
+
+
+# Keras 3 up to 3.15 fails on several machines at two places, which the model class goes round.
+
+
+def symbolic_build(model, base, iterator, data_batch):
+    """What Keras 3 builds before the first step, from the shapes of a batch instead of a batch.
+
+    On several machines it cannot reduce the parts of a batch to one. `base` is `super()` of the
+    model's class.
+    """
+    if iterator is not None and has_several_machines(model.distribute_strategy):
+        spec = iterator._distributed_dataset.element_spec
+        # A part of the batch for each replica of this machine: all are alike.
+        first = [tf.nest.flatten(s, expand_composites=True)[0] for s in tf.nest.flatten(spec)]
+        data_batch, iterator = tf.nest.pack_sequence_as(spec, first), None
+    base._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+
+def share_statistics(model):
+    """Average the moving statistics of batch normalisation over the replicas, after a step.
+
+    Keras 2 does so whenever they are read. In Keras 3 each replica goes on with its own, and only
+    those of the first one are saved.
+    """
+    context = tf.distribute.get_replica_context()
+    if not KERAS_3 or context is None or context.num_replicas_in_sync == 1:
+        return
+    statistics = [
+        variable
+        for variable in model.non_trainable_variables
+        if variable.name in ("moving_mean", "moving_variance")
+    ]
+    if statistics:
+        # Copies, since what is read of a variable belongs to no device that is known.
+        own = [tf.identity(variable) for variable in statistics]
+        for variable, mean in zip(statistics, context.all_reduce("MEAN", own), strict=True):
+            variable.assign(mean)
+
+
+def step_logs(logs):
+    """The logs of a step as Keras 3 takes them on several machines: it averages a first axis."""
+    if KERAS_3 and has_several_machines(tf.distribute.get_strategy()):
+        return {name: tf.expand_dims(value, 0) for name, value in logs.items()}
+    return logs
 
 
 def head_loss(model, base, y, y_pred, sample_weight):

@@ -41,6 +41,15 @@ class InputError(UserError, ValueError):
     """
 
 
+class WorkerLostError(UserError, RuntimeError):
+    """Another process of a training on several machines has ended, or cannot be reached.
+
+    Example:
+        >>> issubclass(WorkerLostError, UserError)
+        True
+    """
+
+
 class ProblemsError(InputError):
     """Several problems of an input, one per line.
 
@@ -105,6 +114,9 @@ _PACKAGES_OF_EXTRAS = {
         "tensorflow_serving",
         "uvicorn",
     },
+    "zarr": {"zarr"},
+    "medical": {"nibabel", "pydicom", "highdicom"},
+    "slides": {"imagecodecs", "tiffslide"},
 }
 
 
@@ -122,7 +134,8 @@ def needing(extra: str, name: str) -> Iterator[None]:
     """Context in which a missing package of an extra raises an error that says how to get it.
 
     Args:
-        extra: "annotations", "bioimageio", "cluster", "grpc", "instances", "remote" or "serving".
+        extra: "annotations", "bioimageio", "cluster", "grpc", "instances", "medical", "remote",
+            "serving", "slides" or "zarr".
         name: the object that needs the package, such as "client.Client".
 
     Raises:

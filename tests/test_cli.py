@@ -42,7 +42,12 @@ def test_train_has_an_option_for_every_choice():
     fields = set(config.TrainingConfig.model_fields)
     assert fields <= _options("train")
     data_options = set(config.DataChoices.model_fields) - {"class_values"}  # --classes tells them
-    assert data_options <= _options("train")
+    assert data_options - {"reading"} <= _options("train")
+
+
+@pytest.mark.parametrize("name", ["train", "check", "plan", "predict", "evaluate", "compare"])
+def test_what_is_read_of_a_file_is_chosen_alike_everywhere(name):
+    assert set(config.ReadingChoices.model_fields) <= _options(name)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ RUN = [name for name, snippets in PAGES.items() if {s.language for s in snippets
 BINARY = {"guides/semantic_masks.md", "guides/membranes.md"}
 # Pages that begin with a run, and with an endpoint that serves its export.
 WITH_RUN = {"guides/large_images.md", "guides/fine_tuning.md", "guides/serving.md"}
+# Pages that need packages of extras.
+NEEDED = {"guides/formats.md": ("zarr", "nibabel")}
 SERVED = {"guides/serving.md"}
 FIRST_TRAINING = next(
     line for s in PAGES["start.md"] for line in s.commands() if line.startswith("unet3p train")
@@ -81,6 +83,8 @@ def test_only_these_kinds_of_snippets_stand_in_the_pages():
 
 @pytest.mark.parametrize("page", RUN)
 def test_the_snippets_of_a_page_run(page, tmp_path, monkeypatch, with_run):
+    for name in NEEDED.get(page, ()):
+        pytest.importorskip(name, reason=f"needs {name}, of an extra")
     monkeypatch.chdir(tmp_path)
     if page in WITH_RUN:
         shutil.copytree(with_run, tmp_path, dirs_exist_ok=True)

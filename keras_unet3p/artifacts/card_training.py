@@ -22,6 +22,8 @@ class CardTraining(Section):
     """The mask values that stood for the classes; None where they were the class ids."""
     ignore: int | None = None
     """The mask value of unlabelled pixels; None where all are labelled."""
+    reading: dict[str, Any] | None = None
+    """What of the files was read, where not as by default; options of `config.ReadingChoices`."""
     separation: int | None = None
     """Background drawn between touching instances, pixels of each."""
     postprocessing: dict[str, Any] | None = None

@@ -34,6 +34,8 @@ class DataRecord(Section):
     """The mask values that stand for the classes; None where they are the class ids."""
     ignore: int | None = None
     """The mask value of unlabelled pixels; None where all are labelled."""
+    reading: dict[str, Any] | None = None
+    """What of the files is read, where not as by default; options of `config.ReadingChoices`."""
     num_channels: int | None = None
     """Channels of the images."""
     num_classes: int | None = None

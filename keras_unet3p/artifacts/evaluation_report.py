@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.errors import InputError, printable
@@ -46,6 +46,10 @@ class EvaluationReport(JsonArtifact):
     """For each image its `name` and its measures, the worst image first."""
     overall: dict[str, float | None]
     """The measures over all images."""
+
+    volumes: list[dict[str, Any]] = Field(default_factory=list)
+    """For each volume of which images are slices its `name`, its number of `slices` and the
+    measures over them, the worst volume first."""
 
     @field_validator("images")
     @classmethod

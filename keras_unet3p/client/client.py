@@ -263,7 +263,8 @@ class Client:
         Args:
             image: (H, W) or (H, W, C), anything that can be sliced: an array, a memory map, a Zarr
                 array. Its values are floats in [0, 1], or integers of 8 or 16 bits, which are
-                divided by the largest value of their type. Or the path of a .npy file.
+                divided by the largest value of their type. Or the path of a .npy file,
+                or of one of the other formats of `images.open_planes` that holds one image.
             output: where the result goes. None makes an array. A path must end in .npy; the file
                 appears when it is complete. Anything else that windows can be assigned to is
                 filled.

@@ -19,6 +19,8 @@ from keras_unet3p.config.choices import (
     PERCENTILES,
     Architecture,
 )
+from keras_unet3p.config.cluster import Cluster, read_tf_config, tf_config
+from keras_unet3p.config.reading_choices import CT_WINDOWS, SLICE_AXES, ReadingChoices
 from keras_unet3p.config.run_file import (
     FOUND_IN_DATA,
     RUN_FORMAT,
@@ -31,6 +33,7 @@ from keras_unet3p.config.training_config import TrainingConfig
 __all__ = [
     "ARCHITECTURES",
     "CONTRAST_SPREAD",
+    "CT_WINDOWS",
     "ENCODERS",
     "FOUND_IN_DATA",
     "INSTANCES",
@@ -42,10 +45,15 @@ __all__ = [
     "MEASURES_OF_OBJECTS",
     "PERCENTILES",
     "RUN_FORMAT",
+    "SLICE_AXES",
     "Architecture",
     "CallbackChoice",
+    "Cluster",
     "DataChoices",
+    "ReadingChoices",
     "RunChoices",
     "TrainingConfig",
     "read_run_file",
+    "read_tf_config",
+    "tf_config",
 ]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-_UNET_OPTIONS = frozenset({"filters", "depth", "encoder", "encoder_weights"})
+_ENCODER_OPTIONS = frozenset({"filters", "encoder", "encoder_weights", "batch_norm_synchronized"})
+_UNET_OPTIONS = _ENCODER_OPTIONS | {"depth"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             training={"deep_supervision": True},
         ),
         "attention_unet": Architecture(_UNET_OPTIONS | {"batch_norm"}),
-        "fcn": Architecture(frozenset({"filters", "encoder", "encoder_weights"}), encoder="vgg16"),
+        "fcn": Architecture(_ENCODER_OPTIONS, encoder="vgg16"),
     }
 )
 
@@ -83,7 +84,7 @@ PERCENTILES = (1.0, 99.8)
 """Those of each image that become 0 and 1 with the normalization "image"."""
 CONTRAST_SPREAD = 2.0
 """From this on (90 over 10 percentile of the images' contrasts) "auto" is "image"."""
-STRATEGIES = ("auto", "mirrored", "default")
+STRATEGIES = ("auto", "mirrored", "multi_worker", "default")
 POLICIES = ("mixed_float16", "mixed_bfloat16")
 MASK_KINDS = ("auto", "binary", "classes", "instances")
 

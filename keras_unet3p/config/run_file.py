@@ -12,6 +12,7 @@ import yaml
 from pydantic import BeforeValidator, Field
 
 from keras_unet3p.config.choices import MASK_KINDS
+from keras_unet3p.config.reading_choices import ReadingChoices
 from keras_unet3p.config.training_config import TrainingConfig
 from keras_unet3p.config.validation import Checked, OneOf, unknown_name
 from keras_unet3p.errors import InputError, ProblemsError, printable
@@ -60,6 +61,11 @@ class DataChoices(Checked):
     """The mask values that stand for the classes, rising."""
     ignore: Annotated[int | None, Field(ge=0)] = None
     """Mask value of unlabelled pixels, which are left out; 255 usually."""
+    reading: dict[str, Any] | None = None
+    """What of the files is read: options of `ReadingChoices`."""
+
+    def model_post_init(self, context: Any) -> None:
+        ReadingChoices(**(self.reading or {}))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ NETWORK_OPTIONS = (
     "depth",
     "padding",
     "batch_norm",
+    "batch_norm_synchronized",
     "deep_supervision",
     "classification_guided",
     "encoder",
@@ -68,6 +69,8 @@ class TrainingConfig(Checked):
     """Of the convolutions; valid is the U-Net paper's."""
     batch_norm: bool | None = None
     """Batch normalisation in the U-Nets; UNet 3+ always has it."""
+    batch_norm_synchronized: bool | None = None
+    """Its statistics from the batches of all devices together, for few patches on each."""
     deep_supervision: bool | None = None
     """Side outputs with a loss of their own; on where the architecture has them."""
     classification_guided: bool | None = None
@@ -129,7 +132,7 @@ class TrainingConfig(Checked):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of everything random."""
     strategy: Annotated[str, BeforeValidator(OneOf(STRATEGIES))] = "auto"
-    """How training is spread over the machine's devices."""
+    """How training is spread over devices and machines; several machines are named by TF_CONFIG."""
     mixed_precision: Annotated[str | None, BeforeValidator(OneOf(POLICIES))] = None
     """Policy of the computations; float32 by default."""
     callbacks: _Callbacks = []  # noqa: RUF012
@@ -171,6 +174,9 @@ class TrainingConfig(Checked):
                 "learnt; expected 'set', or no encoder_weights"
             )
         encoder = self.encoder or architecture.encoder
+        has_norm = self.batch_norm or (self.batch_norm is None and self.architecture != "unet")
+        if self.batch_norm_synchronized and encoder == "plain" and not has_norm:
+            raise InputError("batch_norm_synchronized: it has no effect without batch_norm")
         if encoder == "plain":
             if self.encoder_weights is not None:
                 raise InputError(

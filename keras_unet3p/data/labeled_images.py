@@ -3,7 +3,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-import itertools
 import math
 import threading
 from collections.abc import Sequence
@@ -162,6 +161,14 @@ class LabeledImages(Sequence):
         return [record.name for record in self._records]
 
     @property
+    def volumes(self) -> list[str | None]:
+        """The file of which each image is a slice; None for an image by itself, or of a film."""
+        return [
+            None if record.image.volume is None else str(record.image.path)
+            for record in self._records
+        ]
+
+    @property
     def shapes(self) -> list[tuple[int, int]]:
         """(height, width) of every image."""
         return [record.shape[:2] for record in self._records]
@@ -193,13 +200,9 @@ class LabeledImages(Sequence):
             self.subset([at for at in places if held[at]]),
         )
 
-    def _units(self) -> list[list[int]]:
-        """The images that a split must not part: the groups of a table, else each by itself."""
-        units: dict[Any, list[int]] = {}
-        for index, record in enumerate(self._records):
-            group = None if record.listed is None else record.listed.group
-            units.setdefault(index if group is None else ("group", group), []).append(index)
-        return list(units.values())
+    def _listed_group(self, index: int) -> str | None:
+        listed = self._records[index].listed
+        return None if listed is None else listed.group
 
     @property
     def stored_types(self) -> list[str]:
@@ -412,7 +415,9 @@ class LabeledImages(Sequence):
                 are too alike to be judged by their neighbours): one run, at a place that `seed`
                 decides.
 
-        The groups of a table stay together; then the share is reached or gone beyond.
+        The slices of a volume (`volumes`) and the groups of a table stay on one side: whole ones
+        are held out, so many that their images come nearest to the share. Of a single volume
+        neighbouring slices are.
 
         Raises:
             ValueError: `fraction` is not between 0 and 1, or there are fewer than two images, or
@@ -422,32 +427,25 @@ class LabeledImages(Sequence):
             raise InputError(f"fraction is {fraction}; expected a number between 0 and 1")
         if len(self) < 2:
             raise InputError(f"{len(self)} image cannot be split; expected at least 2")
-        units = self._units()
-        if len(units) < 2:
+        count = min(max(round(fraction * len(self)), 1), len(self) - 1)
+        groups = self._groups()
+        if len(groups) == 1 and self._listed_group(0) is not None:
             raise InputError("images: all are of one group, which a split cannot part")
-        count = min(max(round(fraction * len(units)), 1), len(units) - 1)
+        if 1 < len(groups) < len(self):
+            order = _shuffled(groups, seed)
+            held = _nearest_to(count, [len(groups[at]) for at in order])
+            kept = {index for at in order[:held] for index in groups[at]}
+            rest = [index for index in range(len(self)) if index not in kept]
+            return self.subset(rest), self.subset(sorted(kept))
+        contiguous = contiguous or len(groups) == 1
         rng = np.random.default_rng(seed)
         if contiguous:
-            start = int(rng.integers(len(units) - count + 1))
-            chosen = units[start : start + count]
-        elif len(units) == len(self):
-            chosen = [units[place] for place in rng.permutation(len(units))[:count]]
+            start = int(rng.integers(len(self) - count + 1))
+            held_back = set(range(start, start + count))
         else:
-            chosen = self._groups_of(fraction, units, rng)
-        held_back = set(itertools.chain.from_iterable(chosen))
+            held_back = set(rng.permutation(len(self))[:count].tolist())
         rest = [index for index in range(len(self)) if index not in held_back]
         return self.subset(rest), self.subset(sorted(held_back))
-
-    def _groups_of(
-        self, fraction: float, units: list[list[int]], rng: np.random.Generator
-    ) -> list[list[int]]:
-        """Groups that hold the share of the images, but not all of the groups."""
-        chosen: list[list[int]] = []
-        for place in rng.permutation(len(units))[:-1]:
-            chosen.append(units[place])
-            if sum(map(len, chosen)) >= fraction * len(self):
-                break
-        return chosen
 
     def folds(
         self, count: int, seed: int, *, contiguous: bool = False
@@ -464,6 +462,9 @@ class LabeledImages(Sequence):
             contiguous: a fold holds out neighbouring images (sections of one block, frames of one
                 film): the first fold the first ones, and so on.
 
+        The slices of a volume are in one fold, so that folds may differ more in size; of a single
+        volume the folds are contiguous.
+
         Raises:
             ValueError: `count` is below 2 or above the number of images, or of their groups.
         """
@@ -472,22 +473,50 @@ class LabeledImages(Sequence):
                 f"count: {count} folds of {len(self)} images; expected from 2 folds to one for "
                 "each image"
             )
-        units = self._units()
-        if count > len(units):
-            raise InputError(
-                f"count: {count} folds of {len(units)} groups, which a fold cannot part; expected "
-                "from 2 folds to one for each group"
-            )
-        order = np.arange(len(units))
+        groups = self._groups()
+        if 1 < len(groups) < len(self):
+            if count > len(groups):
+                raise InputError(
+                    f"count: {count} folds of {len(groups)} groups or volumes, which no fold "
+                    "parts; expected at most one for each"
+                )
+            if contiguous:
+                shares = [part.tolist() for part in np.array_split(range(len(groups)), count)]
+            else:
+                sizes = [len(group) for group in groups]
+                shares = _evenly(sizes, _shuffled(groups, seed), count)
+            held = [sorted(i for at in share for i in groups[at]) for share in shares]
+            return self._with_held_out(held)
+        contiguous = contiguous or len(groups) == 1
+        order = np.arange(len(self))
         if not contiguous:
             order = np.random.default_rng(seed).permutation(order)
-        if contiguous or len(units) == len(self):
-            placed = [part.tolist() for part in np.array_split(order, count)]
-        else:
-            placed = _evenly([len(unit) for unit in units], order.tolist(), count)
-        parts = [sorted(index for unit in part for index in units[unit]) for part in placed]
+        parts = [sorted(part.tolist()) for part in np.array_split(order, count)]
+        return self._with_held_out(parts)
+
+    def _with_held_out(self, parts: list[list[int]]) -> list[tuple[LabeledImages, LabeledImages]]:
         everything = set(range(len(self)))
         return [(self.subset(sorted(everything - set(part))), self.subset(part)) for part in parts]
+
+    def _groups(self) -> list[list[int]]:
+        """Images that are not to be parted: those of a group of a table, or the slices of a volume;
+        others are by themselves."""
+        groups: dict[Any, list[int]] = {}
+        for index, volume in enumerate(self.volumes):
+            group = self._listed_group(index)
+            key = ("group", group) if group is not None else ("volume", volume)
+            groups.setdefault(index if key[1] is None else key, []).append(index)
+        return list(groups.values())
+
+
+def _shuffled(groups: list[list[int]], seed: int) -> list[int]:
+    return np.random.default_rng(seed).permutation(len(groups)).tolist()
+
+
+def _nearest_to(count: int, sizes: list[int]) -> int:
+    """How many groups in order, at least one and not all, hold about so many images."""
+    sums = np.cumsum(sizes[:-1])
+    return int(np.argmin(np.abs(sums - count))) + 1
 
 
 def _evenly(sizes: list[int], order: list[int], count: int) -> list[list[int]]:

@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Sequence
 import cv2
 import numpy as np
 
-from keras_unet3p.config import MASK_KINDS
+from keras_unet3p.config import MASK_KINDS, ReadingChoices
 from keras_unet3p.data.inspection_cache import InspectionCache
 from keras_unet3p.data.labeled_images import Cache, LabeledImages, Record
 from keras_unet3p.data.pairing import Pair, Source, pair_sources
 from keras_unet3p.data.unlabeled import check_ignore
 from keras_unet3p.errors import InputError, ProblemsError, printable
-from keras_unet3p.images.file_source import FileSource
+from keras_unet3p.images.file_source import DEFAULT, FileSource
 from keras_unet3p.images.image_list import ListedPair
 from keras_unet3p.images.image_values import (
     ImageValues,
@@ -57,11 +57,14 @@ def open_images(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    reading: ReadingChoices = DEFAULT,
     progress: Progress = False,
 ) -> LabeledImages:
     """Open images with their masks, after looking at every one of them.
 
-    Files are PNG, JPEG, BMP, TIFF or NPY (see `read_image` and `read_labels`). An image and its
+    Files are PNG, JPEG, BMP, TIFF, NPY (see `read_image` and `read_labels`) or of the formats of
+    `open_planes`, of which an image of more than 2^26 pixels counts as many: it is opened in
+    windows of up to 4096 x 4096, if its mask can be read so too. An image and its
     mask have the same stem, however their systems spell an umlaut; the mask's may end in `_mask`,
     `_masks`, `_label`, `_labels` or `_seg` besides. A stack in one file pairs with a stack of as
     many masks.
@@ -99,6 +102,7 @@ def open_images(
         max_pixels: an image of more pixels is refused, before it is decoded; see `Limits`.
         max_pages: so is a file of more images.
         accept_values: warn of another stored type or range instead of refusing it.
+        reading: what of the files is read: level, channels, axes, slices.
         progress: see `keras_unet3p.progress.reporting`.
 
     Of 500 files or more it is kept what was found out about them (in `cache_folder()`), so that
@@ -126,7 +130,7 @@ def open_images(
     if mask_kind not in MASK_KINDS:
         raise InputError(f"mask_kind is {mask_kind!r}; accepted are {', '.join(MASK_KINDS)}")
     wanted = _WantedClasses.parse(classes, mask_kind, ignore)
-    pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages), splits)
+    pairs, problems = pair_sources(images, masks, Limits(max_pixels, max_pages), splits, reading)
     with reporting(progress, len(pairs), "checking") as report:
         found = _inspect_all(pairs, wanted.kind == "auto", ignore, report)
     for finding in found:

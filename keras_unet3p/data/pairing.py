@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import is_stack
-from keras_unet3p.images.file_source import FileSource, expand
+from keras_unet3p.images.file_source import DEFAULT, FileSource, expand, windows_of
 from keras_unet3p.images.found_files import FoundFile, find_files
 from keras_unet3p.images.image_list import ListedPair, is_image_list, named_files, read_image_list
 from keras_unet3p.images.limits import Limits
-from keras_unet3p.images.listing import image_names, shared_names, stem
+from keras_unet3p.images.listing import image_names, is_one_file, shared_names, stem
+from keras_unet3p.images.plane import Plane, PlaneWindow
 
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
 
@@ -27,13 +29,15 @@ class ArraySource:
     array: np.ndarray
     label: str
 
+    volume = None
+
     def read(self, *, labels: bool) -> np.ndarray:
         del labels
         # Always a new view: whoever makes it read-only leaves the caller's array alone.
         return self.array[...] if self.array.ndim == 3 else self.array[..., np.newaxis]
 
 
-Source = FileSource | ArraySource
+Source = FileSource | ArraySource | Plane
 
 
 class Pair(NamedTuple):
@@ -46,7 +50,11 @@ class Pair(NamedTuple):
 
 
 def pair_sources(
-    images, masks, limits: Limits, splits: Collection[str] | None = None
+    images,
+    masks,
+    limits: Limits,
+    splits: Collection[str] | None = None,
+    reading: ReadingChoices = DEFAULT,
 ) -> tuple[list[Pair], list[str]]:
     """Named pairs of image and mask, and what is wrong with those that make no pair.
 
@@ -56,16 +64,20 @@ def pair_sources(
     if is_image_list(images):
         if masks is not None:
             raise InputError("masks: the table of images names them; leave masks out")
-        return _listed_pairs(images, splits, limits, problems), problems
+        return _listed_pairs(images, splits, limits, reading, problems), problems
     if masks is None:
         raise InputError(
             "masks: missing; without them images has to be a table of pairs (.csv, .json, .jsonl)"
         )
     left, right = _collect(images, "images"), _collect(masks, "masks")
     if isinstance(left, list) and isinstance(right, list):
-        return _pair_files(images, masks, left, right, limits, problems), problems
-    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, problems)
-    right_sources = right if isinstance(right, tuple) else _expand_all(right, limits, problems)
+        return _pair_files(images, masks, left, right, limits, reading, problems), problems
+    left_sources = left if isinstance(left, tuple) else _expand_all(left, limits, reading, problems)
+    right_sources = (
+        right
+        if isinstance(right, tuple)
+        else _expand_all(right, limits, reading, problems, labels=True)
+    )
     if not problems and len(left_sources) != len(right_sources):
         problems.append(
             f"images: {len(left_sources)} and masks: {len(right_sources)}; "
@@ -79,7 +91,11 @@ def pair_sources(
 
 
 def _listed_pairs(
-    table, splits: Collection[str] | None, limits: Limits, problems: list[str]
+    table,
+    splits: Collection[str] | None,
+    limits: Limits,
+    reading: ReadingChoices,
+    problems: list[str],
 ) -> list[Pair]:
     rows = [row for row in read_image_list(table) if splits is None or row.split in splits]
     if not rows:
@@ -87,7 +103,7 @@ def _listed_pairs(
         raise InputError(f"{printable(table)}: has no row of the split {wanted}")
     pairs: list[Pair] = []
     for row, (name, image, mask) in zip(rows, named_files(rows), strict=True):
-        expanded = _expand_pair(name, image, mask, limits, problems)
+        expanded = _expand_pair(name, image, mask, limits, reading, problems)
         pairs.extend(pair._replace(listed=row) for pair in expanded)
     problems.extend(shared_names([(pair.name, pair.image.label) for pair in pairs]))
     return pairs
@@ -122,10 +138,15 @@ def _array_sources(arrays: list[np.ndarray], argument: str) -> tuple[Source, ...
     return tuple(ArraySource(array, f"{argument}[{n}]") for n, array in enumerate(arrays))
 
 
-def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
+def _pair_files(images, masks, left, right, limits, reading, problems) -> list[Pair]:
     single = isinstance(images, str | os.PathLike) and isinstance(masks, str | os.PathLike)
-    if single and len(left) == len(right) == 1 and Path(images).is_file() and Path(masks).is_file():
-        return _expand_pair(left[0].key, left[0].path, right[0].path, limits, problems)
+    if (
+        single
+        and len(left) == len(right) == 1
+        and is_one_file(Path(images))
+        and is_one_file(Path(masks))
+    ):
+        return _expand_pair(left[0].key, left[0].path, right[0].path, limits, reading, problems)
     by_stem = _unique([(file.key, file.path) for file in left], problems)
     keyed = [(_image_key(file.key, by_stem), file.path) for file in right]
     partners = _unique(keyed, problems)
@@ -135,7 +156,7 @@ def _pair_files(images, masks, left, right, limits, problems) -> list[Pair]:
     for name, path in by_stem.items():
         if name in partners:
             called = FoundFile(name, path).name
-            pairs.extend(_expand_pair(called, path, partners[name], limits, problems))
+            pairs.extend(_expand_pair(called, path, partners[name], limits, reading, problems))
         elif name not in doubled:
             problems.append(
                 f"{printable(path)}: has no mask; "
@@ -176,12 +197,17 @@ def _unique(files: list[tuple[str, Path]], problems: list[str]) -> dict[str, Pat
 
 
 def _expand_pair(
-    name: str, image: Path, mask: Path, limits: Limits, problems: list[str]
+    name: str,
+    image: Path,
+    mask: Path,
+    limits: Limits,
+    reading: ReadingChoices,
+    problems: list[str],
 ) -> list[Pair]:
     expanded: list[Sequence[Source]] = []
-    for path in (image, mask):
+    for path, labels in ((image, False), (mask, True)):
         try:
-            expanded.append(expand(path, limits))
+            expanded.append(expand(path, limits, reading, labels=labels))
         except ValueError as error:
             problems.append(str(error))
     if len(expanded) < 2:
@@ -192,14 +218,33 @@ def _expand_pair(
             f"{len(expanded[0])} images; expected as many"
         )
         return []
-    return list(map(Pair, image_names(name, len(expanded[0])), *expanded))
+    named = zip(image_names(name, len(expanded[0])), *expanded, strict=True)
+    return [pair for whole in named for pair in _in_windows(*whole)]
 
 
-def _expand_all(files: list[FoundFile], limits: Limits, problems: list[str]) -> tuple[Source, ...]:
+def _in_windows(name: str, image: Source, mask: Source) -> list[Pair]:
+    """A large image and its mask in windows, each of which is an image of its own."""
+    if not (isinstance(image, Plane) and isinstance(mask, Plane) and image.is_large):
+        return [Pair(name, image, mask)]
+    if image.shape[:2] != mask.shape[:2]:
+        return [Pair(name, image, mask)]
+    windows = windows_of(image)
+    cut = [PlaneWindow(mask, window.rows, window.columns) for window in windows]
+    return list(map(Pair, image_names(name, len(windows)), windows, cut))
+
+
+def _expand_all(
+    files: list[FoundFile],
+    limits: Limits,
+    reading: ReadingChoices,
+    problems: list[str],
+    *,
+    labels: bool = False,
+) -> tuple[Source, ...]:
     sources: list[Source] = []
     for _, path in files:
         try:
-            sources.extend(expand(path, limits))
+            sources.extend(expand(path, limits, reading, labels=labels))
         except ValueError as error:
             problems.append(str(error))
     return tuple(sources)

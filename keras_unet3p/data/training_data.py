@@ -34,6 +34,7 @@ def training_pipeline(
     foreground_probability: float = 0.5,
     separation: int = 0,
     instances: str = "gaps",
+    input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches of augmented patches.
 
@@ -67,6 +68,10 @@ def training_pipeline(
         instances: "gaps": the mask of instances is 1 in every cell, but for `separation`.
             "distance": it is the two maps (B, P, P, 2) float32 of `targets.instance_maps`, and
             `separation` has no effect.
+        input_context: of one of several machines that train in step, as
+            `strategy.distribute_datasets_from_function` gives it: the dataset then makes this
+            machine's samples alone, in batches for one replica. Together they are the samples of
+            the whole batch, each once.
 
     Returns:
         A dataset of (image (B, P, P, C) float32, mask (B, P, P) int32[, weight (B, P, P) float32]).
@@ -116,6 +121,10 @@ def training_pipeline(
 
     last = np.iinfo(np.int64).max if steps is None else first_sample + steps * batch_size
     dataset = tf.data.Dataset.range(first_sample, last)
+    if input_context is not None:
+        batch_size = replica_batch_size(batch_size, input_context)
+        # The numbers are shared out: nobody makes a sample that another one takes.
+        dataset = dataset.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
     dataset = dataset.map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if instances == "distance":
@@ -131,6 +140,17 @@ def with_instance_maps(images: LabeledImages) -> Callable[..., tuple]:
 
     ignored = None if images.ignore is None else IGNORED
     return lambda image, ids, *weight: (image, instance_maps(ids, ignore_class=ignored), *weight)
+
+
+def replica_batch_size(batch_size: int, input_context: tf.distribute.InputContext) -> int:
+    """The share of each replica in a batch."""
+    replicas = input_context.num_replicas_in_sync
+    if batch_size % replicas:
+        raise InputError(
+            f"batch_size is {batch_size}; expected a multiple of the {replicas} devices that train "
+            "in step"
+        )
+    return batch_size // replicas
 
 
 def pipeline_options() -> tf.data.Options:

@@ -9,7 +9,11 @@ import numpy as np
 from keras_unet3p.data.labeled_images import LabeledImages
 from keras_unet3p.data.mirroring import mirrored_crop
 from keras_unet3p.data.patch_weights import PatchWeights
-from keras_unet3p.data.training_data import pipeline_options, with_instance_maps
+from keras_unet3p.data.training_data import (
+    pipeline_options,
+    replica_batch_size,
+    with_instance_maps,
+)
 from keras_unet3p.data.unlabeled import check_instances, target_mask
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.unit_values import scale_in_place
@@ -28,6 +32,7 @@ def validation_pipeline(
     instances: str = "gaps",
     border_weights: Mapping[str, Any] | None = None,
     unit_mean: bool = False,
+    input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches of tiles that together score each pixel of each image exactly once, in fixed order.
 
@@ -51,13 +56,16 @@ def validation_pipeline(
             are scored, inverted; with unlabelled pixels, in proportion to the labelled pixels of
             the tile, by which a loss with `ignore_class` divides. The mean over the tiles of a loss
             that averages a tile's weighted pixels is then its mean over the pixels of the images.
+        input_context: of one of several machines that train in step: the dataset then holds this
+            machine's share of the tiles, in batches for one replica. All machines have the same
+            number of batches, none is empty, and their sizes differ by one at most.
 
     Returns:
         A finite dataset of (image (B, P, P, C) float32, mask (B, P, P) int32, weight (B, P, P)
         float32).
 
     Raises:
-        ValueError: a size is out of range.
+        ValueError: a size is out of range, or there are fewer tiles than replicas.
 
     Example:
         >>> images, labels = zip(*(ku.data.generate_cells(32, seed=seed) for seed in range(2)))
@@ -107,14 +115,45 @@ def validation_pipeline(
         weight.set_shape((patch_size, patch_size))
         return image, mask, weight
 
-    dataset = tf.data.Dataset.from_tensor_slices((np.array(tiles, np.int64), factors))
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size)
+    def batches(chosen, size):
+        dataset = tf.data.Dataset.from_tensor_slices((numbers[chosen], factors[chosen]))
+        dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.batch(size)
+
+    numbers = np.array(tiles, np.int64)
+    if input_context is None:
+        dataset = batches(slice(None), batch_size)
+    else:
+        larger, smaller = _share(len(tiles), batch_size, input_context)
+        dataset = batches(np.concatenate(smaller), len(smaller[0]))
+        if larger:
+            dataset = batches(np.concatenate(larger), len(larger[0])).concatenate(dataset)
     if instances == "distance":
         dataset = dataset.map(
             with_instance_maps(images), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(pipeline_options())
+
+
+def _share(
+    tiles: int, batch_size: int, input_context: tf.distribute.InputContext
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The batches of one machine, as numbers of tiles: larger ones by one tile, and the others.
+
+    In every step each replica gets a batch that is not empty: of no image there is no mean loss.
+    """
+    replicas = input_context.num_replicas_in_sync
+    if tiles < replicas:
+        raise InputError(
+            f"images: {tiles} tiles for validation on {replicas} devices that train in step; "
+            "expected at least one for each: hold out more images, or take smaller patches"
+        )
+    replica_batch_size(batch_size, input_context)  # the training's; told here too
+    steps = min(math.ceil(tiles / batch_size), tiles // replicas)
+    parts = np.array_split(np.arange(tiles), steps * replicas)
+    mine = parts[input_context.input_pipeline_id :: input_context.num_input_pipelines]
+    least = tiles // (steps * replicas)
+    return [p for p in mine if len(p) > least], [p for p in mine if len(p) == least]
 
 
 def _with_factors(

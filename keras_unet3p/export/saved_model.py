@@ -344,7 +344,9 @@ def _signature_functions(
     def drawn(encoded: tf.Tensor) -> tf.Tensor:
         maps = tiler.probabilities(decoder(encoded)[tf.newaxis])[0]
         levels = tf.transpose(tf.cast(tf.round(maps * 255.0), tf.uint8), [2, 0, 1])
-        return tf.map_fn(tf.io.encode_png, levels[..., tf.newaxis], fn_output_signature=tf.string)
+        return tf.map_fn(
+            tf.io.encode_png, tf.expand_dims(levels, -1), fn_output_signature=tf.string
+        )
 
     def serve_probabilities(image_bytes: tf.Tensor) -> dict:
         one_per_class = tf.TensorSpec((tiler.num_classes,), tf.string)

@@ -11,6 +11,7 @@ from keras_unet3p._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_unet3p.images.drift import Drift, DriftMonitor, DriftWarning, MaskSpans
+    from keras_unet3p.images.file_source import AxesWarning, open_planes
     from keras_unet3p.images.found_files import FoundFile, find_files, list_images
     from keras_unet3p.images.image_file import ImageFile, open_files
     from keras_unet3p.images.image_values import ImageValues, ValuesWarning, measure_values
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         write_picture,
     )
     from keras_unet3p.images.pixel_size import stored_pixel_size
+    from keras_unet3p.images.plane import Plane
     from keras_unet3p.images.reading import read_image, read_labels
     from keras_unet3p.images.shown import Shown, show
     from keras_unet3p.images.stored_values import StoredValues
@@ -43,6 +45,7 @@ __all__ = [
     "MAX_PAGES",
     "MAX_PIXELS",
     "VALUE_SCALES",
+    "AxesWarning",
     "Drift",
     "DriftMonitor",
     "DriftWarning",
@@ -53,6 +56,7 @@ __all__ = [
     "Limits",
     "MaskSpans",
     "Normalization",
+    "Plane",
     "Shown",
     "StoredValues",
     "ValuesWarning",
@@ -68,6 +72,7 @@ __all__ = [
     "measure_values",
     "name_images",
     "open_files",
+    "open_planes",
     "overlay",
     "panel",
     "read_image",
@@ -90,6 +95,7 @@ __getattr__, __dir__ = lazy_names(
         "MAX_PAGES": "limits",
         "MAX_PIXELS": "limits",
         "VALUE_SCALES": "unit_values",
+        "AxesWarning": "file_source",
         "Drift": "drift",
         "DriftMonitor": "drift",
         "DriftWarning": "drift",
@@ -100,6 +106,7 @@ __getattr__, __dir__ = lazy_names(
         "Limits": "limits",
         "MaskSpans": "drift",
         "Normalization": "normalization",
+        "Plane": "plane",
         "Shown": "shown",
         "StoredValues": "stored_values",
         "ValuesWarning": "image_values",
@@ -115,6 +122,7 @@ __getattr__, __dir__ = lazy_names(
         "measure_values": "image_values",
         "name_images": "listing",
         "open_files": "image_file",
+        "open_planes": "file_source",
         "overlay": "pictures",
         "panel": "pictures",
         "read_image": "reading",

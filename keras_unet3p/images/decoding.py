@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from keras_unet3p.errors import InputError
+from keras_unet3p.errors import InputError, UserError
 from keras_unet3p.files import printable
 from keras_unet3p.images.limits import Limits
 from keras_unet3p.images.tiff_plan import TiffImage, counts, tiff_images
@@ -48,7 +48,7 @@ def images_of(path: str | os.PathLike, limits: Limits) -> Sequence[Place]:
     """
     path = _checked_path(path)
     suffix = path.suffix.lower()
-    with _errors_name(path):
+    with errors_name(path):
         if suffix in (".tif", ".tiff"):
             return tiff_images(path, limits)
         if suffix == ".npy":
@@ -75,7 +75,7 @@ def decode(
         labels: see above.
     """
     path = _checked_path(path)
-    with _errors_name(path):
+    with errors_name(path):
         if isinstance(place, TiffImage):
             array = _decode_tiff(path, place, labels)
         elif path.suffix.lower() == ".npy":
@@ -94,7 +94,7 @@ def decode(
     return np.ascontiguousarray(array)
 
 
-class _errors_name:
+class errors_name:
     """Turns whatever a decoder raises into a ValueError that names the file."""
 
     def __init__(self, path: Path) -> None:
@@ -106,6 +106,8 @@ class _errors_name:
     def __exit__(self, kind, error, traceback) -> None:
         if error is None or not isinstance(error, Exception):
             return
+        if isinstance(error, UserError) and not isinstance(error, ValueError):
+            return  # a package is missing
         raw, shown = f"{self.path}: ", f"{printable(self.path)}: "
         if isinstance(error, ValueError) and str(error).startswith((raw, shown)):
             if raw == shown or str(error).startswith(shown):
@@ -266,21 +268,32 @@ def _decode_tiff(path: Path, image: TiffImage, labels: bool) -> np.ndarray:
         order = [axes.index(axis) for axis in "YXSC" if axis in axes]
         array = array.transpose(order)
         array = array.reshape(*array.shape[:2], -1)
-        photometric = page.photometric
-        if page.colormap is not None and not labels:
-            colours = np.moveaxis(np.asarray(page.colormap), 0, -1)[array[..., 0]]
-            if array.dtype == np.uint8:
-                colours = (colours >> 8).astype(np.uint8)
-            return _without_equal_channels(colours)
-        if photometric == tifffile.PHOTOMETRIC.MINISWHITE and not labels:
-            return _inverted(array)
-        samples = page.samplesperpixel
-        if photometric == tifffile.PHOTOMETRIC.RGB and samples > 3:
-            return array[..., :3]
-        extra = tuple(int(kind) for kind in page.extrasamples)
-        if samples == 2 and extra and extra[0] in _ALPHA_EXTRA_SAMPLES:
-            return array[..., :1]
-        return array
+        return shown_values(page, array, labels)
+
+
+def shown_values(page: tifffile.TiffPage, array: np.ndarray, labels: bool) -> np.ndarray:
+    """What a page's stored values (h, w, samples) show, without alpha; of masks what is stored.
+
+    Args:
+        page: the page, or another one like it.
+        array: its values, or those of a part of it.
+        labels: whether it is a mask.
+    """
+    photometric = page.photometric
+    if page.colormap is not None and not labels:
+        colours = np.moveaxis(np.asarray(page.colormap), 0, -1)[array[..., 0]]
+        if array.dtype == np.uint8:
+            colours = (colours >> 8).astype(np.uint8)
+        return _without_equal_channels(colours)
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and not labels:
+        return _inverted(array)
+    samples = page.samplesperpixel
+    if photometric == tifffile.PHOTOMETRIC.RGB and samples > 3:
+        return array[..., :3]
+    extra = tuple(int(kind) for kind in page.extrasamples)
+    if samples == 2 and extra and extra[0] in _ALPHA_EXTRA_SAMPLES:
+        return array[..., :1]
+    return array
 
 
 def _tiff_page(tiff: tifffile.TiffFile, directory: int) -> tifffile.TiffPage:

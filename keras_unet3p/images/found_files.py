@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
-from keras_unet3p.images.decoding import EXTENSIONS
-from keras_unet3p.images.listing import list_files, stem
+from keras_unet3p.images.listing import ACCEPTED, is_one_file, is_read, list_files, stem
 from keras_unet3p.images.remote_files import is_remote, local_copies
 
 _WILD = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])")
@@ -105,13 +104,13 @@ def has_wildcards(text: str) -> bool:
 def _known(found, pattern: str | None, argument: str, named: str) -> list[FoundFile]:
     files = []
     for original, path in found:
-        if path.suffix.lower() not in EXTENSIONS or not path.is_file():
+        if not (is_one_file(path) and is_read(path)):
             continue
         key = None if pattern is None else wildcard_key(pattern, original)
         files.append(FoundFile(key or stem(path), path))
     if not files:
         raise InputError(
-            f"{argument}: {printable(named)} fits no image; accepted are {', '.join(EXTENSIONS)}"
+            f"{argument}: {printable(named)} fits no image; accepted are {', '.join(ACCEPTED)}"
         )
     return files
 
@@ -143,5 +142,6 @@ def wildcard_key(pattern: str, path: str) -> str:
     fits = re.search("".join(parts) + r"$", path)
     matched: Sequence[str] = fits.groups() if fits else (path,)
     key = "/".join(part.strip("/") for part in matched if part.strip("/"))
-    last = Path(key)
-    return key[: -len(last.suffix)] if last.suffix.lower() in EXTENSIONS else key
+    folder, _, last = key.rpartition("/")
+    last = stem(Path(last))
+    return f"{folder}/{last}" if folder else last

@@ -7,11 +7,15 @@ from typing import overload
 
 import numpy as np
 
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.files import printable
-from keras_unet3p.images.file_source import expand
+from keras_unet3p.images.file_source import DEFAULT, expand
+from keras_unet3p.images.formats import ImageFormat, format_of
 from keras_unet3p.images.image_values import ImageValues, measure_values, warn_of_guess
 from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
 from keras_unet3p.images.listing import name_images
+from keras_unet3p.images.pixel_size import stored_pixel_size
+from keras_unet3p.images.plane import Plane
 from keras_unet3p.images.unit_values import check_scale, choose_value_scale, scaled
 
 
@@ -27,6 +31,7 @@ class ImageFile(Sequence):
             would get, for which all its images are looked at.
         max_pixels: an image of more pixels is refused, before it is decoded; see `Limits`.
         max_pages: so is a file of more images.
+        reading: what of the file is read; see `config.ReadingChoices`.
 
     Raises:
         ValueError: here and in reading an image, as `read_image`.
@@ -45,9 +50,10 @@ class ImageFile(Sequence):
         value_scale: str | None = None,
         max_pixels: int = MAX_PIXELS,
         max_pages: int = MAX_PAGES,
+        reading: ReadingChoices = DEFAULT,
     ) -> None:
         self.path = Path(path)
-        self._sources = expand(self.path, Limits(max_pixels, max_pages))
+        self._sources = expand(self.path, Limits(max_pixels, max_pages), reading)
         if value_scale is None:
             values = [self.values(index) for index in range(len(self))]
             value_scale = choose_value_scale(values)
@@ -82,7 +88,23 @@ class ImageFile(Sequence):
     def values(self, index: int) -> ImageValues:
         """What the stored values of an image are like."""
         source = self._sources[index]
-        return measure_values(source.read(labels=False), source.label)
+        return measure_values(source.sample(), source.label)
+
+    def plane(self, index: int) -> Plane | None:
+        """An image of which windows can be read; None for one that is decoded as a whole."""
+        source = self._sources[index]
+        return source if isinstance(source, Plane) else None
+
+    def pixel_size(self, index: int) -> float | None:
+        """Side of an image's pixel in micrometres; None where the file does not tell."""
+        plane = self.plane(index)
+        return stored_pixel_size(self.path) if plane is None else plane.pixel_size
+
+    @property
+    def format(self) -> ImageFormat | None:
+        """That of the file, if it is one that is always read in windows; None of pictures."""
+        found = format_of(self.path)
+        return found if found is not None and found.always else None
 
 
 def open_files(
@@ -91,12 +113,13 @@ def open_files(
     *,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices = DEFAULT,
 ) -> tuple[dict[str, ImageFile], dict[str, list[str]]]:
     """Open the files of `list_images`, and name their images by `name_images`.
 
     Args:
         files: the files by name.
-        value_scale, max_pixels, max_pages: as `ImageFile`.
+        value_scale, max_pixels, max_pages, reading: as `ImageFile`.
 
     Raises:
         ValueError: as `ImageFile`, and as `name_images`.
@@ -107,7 +130,13 @@ def open_files(
         {'stack': ['stack_000', 'stack_001']}
     """
     opened = {
-        stem: ImageFile(file, value_scale=value_scale, max_pixels=max_pixels, max_pages=max_pages)
+        stem: ImageFile(
+            file,
+            value_scale=value_scale,
+            max_pixels=max_pixels,
+            max_pages=max_pages,
+            reading=reading,
+        )
         for stem, file in files.items()
     }
     return opened, name_images(files, {stem: len(file) for stem, file in opened.items()})

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from keras_unet3p.errors import InputError, ProblemsError
 from keras_unet3p.files import printable, reason
+from keras_unet3p.images.formats import format_of
+from keras_unet3p.images.found_files import find_files
 from keras_unet3p.images.listing import stem
 from keras_unet3p.images.remote_files import is_remote, local_copies
 
@@ -88,6 +90,21 @@ def read_image_list(path: str | os.PathLike[str]) -> list[ListedPair]:
         shown = problems[:_MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
         raise ProblemsError(f"{len(problems)} of {len(rows)} rows are wrong", shown)
     return pairs
+
+
+def has_parts(given: str | os.PathLike[str]) -> bool:
+    """Whether images are of formats of which parts can be chosen, as `config.ReadingChoices` does.
+
+    Example:
+        >>> np.save("a.npy", np.zeros((8, 8)))
+        >>> has_parts("a.npy")
+        True
+    """
+    if is_image_list(given):
+        files = [Path(pair.image) for pair in read_image_list(given)]
+    else:
+        files = [file.path for file in find_files(given, "images")]
+    return any(format_of(file) is not None for file in files)
 
 
 def named_files(pairs: list[ListedPair]) -> list[tuple[str, Path, Path]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import EXTENSIONS
+from keras_unet3p.images.formats import SUFFIXES, format_of, suffix_of
+
+ACCEPTED = tuple(dict.fromkeys((*EXTENSIONS, *SUFFIXES)))
 
 
 def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[str, list[str]]:
@@ -37,19 +40,19 @@ def name_images(files: Mapping[str, Path], counts: Mapping[str, int]) -> dict[st
 def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
     """The files of a folder that can be read, sorted by name, or the file itself."""
     folder = Path(given)
-    if folder.is_file():
+    if is_one_file(folder):
         return [folder]
     if not folder.is_dir():
         raise InputError(f"{argument}: there is no folder or file {printable(folder)}")
-    entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
-    entries = [entry for entry in entries if not entry.name.startswith(".")]
-    files = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS]
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = [entry for entry in entries if is_one_file(entry)]
+    files = [entry for entry in entries if is_read(entry)]
     if not files:
         found = sorted({printable(entry.suffix or entry.name) for entry in entries})
         inside = sorted(
             printable(entry.name)
             for entry in folder.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
+            if entry.is_dir() and not entry.name.startswith(".") and not is_one_file(entry)
         )
         if inside and not entries:
             raise InputError(
@@ -59,9 +62,18 @@ def list_files(given: str | os.PathLike, argument: str) -> list[Path]:
             )
         raise InputError(
             f"{argument}: {printable(folder)} holds no image "
-            f"({', '.join(found[:5]) or 'it is empty'}); accepted are {', '.join(EXTENSIONS)}"
+            f"({', '.join(found[:5]) or 'it is empty'}); accepted are {', '.join(ACCEPTED)}"
         )
     return files
+
+
+def is_one_file(path: Path) -> bool:
+    """Whether it is a file, or a folder that is one image and not a folder of images."""
+    return path.is_file() or (path.is_dir() and format_of(path) is not None)
+
+
+def is_read(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS or format_of(path) is not None
 
 
 def stem(path: Path) -> str:
@@ -70,8 +82,8 @@ def stem(path: Path) -> str:
     Composed (NFC): systems differ in whether they write an umlaut as one character or as two.
     """
     name = unicodedata.normalize("NFC", path.name)
-    if path.suffix.lower() in EXTENSIONS:
-        name = name[: -len(path.suffix)]
+    suffix = suffix_of(path) or (path.suffix if path.suffix.lower() in EXTENSIONS else "")
+    name = name[: len(name) - len(suffix)]
     return name[:-4] if name.lower().endswith(".ome") else name
 
 

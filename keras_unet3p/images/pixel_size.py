@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-_MICROMETRES = {
+MICROMETRES = {
     "nm": 1e-3,
     "um": 1.0,
     "µm": 1.0,
@@ -18,9 +18,15 @@ _MICROMETRES = {
     "micron": 1.0,
     "microns": 1.0,
     "micrometer": 1.0,
+    "micrometers": 1.0,
+    "nanometer": 1e-3,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
     "mm": 1e3,
     "cm": 1e4,
 }
+"""Micrometres in a unit of length, by the names that files use."""
 _CENTIMETRE = 3  # of the tag ResolutionUnit
 _LARGEST = 100.0
 """Micrometres up to which a plain TIFF's resolution is that of a microscope, not of a printer."""
@@ -53,11 +59,11 @@ def stored_pixel_size(path: str | os.PathLike[str]) -> float | None:
         tags = tiff.pages[0].tags  # type: ignore[union-attr]
         if tiff.is_imagej:
             unit = str((tiff.imagej_metadata or {}).get("unit", ""))
-            return _of_resolution(tags, _MICROMETRES.get(unit.lower()))
+            return _of_resolution(tags, MICROMETRES.get(unit.lower()))
         unit = tags.get("ResolutionUnit")
         if unit is None or int(unit.value) != _CENTIMETRE:
             return None
-        size = _of_resolution(tags, _MICROMETRES["cm"])
+        size = _of_resolution(tags, MICROMETRES["cm"])
         return size if size is not None and size <= _LARGEST else None
 
 
@@ -69,7 +75,18 @@ def _of_resolution(tags: Any, unit: float | None) -> float | None:
     numbers = [tag.value for tag in found]
     if not all(len(number) == 2 and number[0] > 0 and number[1] > 0 for number in numbers):
         return None
-    return _square(*(unit * below / above for above, below in numbers))
+    return square(*(unit * below / above for above, below in numbers))
+
+
+def ome_channel_names(text: str | None) -> list[str]:
+    """Names of the channels of OME-XML's first image; "" for one without."""
+    try:
+        root = ElementTree.fromstring(text or "")
+    except ElementTree.ParseError:
+        return []
+    pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
+    found = [] if pixels is None else [x for x in pixels if x.tag.endswith("}Channel")]
+    return [channel.get("Name", "") for channel in found]
 
 
 def _of_ome(text: str) -> float | None:
@@ -82,7 +99,7 @@ def _of_ome(text: str) -> float | None:
         return None
     sizes = []
     for axis in "XY":
-        unit = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         try:
             size = float(pixels.get(f"PhysicalSize{axis}", ""))
         except ValueError:
@@ -90,8 +107,9 @@ def _of_ome(text: str) -> float | None:
         if unit is None or not 0 < size < float("inf"):
             return None
         sizes.append(size * unit)
-    return _square(*sizes)
+    return square(*sizes)
 
 
-def _square(width: float, height: float) -> float | None:
+def square(width: float, height: float) -> float | None:
+    """The side of a pixel of this width and height; None where they differ."""
     return float(f"{width:.6g}") if abs(width - height) <= _EQUAL * width else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from keras_unet3p.errors import InputError
-from keras_unet3p.images.decoding import decode, images_of
+from keras_unet3p.images.file_source import expand
 from keras_unet3p.images.image_file import ImageFile
 from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
 
@@ -79,10 +80,8 @@ def read_labels(
         ((4, 4), dtype('int32'))
     """
     limits = Limits(max_pixels, max_pages)
-    return [
-        as_labels(decode(path, place, limits, labels=True), str(path))
-        for place in images_of(path, limits)
-    ]
+    sources = expand(Path(path), limits, labels=True)
+    return [as_labels(source.read(labels=True), str(path)) for source in sources]
 
 
 def as_labels(mask: np.ndarray, name: str) -> np.ndarray:

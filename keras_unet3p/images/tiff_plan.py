@@ -14,6 +14,8 @@ import tifffile
 from keras_unet3p.errors import InputError
 from keras_unet3p.images.limits import Limits
 
+_UNKNOWN = "IQ"  # tifffile's letters for axes that a file does not tell
+
 
 @dataclasses.dataclass(frozen=True)
 class TiffImage:
@@ -25,12 +27,14 @@ class TiffImage:
         axes: of the pages together, one letter each as tifffile names them.
         series: number of the series, where the image shares its page.
         position: its place in the series, counted along all axes that are not within an image.
+        told: whether the file says what its pages are: slices, frames, channels.
     """
 
     directories: tuple[int, ...]
     axes: str
     series: int = 0
     position: int = 0
+    told: bool = True
 
 
 def tiff_images(path: Path, limits: Limits) -> list[TiffImage]:
@@ -43,9 +47,9 @@ def tiff_images(path: Path, limits: Limits) -> list[TiffImage]:
             are more images or pixels than `limits` allow.
     """
     with tifffile.TiffFile(path) as tiff:
-        _check_chain(tiff, path, limits)
+        check_chain(tiff, path, limits)
         for page in tiff.pages:
-            _check_page(page, path, limits)
+            check_page(page, path, limits)
         images: list[TiffImage] = []
         for number, series in enumerate(tiff.series):
             if "Y" not in series.axes or "X" not in series.axes:
@@ -55,10 +59,16 @@ def tiff_images(path: Path, limits: Limits) -> list[TiffImage]:
             sizes = zip(series.axes, series.shape, strict=True)
             count = math.prod(size for axis, size in sizes if counts(axis))
             limits.check_pages(path, len(images) + count)
-            images.extend(_series_images(tiff, series, number, count, path, limits))
+            told = count == 1 or not set(series.axes) & set(_UNKNOWN)
+            found = _series_images(tiff, series, number, count, path, limits)
+            images.extend(image if told else _untold(image) for image in found)
     if not images:
         raise InputError(f"{path}: a TIFF without images")
     return images
+
+
+def _untold(image: TiffImage) -> TiffImage:
+    return dataclasses.replace(image, told=False)
 
 
 def counts(axis: str) -> bool:
@@ -103,7 +113,7 @@ def _series_images(
         yield TiffImage((), series.axes, number, position)
 
 
-def _check_chain(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> None:
+def check_chain(tiff: tifffile.TiffFile, path: Path, limits: Limits) -> None:
     """Walk the list of pages, before anything that would walk it for ever."""
     form, handle = tiff.tiff, tiff.filehandle
     size = handle.size
@@ -139,10 +149,16 @@ def _unpack(data: bytes, form: str) -> int | None:
     return struct.unpack(form, data)[0] if len(data) == struct.calcsize(form) else None
 
 
-def _check_page(page, path: Path, limits: Limits) -> None:
-    limits.check_pixels(
-        path, page.imagelength, page.imagewidth, page.samplesperpixel * page.imagedepth
-    )
+def check_page(page, path: Path, limits: Limits, *, whole: bool = True) -> None:
+    """Check what a page claims: its size, where it is read as a whole, its tiles', where they lie.
+
+    Raises:
+        ValueError: it claims too much, or is truncated.
+    """
+    if whole:
+        limits.check_pixels(
+            path, page.imagelength, page.imagewidth, page.samplesperpixel * page.imagedepth
+        )
     # A tile is decoded whole, even where the image is smaller.
     limits.check_pixels(path, page.tilelength, page.tilewidth, page.samplesperpixel)
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))

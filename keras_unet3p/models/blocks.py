@@ -31,7 +31,8 @@ class Blocks:
         batch_norm: whether `conv_relu` normalises between convolution and ReLU.
         kernel_initializer: of the convolutions; None is the untruncated He normal distribution.
         kernel_regularizer: of the convolutions.
-        batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: batch normalisation's settings.
+        batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma, batch_norm_synchronized: batch
+            normalisation's settings.
         upsample_method: how `layers.UpsampleConv2D` computes.
     """
 
@@ -43,6 +44,7 @@ class Blocks:
     batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
     batch_norm_gamma: InitializerLike = "ones"
+    batch_norm_synchronized: bool = False
     upsample_method: str = "auto"
 
     def conv(
@@ -100,6 +102,7 @@ class Blocks:
                 momentum=self.batch_norm_momentum,
                 epsilon=self.batch_norm_epsilon,
                 gamma_initializer=_fresh(self.batch_norm_gamma, keras.initializers),
+                synchronized=self.batch_norm_synchronized,
                 name=f"{self.prefix}{name}_bn",
             )(x)
         return keras.layers.ReLU(name=f"{self.prefix}{name}_relu")(x)

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_unet3p import compat
 from keras_unet3p.compat import inputs_of_last_call, register, stateful_random_layers
 from keras_unet3p.errors import InputError
 from keras_unet3p.layers import ImageNetInput, IntensityNormalization
@@ -166,7 +167,9 @@ def encoder_tensors(
     mode = application.input_mode if constants is None else None
     x = ImageNetInput(mode, name=f"{prefix}encoder_input")(x)
 
-    features = _features(encoder, encoder_weights, f"{prefix}encoder")
+    features = _features(
+        encoder, encoder_weights, f"{prefix}encoder", blocks.batch_norm_synchronized
+    )
     features.trainable = encoder_trainable
     maps = features(x)
     own = 5 - len(maps)
@@ -197,18 +200,25 @@ class EncoderFeatures(SavedRandomState, keras.Model):
     """
 
     encoder: str
+    synchronized: bool
 
     def get_config(self):
-        return {"encoder": self.encoder, "name": self.name, "trainable": self.trainable}
+        return {
+            "encoder": self.encoder,
+            "name": self.name,
+            "trainable": self.trainable,
+            "synchronized": self.synchronized,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        features = _features(config["encoder"], None, config["name"])
+        synchronized = config.get("synchronized", False)  # absent in files of earlier versions
+        features = _features(config["encoder"], None, config["name"], synchronized)
         features.trainable = config["trainable"]
         return features
 
 
-def _features(encoder: str, weights, name: str) -> EncoderFeatures:
+def _features(encoder: str, weights, name: str, synchronized: bool) -> EncoderFeatures:
     application = _APPLICATIONS[encoder]
     build = getattr(keras.applications, application.build)
     with stateful_random_layers():
@@ -228,4 +238,7 @@ def _features(encoder: str, weights, name: str) -> EncoderFeatures:
         taps.append(tensor)
     features = EncoderFeatures(network.input, taps, name=name)
     features.encoder = encoder
+    features.synchronized = synchronized
+    if synchronized:
+        compat.synchronize(features)
     return features

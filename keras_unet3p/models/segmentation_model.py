@@ -208,6 +208,8 @@ class SegmentationModel(keras.Model):
         model = super().from_config(config, custom_objects)
         if blueprint is not None:
             model.blueprint = Blueprint.from_config(blueprint)
+            if model.blueprint.options.get("batch_norm_synchronized"):
+                compat.synchronize(model)
         return model
 
     def save(self, filepath, *args, **kwargs):
@@ -285,6 +287,7 @@ class SegmentationModel(keras.Model):
         # Loss and metrics see the final mask, as if it were the only output.
         with compat.known_by_first_output(self):
             super().compile(*call.args[1:], **call.kwargs)
+        compat.keep_step_logs(self)
 
     def compile_from_config(self, config):
         # Keras leaves a loaded model uncompiled where compile() is overridden.
@@ -302,11 +305,19 @@ class SegmentationModel(keras.Model):
         _refuse_class_weight(keras.Model.train_on_batch, self, *args, **kwargs)
         return super().train_on_batch(*args, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):  # of Keras 3
+        compat.symbolic_build(self, super(), iterator, data_batch)
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        compat.share_statistics(self)
+        return compat.step_logs(logs)
+
     def test_step(self, data):
         # What is called the loss in validation is what is called so in training: that of all heads.
         self._all_heads = True
         try:
-            return super().test_step(data)
+            return compat.step_logs(super().test_step(data))
         finally:
             self._all_heads = False
 

@@ -29,7 +29,7 @@ def instances_by_windows(
     rule: InstanceRule,
     *,
     window: int = 2048,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> int:
     """Write the ids that `rule.instances(maps)` would give, without ever holding the whole image.
 

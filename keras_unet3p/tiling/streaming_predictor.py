@@ -20,6 +20,7 @@ import numpy as np
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, naming_full_disk, printable, reserve_space
 from keras_unet3p.geometry import AxisTile, Tile, TileGeometry, TileGrid
+from keras_unet3p.images.file_source import open_planes
 from keras_unet3p.images.stretching import intensity_range, stretch
 from keras_unet3p.images.unit_values import scaled
 from keras_unet3p.postprocessing.class_ids import largest_id, to_class_ids
@@ -113,7 +114,8 @@ class StreamingPredictor:
             image: (H, W) or (H, W, C), sliceable: float in unit values, bool, or integers of 8 or
                 16 bits, which are divided by the largest value of their type. A model that was
                 exported with `value_scale="raw"` takes the values that it was trained on. Or the
-                path of a .npy file.
+                path of a .npy file, or of one of the other formats of `images.open_planes`
+                that holds one image.
             output: where the result goes. None makes a NumPy array. A path must end in .npy; the
                 file is written under a temporary name, its space is reserved at the start, and it
                 appears when it is complete. Anything else of the result's shape that windows can
@@ -151,7 +153,7 @@ class StreamingPredictor:
                 "InstanceRule"
             )
         if isinstance(image, (str, os.PathLike)):
-            image = np.load(image, mmap_mode="r")
+            image = _plane_of(Path(image))
         height, width, channels = _image_size(image, self._run)
         if journal is not None and output is None:
             raise InputError(
@@ -550,6 +552,18 @@ def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
     if not np.can_cast(given, own, "same_kind"):
         return False
     return largest is None or own.kind not in "iu" or largest <= np.iinfo(own).max
+
+
+def _plane_of(path: Path) -> Any:
+    if path.suffix.lower() == ".npy":
+        return np.load(path, mmap_mode="r")
+    planes = open_planes(path)
+    if len(planes) > 1:
+        raise InputError(
+            f"image: {printable(path)} holds {len(planes)} images; give one of "
+            "images.open_planes(path)"
+        )
+    return planes[0]
 
 
 def _image_size(image, runner: TileRunner) -> tuple[int, int, int]:

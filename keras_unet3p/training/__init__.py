@@ -3,7 +3,8 @@
 from keras_unet3p.training.budget import Budget
 from keras_unet3p.training.checkpoints import Checkpoints
 from keras_unet3p.training.finite_check import FiniteCheck
-from keras_unet3p.training.fitting import fit, run_lock
+from keras_unet3p.training.fitting import fit
+from keras_unet3p.training.folder_lock import run_lock
 from keras_unet3p.training.overlays import OverlayLog
 from keras_unet3p.training.pace import Pace
 from keras_unet3p.training.progress import EpochProgress
@@ -11,6 +12,7 @@ from keras_unet3p.training.strategy import choose_strategy
 from keras_unet3p.training.stretch import Stretch
 from keras_unet3p.training.warmup_cosine import WarmupCosine
 from keras_unet3p.training.weight_average import WeightAverage
+from keras_unet3p.training.workers import Workers
 
 __all__ = [
     "Budget",
@@ -22,6 +24,7 @@ __all__ = [
     "Stretch",
     "WarmupCosine",
     "WeightAverage",
+    "Workers",
     "choose_strategy",
     "fit",
     "run_lock",

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_unet3p.artifacts import RunFolder
 from keras_unet3p.artifacts.run_folder import MONITOR
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import locked, naming_full_disk, printable
+from keras_unet3p.files import naming_full_disk, printable
 from keras_unet3p.layers.weight_values import non_finite_weights
 from keras_unet3p.training.budget import Budget
 from keras_unet3p.training.checkpoints import Checkpoints
@@ -25,26 +25,13 @@ from keras_unet3p.training.finite_check import FiniteCheck
 from keras_unet3p.training.pace import Pace
 from keras_unet3p.training.warmup_cosine import WarmupCosine
 from keras_unet3p.training.weight_average import WeightAverage
-
-
-def run_lock(folder: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-    """Return the lock of a run folder, a context manager: one training at a time may write there.
-
-    Raises:
-        ValueError: on entering, if another process trains in the folder.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder):
-        ...     pass  # train
-    """
-    return locked(RunFolder(folder).lock, f"run folder {printable(folder)}")
+from keras_unet3p.training.workers import Workers
 
 
 def fit(
     build: Callable[[], keras.Model],
-    training_data: Callable[[int], tf.data.Dataset],
-    validation_data: Callable[[keras.Model], tf.data.Dataset],
+    training_data: Callable[..., tf.data.Dataset],
+    validation_data: Callable[..., tf.data.Dataset],
     folder: str | os.PathLike[str],
     *,
     epochs: int | None = None,
@@ -70,13 +57,19 @@ def fit(
     A run of `epochs` depends on its arguments only. In a run of `hours` the number of steps, and
     with it the learning rate, depends on the measured time.
 
+    On several machines (`choose_strategy("multi_worker")`) every process makes this call. The
+    chief writes the run folder; the others must see it too, to continue a run. The last epoch is
+    lost if one of them ends, and with it the others do.
+
     Args:
         build: function that makes the compiled model. It is called under the strategy's scope, so
             that the optimizer is made there too. It is not called if the folder holds a checkpoint.
         training_data: function from the number of steps already done to an endless dataset of
-            (image, mask[, weight map]) batches that continues from there.
+            (image, mask[, weight map]) batches that continues from there. On several machines it
+            gets a `tf.distribute.InputContext` besides, for `data.training_pipeline`.
         validation_data: function from the model to a finite dataset of (image, mask[, weight map])
-            batches of a size that the model takes.
+            batches of a size that the model takes. On several machines from model and
+            `InputContext`, for `data.validation_pipeline`, to the batches of that one.
         folder: the run folder, with `history.csv`, `last-epoch-NNNN.keras` of the last two epochs,
             `best.keras` and TensorBoard logs in `tensorboard/`.
         epochs: number of epochs of the whole run, finished ones included. Not used with `hours`.
@@ -110,6 +103,7 @@ def fit(
             if files are damaged and no checkpoint
             is left to continue from; or if a loss, a validation loss or a weight is not finite. In
             the last case the last finite checkpoint stays and the batch is saved as `.npz`.
+        WorkerLostError: if another process of a training on several machines has ended.
         OSError: if the disk is full. The message names the file and the free space.
 
     Example:
@@ -125,9 +119,14 @@ def fit(
     if epochs is None and hours is None:
         raise InputError("epochs: expected their number, or hours, found neither")
     budget = Budget(steps_per_epoch, epochs, hours)
-    with run_lock(folder) if lock else contextlib.nullcontext():
+    chosen: Any = strategy or tf.distribute.get_strategy()
+    workers = Workers(chosen)
+    shared = workers.folder(folder) if lock else contextlib.nullcontext(Path(folder))
+    with workers.noticing_losses(), shared as path:
+        if hours is not None:
+            clock = workers.clock(clock)
         checkpoints = Checkpoints(
-            Path(folder),
+            path,
             monitor=monitor,
             patience=patience,
             budget=budget,
@@ -135,16 +134,18 @@ def fit(
             report=report,
         )
         last = checkpoints.resume()
-        if last and checkpoints.finished:
-            return checkpoints.run.best
         done = last[0] if last else 0
+        workers.agree(
+            done, "folder: epochs done (the chief's run folder must be one that all machines see)"
+        )
+        if last and checkpoints.finished:
+            return RunFolder(folder).best
 
-        chosen: Any = strategy or tf.distribute.get_strategy()
         with chosen.scope():
             model: Any = _load(last[1]) if last else build()
         if prepare is not None:
             prepare(model)
-        validation = validation_data(model)
+        batches = _Batches(workers, training_data, validation_data, model, done * steps_per_epoch)
         averages = []
         if weight_average:
             average = WeightAverage(
@@ -157,8 +158,9 @@ def fit(
         tensorboard = checkpoints.run.tensorboard
         with naming_full_disk(tensorboard):
             model.fit(
-                training_data(done * steps_per_epoch),
-                validation_data=validation,
+                batches.training,
+                validation_data=batches.validation,
+                validation_steps=batches.validation_steps,
                 epochs=sys.maxsize if hours is not None else epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps_per_epoch,
@@ -168,7 +170,10 @@ def fit(
                     # The first, so that all others see the averages after an epoch.
                     *averages,
                     FiniteCheck(
-                        checkpoints, training_data, validation, steps_per_epoch=steps_per_epoch
+                        checkpoints,
+                        training_data,
+                        batches.own_validation,
+                        steps_per_epoch=steps_per_epoch,
                     ),
                     Pace(budget, checkpoints.history, schedule=learning_rate, clock=clock),
                     *callbacks,
@@ -178,7 +183,38 @@ def fit(
                     *observers,
                 ],
             )
-    return checkpoints.run.best
+    return RunFolder(folder).best
+
+
+class _Batches:
+    """What `fit` gets: datasets, or on several machines the distributed ones.
+
+    Attributes:
+        own_validation: the batches of the validation that this process makes.
+        validation_steps: their number, which must be told on several machines; else None.
+    """
+
+    def __init__(self, workers: Workers, training_data, validation_data, model, steps_done: int):
+        self.validation_steps: int | None = None
+        if not workers.are_several:
+            self.training = training_data(steps_done)
+            self.own_validation = self.validation = validation_data(model)
+            return
+        self.training = workers.distribute(lambda context: training_data(steps_done, context))
+        contexts: list[tf.distribute.InputContext] = []
+
+        def validation(context):
+            contexts.append(context)
+            self.own_validation = validation_data(model, context)
+            # Without an end, at which the processes would have to arrive together.
+            return self.own_validation.repeat()
+
+        self.validation = workers.distribute(validation)
+        (context,) = contexts
+        replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        steps = int(self.own_validation.cardinality()) // replicas
+        workers.agree(steps, "validation_data: steps")
+        self.validation_steps = steps
 
 
 def _load(path: Path) -> keras.Model:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p import data
-from keras_unet3p.config import MAX_PAGES, MAX_PIXELS
+from keras_unet3p.config import MAX_PAGES, MAX_PIXELS, ReadingChoices
 from keras_unet3p.files import make_output_folder, printable, write_json
 from keras_unet3p.images import pictures
 from keras_unet3p.progress import Progress
@@ -52,6 +52,7 @@ def check(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     progress: Progress = False,
 ) -> DataCheck:
     """Look at images and masks as `train` would.
@@ -60,7 +61,7 @@ def check(
         images, masks: as `train`.
         out: folder for `check.json` and `contact_sheet.png`, up to 24 images with their masks over
             them; None writes nothing.
-        mask_kind, classes, ignore, max_pixels, max_pages: as `train`.
+        mask_kind, classes, ignore, max_pixels, max_pages, reading: as `train`.
         progress: as `predict`.
 
     Raises:
@@ -78,6 +79,7 @@ def check(
         ignore=ignore,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        reading=reading or ReadingChoices(),
         progress=progress,
     )
     found = DataCheck(_facts(opened), data.find_suspicions(opened))

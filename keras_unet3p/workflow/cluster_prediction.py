@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet3p.artifacts import ModelCard
+from keras_unet3p.artifacts import ModelCard, ModelSource
 from keras_unet3p.client import Client, EndpointAddress, access_of_environment
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, printable
+from keras_unet3p.images.file_source import open_planes
 from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor
+from keras_unet3p.workflow.network_of_source import network_of
 
 _ASKED = "keras_unet3p"  # the attribute that says what was asked for
 _KINDS = ("auto", "classes", "probabilities", "instances")
@@ -60,8 +62,15 @@ class ClusterModel:
 @functools.lru_cache(maxsize=1)
 def _opened(model: ClusterModel) -> StreamingPredictor:
     if model.card is None:
+        source, sizes = ModelSource.of(model.model), (model.tile_size, model.batch_size)
+        if source.kind != "preset":
+            return StreamingPredictor(model.model, tile_size=sizes[0], batch_size=sizes[1])
+        chosen = source.postprocessing()
         return StreamingPredictor(
-            model.model, tile_size=model.tile_size, batch_size=model.batch_size
+            network_of(source),
+            tile_size=sizes[0],
+            batch_size=sizes[1],
+            rule=InstanceRule.from_dict(chosen.rule()) if chosen is not None else None,
         )
     card = ModelCard(**json.loads(model.card))
     training = card.training
@@ -118,9 +127,10 @@ def predict_on_cluster(
     on with the chunks that are not finished.
 
     Args:
-        model: run folder, `.keras` file or exported model, by a path that every worker can read;
-            or the URL of an endpoint, whose machines then compute.
-        image: `.npy`, a TIFF, or a Zarr array or group, by a path that every worker can read.
+        model: run folder, `.keras` file or exported model, by a path that every worker can read; a
+            preset; or the URL of an endpoint, whose machines then compute.
+        image: what `images.open_planes` reads (OME-Zarr, a tiled TIFF, a whole slide, `.npy`), or
+            a Zarr array, by a path that every worker can read.
         out: the Zarr array that is written, (H, W), or (H, W, K) where classes may overlap. It is
             named so when it is complete, and OUT.partial before.
         scheduler: address of a Dask scheduler, `tcp://HOST:8786`. Its workers need this package.
@@ -202,7 +212,7 @@ class _Plan:
                 )
             of_model = ModelCard.read(Path(card)).to_dict()
             given = dataclasses.replace(given, card=json.dumps(of_model))
-        else:
+        elif ModelSource.of(name).kind != "preset":
             given = dataclasses.replace(given, model=str(Path(name).resolve()))
         predictor = given.open()
         if kind == "auto":
@@ -258,11 +268,19 @@ def _computed(kind: str) -> str:
 
 
 def open_plane(path: str) -> Any:
+    """The image of a file, sliceable; a Zarr array without metadata of axes as it is.
+
+    Raises:
+        ValueError: the file cannot be read in windows, or holds several images.
+    """
     import zarr
 
-    if path.endswith(".npy"):
-        return np.load(path, mmap_mode="r")
-    return zarr.open_array(path, mode="r")
+    with contextlib.suppress(Exception):  # whatever is no array is read as what it says it is
+        return zarr.open_array(path, mode="r")
+    planes = open_planes(path)
+    if len(planes) != 1:
+        raise InputError(f"{printable(path)} holds {len(planes)} images; expected one")
+    return planes[0]
 
 
 def segment_chunk(plan: _Plan, window: tuple[int, int, int, int], out: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_unet3p import metrics
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import fitting_name, make_output_folder, printable, write_csv
 from keras_unet3p.images import (
@@ -60,6 +61,7 @@ def compare(
     accept_values: bool = False,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
 ) -> list[Disagreement]:
     """Segment images with two models and compare their masks; no truth is needed.
 
@@ -74,6 +76,7 @@ def compare(
         accept_values: as `predict`.
         max_pixels: as `predict`.
         max_pages: as `predict`.
+        reading: as `predict`.
 
     Returns:
         A `Disagreement` for each image, the largest first: by the objects where both models tell
@@ -97,7 +100,13 @@ def compare(
     if not numbered:
         segments = [model.labels for model in models]
     scale = models[0].normalization.value_scale
-    stacks, names = open_files(files, scale, max_pixels=max_pixels, max_pages=max_pages)
+    stacks, names = open_files(
+        files,
+        scale,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        reading=models[0].reading_of(images, reading),
+    )
     for model in models:
         check_files(stacks.values(), model.normalization, accept_values=accept_values)
     outdated = [] if folder is None else _earlier_pictures(folder)

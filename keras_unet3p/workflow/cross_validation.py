@@ -11,7 +11,13 @@ from rich.console import Console
 from keras_unet3p import data
 from keras_unet3p.artifacts import EvaluationReport, FoldsRecord, RunFolder
 from keras_unet3p.artifacts.folds_record import FOLDS_FILE
-from keras_unet3p.config import MAX_PAGES, MAX_PIXELS, TrainingConfig
+from keras_unet3p.config import (
+    MAX_PAGES,
+    MAX_PIXELS,
+    ReadingChoices,
+    TrainingConfig,
+    read_tf_config,
+)
 from keras_unet3p.errors import InputError
 from keras_unet3p.reports import write_folds_page
 from keras_unet3p.workflow.predictor import Predictor
@@ -30,6 +36,7 @@ def cross_validate(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     console: Console | None = None,
 ) -> FoldsRecord:
     """Train a network for each of `config.folds` parts of the images, without that part.
@@ -53,6 +60,7 @@ def cross_validate(
         ignore: as `train`.
         max_pixels: as `train`.
         max_pages: as `train`.
+        reading: as `train`.
         console: as `train`.
 
     Returns:
@@ -67,6 +75,7 @@ def cross_validate(
     """
     if config.folds is None or config.fold is not None:
         raise InputError("config: expected folds without fold, which is one of them")
+    _refuse_several_machines()
     console = console or Console(stderr=True)
     of_data: dict[str, Any] = {
         "mask_kind": mask_kind,
@@ -74,6 +83,7 @@ def cross_validate(
         "ignore": ignore,
         "max_pixels": max_pixels,
         "max_pages": max_pages,
+        "reading": reading,
     }
     opened, normalization = open_for_training(images, masks, config, **of_data)
     folds = opened.folds(config.folds, config.seed, contiguous=config.contiguous_validation)
@@ -95,6 +105,16 @@ def cross_validate(
         mean, spread = record.of(name)
         console.print(f"{name:22} {mean:.4f} ± {spread:.4f} over the folds", highlight=False)
     return record
+
+
+def _refuse_several_machines() -> None:
+    cluster = read_tf_config()
+    if cluster is not None and len(cluster.addresses) > 1:
+        raise InputError(
+            "folds: TF_CONFIG names several machines, which train one network in step; train the "
+            "folds one by one with fold, or each on a machine of its own without TF_CONFIG, and "
+            "then all on one"
+        )
 
 
 def _record(runs: list[RunFolder]) -> FoldsRecord:

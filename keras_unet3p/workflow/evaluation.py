@@ -7,13 +7,14 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_unet3p import data, metrics, postprocessing
 from keras_unet3p.artifacts import EvaluationReport
 from keras_unet3p.artifacts.evaluation_report import PICTURES
-from keras_unet3p.config import MASK_KINDS
+from keras_unet3p.config import MASK_KINDS, ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     make_output_folder,
@@ -51,6 +52,7 @@ def evaluate(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    reading: ReadingChoices | None = None,
     progress: Progress = False,
 ) -> EvaluationReport:
     """Segment the images of a folder and compare the masks with the truth.
@@ -62,8 +64,8 @@ def evaluate(
             `data.open_images`.
         masks: folder of masks, paired with the images by stem; None for a table.
         splits: of a table, whose rows; None takes those of test, or all where there are none.
-        out: folder for `metrics.json`, `metrics.csv`, `pictures/` and `report.html`, worst
-            images first; None writes nothing.
+        out: folder for `metrics.json`, `metrics.csv`, of slices of volumes `volumes.csv`,
+            `pictures/` and `report.html`, worst images first; None writes nothing.
         mask_kind: `"binary"`, `"classes"`, `"instances"`, or `"auto"`: that of the training, where
             the model tells it; else classes where the network has several; else what the masks look
             like.
@@ -73,7 +75,7 @@ def evaluate(
         tile_size: side of the tiles, pixels.
         max_pixels: as `predict`.
         max_pages: as `predict`.
-        accept_values, progress: as `predict`.
+        accept_values, reading, progress: as `predict`.
 
     Returns:
         For each image, the worst ones first, the measures of `metrics.evaluate_labels`, and over
@@ -108,6 +110,7 @@ def evaluate(
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
+        reading=predictor.reading_of(images, reading),
         progress=progress,
     )
     if opened.mask_kind == "classes" and predictor.num_classes == 1:
@@ -199,6 +202,7 @@ def evaluate_images(
                 )
                 pictures.write_picture(_unranked(picture_folder, number), panel)
             report_step(number + 1, count)
+    volumes = _of_volumes(opened.volumes, evaluations)
     order = sorted(range(len(rows)), key=lambda number: rows[number]["dice"])
     rows = [rows[number] for number in order]
     overall = _with_mean_precision(metrics.summarize_evaluations(evaluations))
@@ -209,6 +213,7 @@ def evaluate_images(
         columns=[name for name in _MAIN[opened.mask_kind] if name in rows[0]],
         images=rows,
         overall=_shown(overall),
+        volumes=volumes,
     )
     if picture_folder is not None:
         for picture in outdated:
@@ -220,6 +225,25 @@ def evaluate_images(
             picture.replace(report.picture(picture_folder.parent, rank))
         shutil.rmtree(picture_folder / _UNRANKED)
     return report
+
+
+def _of_volumes(
+    volumes: list[str | None], evaluations: list[dict[str, float]]
+) -> list[dict[str, Any]]:
+    """The measures over the slices of each volume, the worst first."""
+    slices: dict[str, list[dict[str, float]]] = {}
+    for volume, measures in zip(volumes, evaluations, strict=True):
+        if volume is not None:
+            slices.setdefault(volume, []).append(measures)
+    rows = [
+        {
+            "name": Path(volume).name,
+            "slices": len(of_volume),
+            **_shown(_with_mean_precision(metrics.summarize_evaluations(of_volume))),
+        }
+        for volume, of_volume in slices.items()
+    ]
+    return sorted(rows, key=lambda row: row["dice"] if row["dice"] is not None else 0.0)
 
 
 def _known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -287,4 +311,6 @@ def _shown(measures: dict[str, float]) -> dict[str, float | None]:
 
 def _write_csv(path: Path, report: EvaluationReport) -> None:
     rows = [{**row, "name": printable(row["name"])} for row in report.images]
+    if report.volumes:
+        write_csv(path.with_name("volumes.csv"), list(report.volumes[0]), report.volumes)
     write_csv(path, list(report.images[0]), [*rows, {"name": "overall", **report.overall}])

@@ -62,6 +62,7 @@ class ExportedRun:
             "mask_kind": found.mask_kind,
             "class_values": found.class_values,
             "ignore": found.ignore,
+            **({"reading": found.reading} if found.reading else {}),
             "separation": self.record.separation,
             "postprocessing": self.rule.to_dict() if self.is_chosen or self.tells_apart else None,
             "mask_spans": found.mask_spans,

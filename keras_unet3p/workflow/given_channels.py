@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from keras_unet3p.errors import InputError
 
 
-def with_channels(image: np.ndarray, name: str, expected: int | None) -> np.ndarray:
+def with_channels(image: Any, name: str, expected: int | None) -> Any:
     """The image; grey that is stored as a colour of equal parts becomes grey for a model of it.
 
     Args:
-        image: (H, W, C).
+        image: (H, W, C), an array or a `Plane`, which is not looked into.
         name: of the image, for messages.
         expected: the model's channels; None where it does not say.
 
@@ -25,7 +27,8 @@ def with_channels(image: np.ndarray, name: str, expected: int | None) -> np.ndar
     found = image.shape[-1]
     if expected is None or found == expected:
         return image
-    if expected == 1 and found in (3, 4) and (image[..., :3] == image[..., :1]).all():
+    is_grey = isinstance(image, np.ndarray) and expected == 1 and found in (3, 4)
+    if is_grey and (image[..., :3] == image[..., :1]).all():
         return image[..., :1]
     raise InputError(
         f"{name}: {found} channels; the model was trained on images of {expected}"

@@ -14,10 +14,12 @@ import tensorflow as tf
 from keras_unet3p import tiling
 from keras_unet3p.artifacts import ModelCard, ModelSource, PostprocessingRecord, RunRecord
 from keras_unet3p.artifacts.model_card import CARD_FILE
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.export.saved_model import INSTANCES
 from keras_unet3p.graphs.network_geometry import is_multi_label
 from keras_unet3p.images import Normalization, StoredValues
+from keras_unet3p.images.scaled_view import ScaledView
 from keras_unet3p.images.unit_values import as_type, is_narrow, scaled
 from keras_unet3p.layers.intensity_normalization import normalizations
 from keras_unet3p.postprocessing import InstanceRule, MaskRule, to_class_ids
@@ -139,6 +141,14 @@ def _keras(
     def maps(image: np.ndarray) -> np.ndarray:
         return predicted(image, "probabilities")
 
+    def stream(image: Any, output: Any, kind: str) -> None:
+        tiling.StreamingPredictor(
+            network,
+            tile_size=tile_size,
+            threshold=chosen.threshold,
+            rule=chosen if isinstance(chosen, InstanceRule) else None,
+        ).predict(_in_unit_values(image, rule.value_scale), output, kind=kind, progress=False)
+
     predictor = Predictor(
         lambda image: predicted(image, "classes"),
         network.input_shape[-1],
@@ -146,6 +156,7 @@ def _keras(
         num_classes,
         rule=chosen,
         probabilities=maps,
+        stream=stream,
     )
     if isinstance(chosen, MaskRule):
         predictor = dataclasses.replace(
@@ -167,7 +178,15 @@ def _keras(
         class_values=_as_values(record.data.class_values),
         ignore=record.data.ignore,
         separation=record.separation,
+        reading=ReadingChoices(**(record.data.reading or {})),
     )
+
+
+def _in_unit_values(image: Any, value_scale: str) -> Any:
+    """An image that can be sliced as a streaming predictor takes it."""
+    if value_scale == "raw" or is_narrow(np.dtype(image.dtype)):
+        return image
+    return ScaledView(image, value_scale)
 
 
 def own_normalization(network) -> Normalization:
@@ -206,6 +225,14 @@ def _saved_model(version: Path) -> Predictor:
         found = loaded.signatures[INSTANCES](image=tf.constant(pixels[None]))
         return found["instance_ids"].numpy()[0]
 
+    def stream(image: Any, output: Any, kind: str) -> None:
+        tiling.StreamingPredictor(version).predict(
+            _in_unit_values(image, value_scale),
+            output,
+            kind=kind,
+            progress=False,
+        )
+
     probabilities = loaded.signatures["probabilities"].structured_outputs["probabilities"]
     _check_exclusive(str(version), len(signature.structured_outputs["class_ids"].shape) == 4)
     channels = spec.shape[-1]
@@ -216,6 +243,7 @@ def _saved_model(version: Path) -> Predictor:
         1 if tells_apart else probabilities.shape[-1],
         rule=rule,
         instances=instances if tells_apart else None,
+        stream=stream,
     )
     if card is None:
         return predictor
@@ -232,6 +260,7 @@ def _saved_model(version: Path) -> Predictor:
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
+        reading=ReadingChoices(**(trained.reading or {})),
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 
@@ -268,6 +297,7 @@ def _endpoint(url: str) -> Predictor:
         1 if tells_apart else num_classes,
         mask_kind="instances" if tells_apart else None,
         instances=(lambda image: client.predict_instances(sent(image))) if tells_apart else None,
+        stream=lambda image, output, kind: client.predict_large(image, output, kind=kind),
     )
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 from keras_unet3p import data
 from keras_unet3p.artifacts import RunFolder
-from keras_unet3p.config import TrainingConfig
+from keras_unet3p.config import ReadingChoices, TrainingConfig, read_tf_config
 from keras_unet3p.config.training_config import NETWORK_OPTIONS
+from keras_unet3p.errors import InputError
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.planning import Fingerprint, Machine, Plan, make_plan
 
 DECIDING = frozenset(
-    {"architecture", "init", "epochs", "steps_per_epoch", *NETWORK_OPTIONS},
+    {"architecture", "init", "epochs", "steps_per_epoch", *NETWORK_OPTIONS}
+    - {"batch_norm_synchronized"}
 )
 """Options that leave nothing to plan: whoever names a network or a number of epochs has a plan."""
 
@@ -30,6 +32,7 @@ def plan(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     machine: Machine | None = None,
     out: str | os.PathLike[str] | None = None,
     **fixed: Any,
@@ -45,6 +48,7 @@ def plan(
         ignore: as `train`.
         max_pixels: as `train`.
         max_pages: as `train`.
+        reading: as `train`.
         machine: where the training will run; None measures this machine.
         out: file for the plan, JSON; None writes none.
         **fixed: options of `TrainingConfig` that are given already.
@@ -69,6 +73,7 @@ def plan(
         accept_values=True,
         max_pixels=max_pixels,
         max_pages=max_pages,
+        reading=reading or ReadingChoices(),
     )
     fingerprint = Fingerprint.of(opened)
     machine = machine or Machine.measured(fingerprint.channels)
@@ -114,6 +119,12 @@ def plan_of_run(
     before = run.read_plan()
     if before is not None or run.is_run:
         return before
+    cluster = read_tf_config()
+    if cluster is not None and len(cluster.addresses) > 1:
+        raise InputError(
+            "a training on several machines is not planned: make the plan on one of them, without "
+            f"TF_CONFIG, or choose the network and the length ({', '.join(sorted(DECIDING))})"
+        )
     TrainingConfig(**given)  # not accepted? Better told now than after the measuring
     on_planning("planning: looking at the images, and timing a few steps")
     fixed = {name: value for name, value in given.items() if name != "hours"}

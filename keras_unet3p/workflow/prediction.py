@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
     fitting_name,
@@ -25,12 +27,11 @@ from keras_unet3p.images import (
     MASK_FORMATS,
     MAX_PAGES,
     MAX_PIXELS,
+    ImageFile,
     check_files,
     list_images,
     open_files,
     pictures,
-    stored_pixel_size,
-    write_labels,
 )
 from keras_unet3p.postprocessing import (
     object_outlines,
@@ -39,12 +40,21 @@ from keras_unet3p.postprocessing import (
     outlines_rois,
 )
 from keras_unet3p.progress import Progress, reporting
-from keras_unet3p.workflow.given_channels import with_channels
+from keras_unet3p.workflow.mask_file import (
+    AUTO,
+    MaskFile,
+    MaskTarget,
+    check_into_zarr,
+    is_picture,
+    suffix_of_masks,
+    suffixes_of_masks,
+)
 from keras_unet3p.workflow.model_stamp import stamp_of_file, stamp_of_model
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.prediction_journal import PredictionJournal
 from keras_unet3p.workflow.predictor import Predictor
 
+_MOST_OF_8_BITS = 256
 OBJECTS = "objects.csv"
 POLYGONS = {"geojson": ".geojson", "imagej": ".rois.zip"}
 """The formats of outlines and the suffixes of their files."""
@@ -55,8 +65,9 @@ def predict(
     model: str | os.PathLike[str],
     images: str | os.PathLike[str],
     *,
-    out: str | os.PathLike[str],
-    mask_format: str = "png",
+    out: str | os.PathLike[str] | None = None,
+    into_zarr: str | None = None,
+    mask_format: str = AUTO,
     overlays: bool = True,
     pixel_size: float | None = None,
     polygons: str | None = None,
@@ -65,6 +76,7 @@ def predict(
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
+    reading: ReadingChoices | None = None,
     progress: Progress = False,
 ) -> list[Path]:
     """Segment an image file or every image of a folder, at any size.
@@ -77,8 +89,13 @@ def predict(
             or of a network that tells instances apart the ids of the instances, with 16 bits;
             `NAME_000.png` and so on for a stack. A name that gets too long so is cut, and ends with
             a digest of the whole.
-        mask_format: `"png"`, or `"tiff"`, `NAME.tif`, which holds more than 65,535 instances, with
-            32 bits where an image has so many.
+        into_zarr: name of a label image that is written into each OME-Zarr image, `labels/NAME` in
+            it, instead of a mask into `out`, which then gets what is beside the masks, if it is
+            given.
+        mask_format: `"auto"`: of an image's own format, one file with the class ids of all its
+            planes: `NAME.zarr`; of pictures and films `NAME.png`, of those of more than 2^26 pixels
+            `NAME.tif`, tiled. Or for all of them `"png"`, or `"tiff"`, `NAME.tif`, which holds
+            more than 65,535 instances, with 32 bits where an image has so many.
         overlays: write `overlays/NAME.png` too: outlines, and tints that differ between objects
             that touch.
         pixel_size: side of a pixel, micrometres, for the table of objects; None takes what the
@@ -91,12 +108,18 @@ def predict(
         max_pages: so is a file of more images.
         accept_values: warn of images whose stored type or range clearly is not that of the training
             images, instead of refusing them; see `images.check_values`.
+        reading: what of the files is read: level, channels, axes, slices; None what the training
+            read.
         progress: True shows a bar, or lines in a log; a function is called with how many images are
             done and how many there are.
 
     A network that tells instances apart also gives `objects.csv`: a row for each object of each
     image, with the columns of `postprocessing.object_table`. An object's number means nothing in
     another image: the same cell has another one in the next frame of a film.
+
+    An image of more than 2^26 pixels that can be read in windows is segmented window by window
+    (`tiling.StreamingPredictor`): it may be larger than the memory, small objects and holes stay,
+    and overlay, outlines and rows of the table are not made of it.
 
     A killed prediction goes on where it was when it is asked for again: `prediction.journal` in
     `out` tells which masks are done, until all are.
@@ -113,19 +136,26 @@ def predict(
         >>> predict("runs/cells", "images", out="masks")  # doctest: +SKIP
         [PosixPath('masks/a.png'), PosixPath('masks/b.png')]
     """
-    if mask_format not in MASK_FORMATS:
-        raise InputError(f"mask_format must be one of {[*MASK_FORMATS]}, found {mask_format!r}")
+    if mask_format not in (AUTO, *MASK_FORMATS):
+        raise InputError(
+            f"mask_format must be one of {[AUTO, *MASK_FORMATS]}, found {mask_format!r}"
+        )
     if polygons is not None and polygons not in POLYGONS:
         raise InputError(f"polygons must be one of {[*POLYGONS]} or None, found {polygons!r}")
     if pixel_size is not None and not pixel_size > 0:
         raise InputError(f"pixel_size must be above 0 micrometres, found {pixel_size}")
+    if out is None and into_zarr is None:
+        raise InputError("out: none given; expected a folder for the masks, or into_zarr")
     files = list_images(images)
-    suffix = MASK_FORMATS[mask_format]
-    _check_nothing_is_overwritten(files, Path(out), suffix)
-    out = make_output_folder(out)
-    if (out / "overlays").is_dir():
-        make_output_folder(out / "overlays")
+    if into_zarr is not None:
+        check_into_zarr(files, into_zarr, reading or ReadingChoices())
+    if out is not None:
+        _check_nothing_is_overwritten(files, Path(out), mask_format)
+        out = make_output_folder(out)
+        if (out / "overlays").is_dir():
+            make_output_folder(out / "overlays")
     predictor = open_model(model, tile_size=tile_size)
+    chosen = predictor.reading_of(images, reading)
     for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
         if value is not None and predictor.instances is None:
             raise InputError(
@@ -133,8 +163,10 @@ def predict(
                 "out"
             )
     scale = predictor.normalization.value_scale
-    stacks, names = open_files(files, scale, max_pixels=max_pixels, max_pages=max_pages)
-    masks = _mask_names(files, names, out, suffix)
+    stacks, names = open_files(
+        files, scale, max_pixels=max_pixels, max_pages=max_pages, reading=chosen
+    )
+    masks = _mask_files(stacks, names, out, mask_format, into_zarr)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
     results = _Results(predictor, overlays, polygons, tolerance)
     asked = {
@@ -142,34 +174,45 @@ def predict(
         **results.options(),
         "pixel_size": pixel_size,
         "tile_size": tile_size,
+        **({"reading": chosen.given()} if chosen.given() else {}),
     }
     written, objects = [], []
     with contextlib.ExitStack() as held:
-        held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
-        journal = PredictionJournal(out / _JOURNAL, asked)
-        held.callback(journal.close)
-        number = sum(len(of_file) for of_file in masks.values())
+        journal = None
+        if out is not None:
+            held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
+            journal = PredictionJournal(out / _JOURNAL, asked)
+            held.callback(journal.close)
+        number = sum(len(mask.names) for mask in masks)
         report = held.enter_context(reporting(progress, number, "segmenting"))
-        for stem, stack in stacks.items():
-            size = pixel_size
-            if size is None and predictor.instances is not None:
-                size = stored_pixel_size(stack.path)
-            for index, name in enumerate(masks[stem]):
-                mask, stamp = out / name, [*stamp_of_file(stack.path), index]
-                rows = journal.rows(mask, stamp)
-                if rows is None:
-                    image = stack.stored(index)
-                    image = with_channels(image, printable(stack.path), predictor.num_channels)
-                    rows = results.write(mask, image, size)
-                    journal.record(mask, stamp, rows)
-                objects += [{"image": printable(name), **row} for row in rows]
-                written.append(mask)
-                report(len(written), number)
-        if predictor.instances is not None:
+        done = 0
+        for mask in masks:
+            stamp = [*stamp_of_file(mask.stack.path), mask.first]
+            rows = None if journal is None else journal.rows(mask.path, stamp)
+            if rows is None:
+                rows = []
+                with mask.opened(chosen, results.dtype) as target:
+                    for at, name in enumerate(mask.names):
+                        index = mask.first + at
+                        size = pixel_size
+                        if size is None and predictor.instances is not None:
+                            size = mask.stack.pixel_size(index)
+                        found = results.write(target, at, mask.stack, index, name, out, size)
+                        own = mask.path.name if is_picture(mask.path.suffix) else name
+                        rows += [{"image": printable(own), **row} for row in found]
+                        report(done + at + 1, number)
+                if journal is not None:
+                    journal.record(mask.path, stamp, rows)
+            objects += rows
+            written.append(mask.path)
+            done += len(mask.names)
+            report(done, number)
+        if predictor.instances is not None and out is not None:
             # Images may differ in channels where the model leaves their number open.
             columns = dict.fromkeys(name for row in objects for name in row)
             write_csv(out / OBJECTS, list(columns) or ["image", "id"], objects)
-        journal.remove()
+        if journal is not None:
+            journal.remove()
     return written
 
 
@@ -187,57 +230,110 @@ class _Results(NamedTuple):
         del values["predictor"]
         return values
 
-    def write(
-        self, mask: Path, image: np.ndarray, pixel_size: float | None
-    ) -> list[dict[str, Any]]:
-        """Write the mask and what goes with it; the objects' rows of the table."""
-        rows: list[dict[str, Any]] = []
+    @property
+    def dtype(self) -> np.dtype:
+        """Of labels in a file that holds several planes, whose ids are not known before."""
         if self.predictor.instances is not None:
-            labels = self.predictor.instances(image)
+            return np.dtype(np.uint32)
+        many = (self.predictor.num_classes or 1) > _MOST_OF_8_BITS
+        return np.dtype(np.uint16 if many else np.uint8)
+
+    def write(
+        self,
+        target: MaskTarget,
+        at: int,
+        stack: ImageFile,
+        index: int,
+        name: str,
+        out: Path | None,
+        pixel_size: float | None,
+    ) -> list[dict[str, Any]]:
+        """Write an image's mask and what goes with it; the objects' rows of the table.
+
+        Args:
+            target: the mask's file, opened.
+            at: the plane's place in it.
+            stack, index: the image's.
+            name: the image's.
+            out: folder for what is beside the mask; None for nothing.
+            pixel_size: micrometres.
+        """
+        predictor, plane = self.predictor, stack.plane(index)
+        segment = predictor.stream
+        if plane is not None and plane.is_large and segment is not None:
+            plane = predictor.with_its_channels(plane, stack.path)
+            if predictor.instances is None:
+                is_binary = predictor.num_classes == 1
+                run = functools.partial(segment, plane, kind="classes")
+                target.stream(at, run, as_picture=is_binary)
+            else:
+                target.stream_twice(at, functools.partial(segment, plane, kind="instances"))
+            return []
+        image = predictor.with_its_channels(stack.stored(index), stack.path)
+        rows: list[dict[str, Any]] = []
+        if predictor.instances is not None:
+            labels = predictor.instances(image)
             rows = object_table(labels, image, pixel_size=pixel_size)
-            stored = labels
-            if self.polygons is not None:
-                outlines = object_outlines(labels, tolerance=self.tolerance)
-                suffix = POLYGONS[self.polygons]
-                path = mask.with_name(fitting_name(mask.parent, mask.stem, suffix=suffix))
-                if self.polygons == "geojson":
-                    write_json(path, outlines_geojson(outlines))
-                else:
-                    with replacing(path) as temporary:
-                        temporary.write_bytes(outlines_rois(outlines))
+            if self.polygons is not None and out is not None:
+                self._write_outlines(labels, out, name)
         else:
-            labels = self.predictor.labels(image)
-            # As 0 and 255, which viewers show and which `train` reads again.
-            stored = labels * np.uint8(255) if self.predictor.num_classes == 1 else labels
-        write_labels(mask, stored)
-        if self.overlays:
-            overlay = pictures.overlay(image, labels)
-            pictures.write_picture(mask.parent / "overlays" / f"{mask.stem}.png", overlay)
+            labels = predictor.labels(image)
+        is_binary = predictor.instances is None and predictor.num_classes == 1
+        target.write(at, labels, as_picture=is_binary)
+        if self.overlays and out is not None:
+            path = out / "overlays" / f"{fitting_name(out, name, suffix='.png')}"
+            pictures.write_picture(path, pictures.overlay(image, labels))
         return rows
 
+    def _write_outlines(self, labels: np.ndarray, out: Path, name: str) -> None:
+        outlines = object_outlines(labels, tolerance=self.tolerance)
+        suffix = POLYGONS[self.polygons or ""]
+        path = out / fitting_name(out, name, suffix=suffix)
+        if self.polygons == "geojson":
+            write_json(path, outlines_geojson(outlines))
+        else:
+            with replacing(path) as temporary:
+                temporary.write_bytes(outlines_rois(outlines))
 
-def _mask_names(
-    files: Mapping[str, Path], names: Mapping[str, list[str]], out: Path, suffix: str
-) -> dict[str, list[str]]:
-    """The file names of the masks, each of which is a file of its own in `out`."""
+
+def _mask_files(
+    stacks: Mapping[str, ImageFile],
+    names: Mapping[str, list[str]],
+    out: Path | None,
+    mask_format: str,
+    into_zarr: str | None,
+) -> list[MaskFile]:
+    """The files of the masks, each of which is a file of its own in `out`."""
+    if out is None or into_zarr is not None:
+        assert into_zarr is not None, "else there is a folder"
+        return [
+            MaskFile(stack.path / "labels" / into_zarr, stack, 0, names[stem], into_zarr)
+            for stem, stack in stacks.items()
+        ]
     folds_case = ignores_case(out)
-    masks: dict[str, list[str]] = {}
+    masks: list[MaskFile] = []
     origins: dict[str, Path] = {}
-    for stem, file in files.items():
+    for stem, stack in stacks.items():
+        suffix = suffix_of_masks(stack, mask_format)
         endings = [name.removeprefix(stem) for name in names[stem]]
-        masks[stem] = [fitting_name(out, stem, suffix=f"{ending}{suffix}") for ending in endings]
-        for name in masks[stem]:
-            first = origins.setdefault(name.casefold() if folds_case else name, file)
-            if first != file:
+        of_all = not is_picture(suffix)
+        files = [""] if of_all else endings
+        for first, ending in enumerate(files):
+            name = fitting_name(out, stem, suffix=f"{ending}{suffix}")
+            own = names[stem] if of_all else [name.removesuffix(suffix)]
+            masks.append(MaskFile(out / name, stack, first, own))
+            origin = origins.setdefault(name.casefold() if folds_case else name, stack.path)
+            if origin != stack.path:
                 raise InputError(
-                    f"{first}, {file}: their masks would be one file in {out}, {name}; rename a "
-                    "file, or give another out"
+                    f"{origin}, {stack.path}: their masks would be one file in {out}, {name}; "
+                    "rename a file, or give another out"
                 )
     return masks
 
 
-def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path, suffix: str) -> None:
-    written = {(out.resolve(), suffix), ((out / "overlays").resolve(), ".png")}
+def _check_nothing_is_overwritten(files: Mapping[str, Path], out: Path, mask_format: str) -> None:
+    written = {(out.resolve(), suffix) for suffix in suffixes_of_masks(mask_format)}
+    written |= {((out / "overlays").resolve(), ".png")}
     for file in files.values():
         if (file.resolve().parent, file.suffix.lower()) in written:
             raise InputError(f"out: a mask in {out} would take the place of the image {file}")

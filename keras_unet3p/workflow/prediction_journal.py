@@ -49,7 +49,7 @@ class PredictionJournal:
             stamp: what tells whether its image is the same.
         """
         found = self._done.get(mask.name)
-        if found is None or found[0] != stamp or not mask.is_file():
+        if found is None or found[0] != stamp or not mask.exists():
             return None
         return found[1]
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from keras_unet3p.images import Normalization
+from keras_unet3p.config import ReadingChoices
+from keras_unet3p.errors import printable
+from keras_unet3p.images import Normalization, Plane
+from keras_unet3p.images.image_list import has_parts
 from keras_unet3p.postprocessing import InstanceRule, MaskRule
+from keras_unet3p.workflow.given_channels import with_channels
+
+Image = TypeVar("Image", np.ndarray, Plane)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Predictor:
             of `targets.instance_maps`.
         instances: as `labels`, gives instance ids (H, W), int32, of a network that tells instances
             apart; None of another one. `labels` then gives 1 in all of them.
+        stream: segments an image (H, W, C) that can be sliced and is too large to be taken as a
+            whole: `stream(image, output, kind)` as `tiling.StreamingPredictor.predict` takes them.
+            None where the other side cannot.
+        reading: what of their files training read.
 
     Example:
         >>> import numpy as np
@@ -54,6 +66,32 @@ class Predictor:
     rule: MaskRule | InstanceRule = dataclasses.field(default_factory=MaskRule)
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     instances: Callable[[np.ndarray], np.ndarray] | None = None
+    stream: Callable[..., None] | None = None
+    reading: ReadingChoices = dataclasses.field(default_factory=ReadingChoices)
+
+    def reading_of(
+        self, images: str | os.PathLike[str], given: ReadingChoices | None
+    ) -> ReadingChoices:
+        """What of image files is read: what is given, and beyond that what training read.
+
+        Args:
+            images: a file or a folder; of plain pictures training's choices say nothing.
+            given: what is asked for; None for nothing.
+        """
+        given = given or ReadingChoices()
+        return given.over(self.reading) if has_parts(images) else given
+
+    def with_its_channels(self, image: Image, file: str | os.PathLike[str]) -> Image:
+        """The image; grey that is stored as a colour of equal parts becomes grey for a model of it.
+
+        Args:
+            image: (H, W, C), an array or a `Plane`.
+            file: where it is from, for the error.
+
+        Raises:
+            ValueError: the model was trained on images of another number of channels.
+        """
+        return with_channels(image, printable(file), self.num_channels)
 
 
 def unit_values(num_channels: int | None) -> Normalization:

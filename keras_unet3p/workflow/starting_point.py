@@ -18,6 +18,7 @@ from keras_unet3p.workflow.network_of_source import network_of
 from keras_unet3p.workflow.opening import own_normalization
 
 _HEADS = ("deep_supervision", "classification_guided")  # they add heads, and change nothing else
+_FREE = (*_HEADS, "batch_norm_synchronized")  # what another choice than the network's may be of
 _NOT_TAKEN = (
     "input_shape",
     "num_classes",
@@ -110,6 +111,8 @@ class StartingPoint:
         heads = {name: value for name, value in chosen.items() if value is not None}
         if any(theirs[name] != value for name, value in heads.items()):
             options.pop("head_weights", None)  # they may name heads that are not there
+        if self.config.batch_norm_synchronized is not None:
+            options["batch_norm_synchronized"] = self.config.batch_norm_synchronized
         return {**options, **heads}
 
     def give_weights(self, model: Any) -> None:
@@ -138,7 +141,7 @@ def _completed(config: TrainingConfig, network: Any) -> TrainingConfig:
     own = ARCHITECTURES[name].options
     for option in NETWORK_OPTIONS:
         value = getattr(config, option)
-        if value is None or option in _HEADS or option not in own:
+        if value is None or option in _FREE or option not in own:
             continue  # what the architecture does not have, the configuration refuses
         if option in ("filters", "depth"):
             levels = level_filters(theirs["filters"], theirs.get("depth"))
@@ -147,7 +150,7 @@ def _completed(config: TrainingConfig, network: Any) -> TrainingConfig:
             same = value == theirs[option]
         if not same:
             raise _contradiction(option, value, theirs[option])
-    return _filled(config, {**{option: theirs[option] for option in own}, "architecture": name})
+    return _filled(config, {**{option: theirs.get(option) for option in own}, "architecture": name})
 
 
 def _contradiction(option: str, found: Any, theirs: Any) -> InputError:

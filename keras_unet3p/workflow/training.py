@@ -19,7 +19,7 @@ from rich.console import Console
 from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
-from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, TrainingConfig
+from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, ReadingChoices, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
@@ -49,11 +49,16 @@ def train(
     ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
+    reading: ReadingChoices | None = None,
     console: Console | None = None,
 ) -> Path:
     """Train a network on a folder of images and masks; the same call continues a killed run.
 
     A finished run goes on if `epochs` or `hours` of the configuration are larger than before.
+
+    On several machines, which `TF_CONFIG` names, each makes the same call with the same files. The
+    first of them writes the run folder, which all must see if a run is to be continued. If one of
+    them ends, the others end too, and the same call on all continues the run.
 
     Every file is read and checked before training begins. The network's first layer normalises the
     intensities as the training images need it, so that nobody scales images by hand later.
@@ -87,6 +92,8 @@ def train(
             `data.open_images`. `evaluate` takes the same by default.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
+        reading: what of the files is read: level, channels, axes, slices and their neighbours; None
+            as by default. `predict` and `evaluate` read the same by default.
         console: where to show progress; None writes to the standard error stream.
 
     Returns:
@@ -96,6 +103,7 @@ def train(
         ValueError: an option or a file is not acceptable; `out` holds a run of another
             configuration, or another process trains in it; or the training has diverged.
         RuntimeError: one of the configuration's callbacks has failed; the message names it.
+        WorkerLostError: another machine of a training on several has ended.
         OSError: the disk is full; the message names the file and the space that is left.
 
     Example:
@@ -113,10 +121,20 @@ def train(
         raise InputError("validation_images: folds hold out images of their own; leave one out")
     _check_encoder_weights(config)
     check_callbacks(config.callbacks)
-    run = RunFolder(out)
     console = console or Console(stderr=True)
+    # Before all else: once TensorFlow works, it can no longer be told of other machines.
+    strategy = training.choose_strategy(config.strategy)
+    workers = training.Workers(strategy)
+    if not workers.is_chief:
+        console = Console(stderr=True, quiet=True)
     given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
-    with naming_full_disk(run.path), training.run_lock(run.path):
+    given = given._replace(reading=reading or ReadingChoices())
+    with (
+        naming_full_disk(out),
+        workers.noticing_losses(),
+        workers.folder(out) as folder,
+    ):
+        run = RunFolder(folder)
         _sweep(run)
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
@@ -133,7 +151,10 @@ def train(
                 highlight=False,
             )
         start = dataclasses.replace(start, on_taken=_reporting(start, record, run, console))
-        return _train(TrainingJob(config, *opened, start), run, console)
+        _train(TrainingJob(config, *opened, start), run, strategy, console)
+        if workers.is_chief:
+            write_results(run, config, opened[1], console)
+    return RunFolder(out).best
 
 
 class _Given(NamedTuple):
@@ -146,6 +167,7 @@ class _Given(NamedTuple):
     mask_kind: str
     classes: int | Sequence[str] | Sequence[int] | None
     ignore: int | None
+    reading: ReadingChoices = ReadingChoices()
 
 
 def _check_encoder_weights(config: TrainingConfig) -> None:
@@ -175,6 +197,7 @@ def open_for_training(
     ignore: int | None,
     max_pixels: int,
     max_pages: int,
+    reading: ReadingChoices | None = None,
 ) -> tuple[data.LabeledImages, str]:
     """All images as `train` opens them before it holds some out, and their normalisation.
 
@@ -188,6 +211,7 @@ def open_for_training(
         >>> open_for_training("images", "masks", TrainingConfig(), **of_data)  # doctest: +SKIP
     """
     given = _Given(images, masks, None, None, mask_kind, classes, ignore)
+    given = given._replace(reading=reading or ReadingChoices())
     start = StartingPoint(config)
     opened = _open(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
     return opened, "image" if opened.percentiles is not None else "set"
@@ -203,6 +227,7 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
         ignore=given.ignore,
         normalization=start.normalization,
         accept_values=True,  # of another set than the frozen layers', which a warning tells
+        reading=given.reading,
         **limits,
     )
     _check_number_of_classes(opened)
@@ -243,6 +268,7 @@ def _open_images(
         ignore=given.ignore,
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
+        reading=given.reading,
         **limits,
     )
     return opened, held_out
@@ -317,6 +343,7 @@ def _record(
             classes=_names(given.classes),
             class_values=_values(given.classes),
             ignore=given.ignore,
+            reading=given.reading.given() or None,
             num_channels=training_images.num_channels,
             num_classes=training_images.num_classes,
             stored_types=training_images.stored_types,
@@ -370,7 +397,9 @@ def _reporting(
     return report
 
 
-def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
+def _train(
+    job: TrainingJob, run: RunFolder, strategy: tf.distribute.Strategy, console: Console
+) -> None:
     config = job.config
     if job.training.percentiles is not None:
         low, high = job.training.percentiles
@@ -385,7 +414,6 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         + _labeled_share(job.training),
         highlight=False,
     )
-    strategy = training.choose_strategy(config.strategy)
     observers = make_callbacks(config.callbacks, run.path, strategy)
     keras.utils.set_random_seed(config.seed)
     used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
@@ -396,7 +424,7 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         seconds=None if config.hours is None else config.hours * 3600 - used,
     )
     try:
-        best = training.fit(
+        training.fit(
             job.build,
             job.training_data,
             job.validation_data,
@@ -416,8 +444,6 @@ def _train(job: TrainingJob, run: RunFolder, console: Console) -> Path:
         )
     finally:
         progress.stop()
-    write_results(run, config, job.validation, console)
-    return best
 
 
 def _overlays(job: TrainingJob, run: RunFolder) -> training.OverlayLog:

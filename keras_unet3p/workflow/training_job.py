@@ -73,8 +73,13 @@ class TrainingJob:
             wanted = self.training.mask_kind == "instances" and not self.learns_distance
         return {"class_balance": data.class_balance(self.training)} if wanted else None
 
-    def training_data(self, steps_done: int) -> tf.data.Dataset:
-        """Endless batches of (image, mask[, weight map]), from the step after `steps_done` on."""
+    def training_data(
+        self, steps_done: int, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
+        """Endless batches of (image, mask[, weight map]), from the step after `steps_done` on.
+
+        With `input_context`, of one of several machines: its share of them.
+        """
         config = self.config
         return data.training_pipeline(
             self.training,
@@ -87,9 +92,12 @@ class TrainingJob:
             border_weights=self.border_weights,
             separation=config.separation,
             instances=self._instances,
+            input_context=input_context,
         )
 
-    def validation_data(self, model: Any) -> tf.data.Dataset:
+    def validation_data(
+        self, model: Any, input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         """The tiles of the held-out images in batches of (image, mask[, weight map])."""
         config = self.config
         return data.validation_pipeline(
@@ -101,6 +109,7 @@ class TrainingJob:
             instances=self._instances,
             border_weights=self.border_weights,
             unit_mean=True,
+            input_context=input_context,
         )
 
     def prepare(self, model: Any) -> None:

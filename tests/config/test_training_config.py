@@ -16,6 +16,10 @@ from keras_unet3p.errors import InputError, ProblemsError
             {"architecture": "segnet"},
             r"architecture must be one of \['unet3plus', .*found 'segnet'",
         ),
+        (
+            {"architecture": "unet", "batch_norm_synchronized": True},
+            "batch_norm_synchronized: it has no effect without batch_norm",
+        ),
         ({"strategy": "mirored"}, r"strategy must be one of .*'mirrored'.* found 'mirored'"),
         ({"encoder": "resnet5"}, r"encoder must be one of .*'resnet50'.* found 'resnet5'"),
         ({"loss": "l1"}, r"loss must be one of .*'cl_dice'.* found 'l1'"),

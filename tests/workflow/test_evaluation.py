@@ -26,6 +26,10 @@ class _Folder:
     def names(self):
         return [sample.name for sample in self.samples]
 
+    @property
+    def volumes(self):
+        return [None] * len(self.samples)
+
     def stored(self, index):
         return self.samples[index].image, self.samples[index].labels
 

@@ -164,7 +164,9 @@ def test_masks_as_tiff_and_outlines_for_imagej(learnt, touching, tmp_path):
         rois = roifile.roiread(path.with_suffix(".rois.zip"))
         assert [int(roi.name) for roi in rois] == list(range(1, ids.max() + 1))
         assert (tmp_path / "overlays" / f"{path.stem}.png").is_file()
-    with pytest.raises(ValueError, match=r"mask_format must be one of \['png', 'tiff'\], found"):
+    with pytest.raises(
+        ValueError, match=r"mask_format must be one of \['auto', 'png', 'tiff'\], found"
+    ):
         workflow.predict(learnt, touching / "images", **{**options, "mask_format": "bmp"})
 
 

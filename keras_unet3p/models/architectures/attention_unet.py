@@ -44,6 +44,7 @@ def attention_unet(
     kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
+    batch_norm_synchronized: bool = False,
     upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
     name: str = "attention_unet",
@@ -80,6 +81,8 @@ def attention_unet(
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
+        batch_norm_synchronized: whether its statistics in training are those of all devices of a
+            `tf.distribute` strategy together, the encoder's too, or each device's own.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
         prefix: put before every layer's name; networks in one model need one each.
@@ -113,6 +116,7 @@ def attention_unet(
         kernel_regularizer=kernel_regularizer,
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
+        batch_norm_synchronized=batch_norm_synchronized,
         upsample_method=upsample_method,
     )
     blocks = replace(down, batch_norm=batch_norm is True)

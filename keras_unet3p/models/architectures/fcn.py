@@ -47,6 +47,7 @@ def fcn(
     kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
+    batch_norm_synchronized: bool = False,
     prefix: str = "",
     name: str = "fcn",
 ) -> SegmentationModel:
@@ -81,6 +82,8 @@ def fcn(
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of the plain encoder's batch normalisation.
+        batch_norm_synchronized: whether the encoder's statistics in training are those of all
+            devices of a `tf.distribute` strategy together, or each device's own.
         prefix: put before every layer's name; networks in one model need one each.
         name: the model's name.
 
@@ -109,6 +112,7 @@ def fcn(
         kernel_regularizer=kernel_regularizer,
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
+        batch_norm_synchronized=batch_norm_synchronized,
     )
     dense = Blocks(
         prefix=prefix,

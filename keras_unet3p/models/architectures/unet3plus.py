@@ -46,6 +46,7 @@ def unet3plus(
     kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
+    batch_norm_synchronized: bool = False,
     batch_norm_gamma: InitializerLike = "ones",
     upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
@@ -89,6 +90,8 @@ def unet3plus(
         batch_norm_momentum, batch_norm_epsilon, batch_norm_gamma: of batch normalisation; the
             defaults are PyTorch's. The authors draw gamma from N(1, 0.02):
             `keras.initializers.RandomNormal(1.0, 0.02)`.
+        batch_norm_synchronized: whether its statistics in training are those of all devices of a
+            `tf.distribute` strategy together, the encoder's too, or each device's own.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
         prefix: put before every layer's name; networks in one model need one each.
@@ -130,6 +133,7 @@ def unet3plus(
         kernel_regularizer=kernel_regularizer,
         batch_norm_momentum=batch_norm_momentum,
         batch_norm_epsilon=batch_norm_epsilon,
+        batch_norm_synchronized=batch_norm_synchronized,
         batch_norm_gamma=batch_norm_gamma,
         upsample_method=upsample_method,
     )

@@ -45,6 +45,7 @@ def unetplusplus(
     kernel_regularizer: RegularizerLike | None = None,
     batch_norm_momentum: float = 0.9,
     batch_norm_epsilon: float = 1e-5,
+    batch_norm_synchronized: bool = False,
     upsample_method: Literal["auto", "low_resolution", "plain"] = "auto",
     prefix: str = "",
     name: str = "unetplusplus",
@@ -84,6 +85,8 @@ def unetplusplus(
         kernel_initializer: None is the untruncated He normal distribution.
         kernel_regularizer: of all convolutions.
         batch_norm_momentum, batch_norm_epsilon: of batch normalisation.
+        batch_norm_synchronized: whether its statistics in training are those of all devices of a
+            `tf.distribute` strategy together, the encoder's too, or each device's own.
         upsample_method: "auto", "low_resolution" or "plain": how upsampling and convolution are
             computed (`layers.UpsampleConv2D`). The result is the same.
         prefix: put before every layer's name; networks in one model need one each.
@@ -121,6 +124,7 @@ def unetplusplus(
         "kernel_regularizer": kernel_regularizer,
         "batch_norm_momentum": batch_norm_momentum,
         "batch_norm_epsilon": batch_norm_epsilon,
+        "batch_norm_synchronized": batch_norm_synchronized,
         "upsample_method": upsample_method,
     }
     down = Blocks(batch_norm=bool(batch_norm), **settings)
