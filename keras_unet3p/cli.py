@@ -472,6 +472,8 @@ def _print_plan(found: Any) -> None:
     for line in found.lines:
         table.add_row(line.name, str(line.value), Text(line.reason))
     _console.print(table)
+    if found.memory_sentence():
+        _say(found.memory_sentence())
 
 
 _command(

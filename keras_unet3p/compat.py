@@ -24,6 +24,9 @@ if keras.backend.backend() != "tensorflow":
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
+PROCESS_BYTES = 1.04e9 if KERAS_3 else 0.75e9
+"""What a training takes besides its network and data: fitted, see `planning.memory`."""
+
 register = keras.saving.register_keras_serializable(package="keras_unet3p")
 """Class decorator: makes a class loadable from `.keras` files without `custom_objects`."""
 

@@ -43,6 +43,29 @@ class Plan(JsonArtifact):
     """That the training will take, as far as it can be told; 0 where epochs decide."""
     step_seconds: float
     """Time of one of them, with its share of the validation."""
+    memory: int | None = None
+    """Bytes that the training will take at most, within a quarter; None where it is not known: on
+    a GPU, or of a network to begin with."""
+    memory_limit: int | None = None
+    """Bytes that the machine has. The plan needs more where what was given leaves no choice."""
+
+    def memory_sentence(self) -> str:
+        """What the plan says of memory, for people; empty where nothing is known.
+
+        Example:
+            >>> plan = Plan(lines=[], steps=9, step_seconds=0.5, memory=1800000000)
+            >>> plan.memory_sentence()
+            'about 1.8 GB of memory'
+        """
+        if self.memory is None:
+            return ""
+        needed = f"about {self.memory / 1e9:.3g} GB of memory"
+        if self.memory_limit is None:
+            return needed
+        has = f"{self.memory_limit / 1e9:.3g} GB"
+        if self.memory > self.memory_limit:
+            return f"{needed}, and this machine has {has}: the training will hardly fit"
+        return f"{needed} of {has}"
 
     def training(self) -> dict[str, Any]:
         """The options of `TrainingConfig` by name."""

@@ -40,8 +40,6 @@ class Fingerprint(JsonArtifact):
     """Of the masks, 1 for foreground against background."""
     median_side: int
     """Square root of the median number of pixels of an image."""
-    smallest_side: int
-    """Of all images, pixels."""
     total_pixels: int
     """Of all images."""
     labeled_share: float
@@ -59,6 +57,8 @@ class Fingerprint(JsonArtifact):
     """Median over the objects of the radius of the circle with their area, pixels; None without."""
     touching_share: float | None
     """Share of the instances that touch another one; None of other masks."""
+    bytes_per_pixel: float | None = None
+    """Of the decoded images with their masks; None in files of earlier versions."""
 
     @classmethod
     def of(cls, opened: LabeledImages) -> Fingerprint:
@@ -67,10 +67,13 @@ class Fingerprint(JsonArtifact):
         places = np.linspace(0, len(opened) - 1, min(_MOST_IMAGES, len(opened))).round().astype(int)
         areas: list[np.ndarray] = []
         touching = 0
+        decoded: list[float] = []
         for place in places.tolist():
-            labels = np.maximum(opened.stored(place)[1], 0)
+            image, stored = opened.stored(place)
+            decoded.append((image.nbytes + stored.nbytes) / max(stored.size, 1))
+            labels = np.maximum(stored, 0)
             if opened.mask_kind == "classes":
-                break
+                continue
             ids = labels if opened.mask_kind == "instances" else connected_regions(labels)[0]
             sizes = np.bincount(ids.ravel())[1:]
             areas.append(sizes[sizes > 0])
@@ -85,7 +88,6 @@ class Fingerprint(JsonArtifact):
             mask_kind=opened.mask_kind,
             num_classes=opened.num_classes,
             median_side=round(float(np.median(sides))),
-            smallest_side=min(min(shape) for shape in opened.shapes),
             total_pixels=sum(height * width for height, width in opened.shapes),
             labeled_share=_rounded(opened.labeled_share),
             foreground_share=_rounded(1.0 - frequencies[0]),
@@ -96,6 +98,7 @@ class Fingerprint(JsonArtifact):
             touching_share=_rounded(touching / max(len(every), 1))
             if opened.mask_kind == "instances"
             else None,
+            bytes_per_pixel=_rounded(float(np.mean(decoded))),
         )
 
 

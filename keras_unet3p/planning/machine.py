@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,10 +18,12 @@ PIXELS_OF_A_STEP = 4 * 256 * 256
 """What a step computes: the patches that the rules choose have as many pixels together."""
 _TIMED_STEPS = 3
 _LONGEST = 20.0  # seconds after which no further step is timed
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container's limit stands: control groups of version 2 and 1."""
 
 
 class Machine(JsonArtifact):
-    """Devices, and the measured time of a training step.
+    """Devices, memory, and the measured time of a training step.
 
     Example:
         >>> machine = Machine(cores=2, gpus=0, filters=16, step_seconds={"float32": 0.55})
@@ -38,6 +41,8 @@ class Machine(JsonArtifact):
     """Of the U-Net whose steps were timed."""
     step_seconds: dict[str, float]
     """Policy of the computations -> seconds of a step of 262,144 pixels."""
+    memory: int | None = Field(None, ge=1)
+    """Bytes that processes can have: of the machine, or of the container; None: not known."""
 
     def fastest_policy(self) -> str:
         """float32, unless another one saves more than a tenth of the time."""
@@ -68,7 +73,29 @@ class Machine(JsonArtifact):
             gpus=gpus,
             filters=filters,
             step_seconds={policy: _seconds(policy, filters, channels) for policy in policies},
+            memory=memory_of_machine(),
         )
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of the machine's memory, or of the container's limit if that is less.
+
+    None where the system does not tell (Windows).
+
+    Example:
+        >>> memory_of_machine() > 2**28  # doctest: +SKIP
+        True
+    """
+    try:
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, OSError, ValueError):
+        return None
+    for path in map(Path, _LIMITS):
+        try:
+            found.append(int(path.read_text(encoding="ascii")))
+        except (OSError, ValueError):  # not there, or "max": no limit
+            continue
+    return max(min(found), 1)
 
 
 def _has_bfloat16() -> bool:

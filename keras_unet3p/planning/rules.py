@@ -11,6 +11,7 @@ from keras_unet3p.config import ARCHITECTURES, CONTRAST_SPREAD, TrainingConfig
 from keras_unet3p.errors import InputError
 from keras_unet3p.planning.fingerprint import Fingerprint
 from keras_unet3p.planning.machine import PIXELS_OF_A_STEP, Machine
+from keras_unet3p.planning.memory import SHARE, training_memory
 
 # The constants, and where they come from; benchmarks/accuracy has the figures.
 CPU_FILTERS, GPU_FILTERS = 16, 32
@@ -30,6 +31,8 @@ CELLS_IN_MEMBRANES = 0.5, 10
 """Share of the foreground and number of its pieces in an image from which on what matters is that
 the pieces stay apart: cells between membranes."""
 _FEWEST_STEPS = 16  # of an epoch
+_SMALLEST = {"batch_size": 2, "patch_size": 64, "filters": 8}
+"""How far memory may shrink a choice; last of all a batch becomes a single patch."""
 
 _OF_NETWORK = ("architecture", "filters", "depth", "batch_norm")
 
@@ -52,7 +55,7 @@ def make_plan(
     Example:
         >>> fingerprint = Fingerprint(
         ...     images=40, channels=1, mask_kind="instances", num_classes=1, median_side=256,
-        ...     smallest_side=256, total_pixels=2621440, labeled_share=1.0, foreground_share=0.2,
+        ...     total_pixels=2621440, labeled_share=1.0, foreground_share=0.2,
         ...     contrast_spread=1.2, neighbours_alike=0.0, objects_per_image=30.0,
         ...     object_radius=9.0, touching_share=0.3,
         ... )
@@ -60,6 +63,9 @@ def make_plan(
         >>> plan = make_plan(fingerprint, machine, hours=1.0)
         >>> plan.config().patch_size, plan.config().batch_size, plan.steps
         (128, 16, 6260)
+        >>> small = Machine(**{**machine.to_dict(), "memory": 1_800_000_000})
+        >>> make_plan(fingerprint, small).config().batch_size
+        8
     """
     if hours is not None and not hours > 0:
         raise InputError(f"hours must be above 0, found {hours}")
@@ -77,15 +83,18 @@ def make_plan(
         lines.append(PlanLine(name=name, value=value, reason=reason))
         return value
 
-    filters = _network(choose, fingerprint, machine, fixed)
+    _network(choose, fingerprint, machine, fixed)
     _patches(choose, fingerprint, fixed)
     _recipe(choose, fingerprint)
     policy = choose("mixed_precision", lambda: _policy(machine)) or "float32"
 
+    memory = _keep_within(lines, fingerprint, machine, fixed)
+
+    values = {line.name: line.value for line in lines}
+    filters = values.get("filters") or CPU_FILTERS
     is_timed = policy in machine.step_seconds
     step = machine.seconds_of(filters, policy if is_timed else None) * OVERHEAD
-    patches = {line.name: line.value for line in lines}
-    step *= patches["patch_size"] ** 2 * patches["batch_size"] / PIXELS_OF_A_STEP
+    step *= values["patch_size"] ** 2 * values["batch_size"] / PIXELS_OF_A_STEP
     steps = 0
     if hours is not None:
         lines.append(PlanLine(name="hours", value=hours, reason="the time of the training"))
@@ -103,18 +112,18 @@ def make_plan(
         for name, value in fixed.items()
         if name not in named
     ]
-    plan = Plan(lines=lines, steps=steps, step_seconds=float(f"{step:.3g}"))
+    plan = Plan(lines=lines, steps=steps, step_seconds=float(f"{step:.3g}"), **memory)
     plan.config()  # refuses what does not go together
     return plan
 
 
-def _network(choose, fingerprint: Fingerprint, machine: Machine, fixed: dict[str, Any]) -> int:
-    """The lines of the network; gives its filters, 16 where they are not known."""
+def _network(choose, fingerprint: Fingerprint, machine: Machine, fixed: dict[str, Any]) -> None:
+    """The lines of the network."""
     if fixed.get("init") is not None:
         for name in _OF_NETWORK:
             if name in fixed:
                 choose(name, lambda: (None, ""))
-        return int(fixed.get("filters") or CPU_FILTERS)
+        return
     architecture = choose(
         "architecture",
         lambda: ("unet", "in the same time more accurate here than UNet 3+, whose steps take more"),
@@ -122,7 +131,7 @@ def _network(choose, fingerprint: Fingerprint, machine: Machine, fixed: dict[str
     options = ARCHITECTURES[architecture].options
     device = f"{machine.gpus} GPU(s)" if machine.gpus else f"{machine.cores} processor cores"
     count = GPU_FILTERS if machine.gpus else CPU_FILTERS
-    filters = choose(
+    choose(
         "filters",
         lambda: (
             (count, f"{device}: steps count for more than width, and few filters take more steps")
@@ -138,7 +147,6 @@ def _network(choose, fingerprint: Fingerprint, machine: Machine, fixed: dict[str
         )
     if "batch_norm" in options:
         choose("batch_norm", lambda: (True, "trains faster and more safely"))
-    return filters or CPU_FILTERS
 
 
 def _patches(choose, fingerprint: Fingerprint, fixed: dict[str, Any]) -> None:
@@ -220,3 +228,55 @@ def _policy(machine: Machine) -> tuple[str | None, str]:
         return None, ""
     ratio = machine.step_seconds[best] / machine.step_seconds["float32"]
     return best, f"a step takes {ratio:.2f} of the time in float32, measured here"
+
+
+def _keep_within(
+    lines: list[PlanLine], fingerprint: Fingerprint, machine: Machine, fixed: dict[str, Any]
+) -> dict[str, int]:
+    """Shrink the choices until the training fits the machine's memory; gives the plan's entries.
+
+    The batch goes first: the network and what it sees stay. What is given is not touched, so that a
+    plan may exceed the memory; its two entries say so.
+    """
+    if machine.gpus:  # the device's memory decides, of which nothing was measured
+        return {}
+    found: dict[str, int] = {} if machine.memory is None else {"memory_limit": machine.memory}
+    larger: dict[str, str] = {}  # name -> what the choice would have taken before it was shrunk
+    while True:
+        chosen = {line.name: line.value for line in lines}
+        needed = training_memory(TrainingConfig(**{**fixed, **chosen}), fingerprint)
+        if needed is None:
+            return {}
+        found["memory"] = needed
+        fits = machine.memory is None or needed <= SHARE * machine.memory
+        smaller = None if fits else _smaller(chosen, fixed)
+        if smaller is None:
+            break
+        name, value = smaller
+        larger.setdefault(name, f"with {chosen[name]} the training would take {_gb(needed)}")
+        place = next(number for number, line in enumerate(lines) if line.name == name)
+        lines[place] = PlanLine(name=name, value=value, reason=lines[place].reason)
+    for place, line in enumerate(lines):
+        if line.name in larger:
+            reason = f"{larger[line.name]} of this machine's {_gb(machine.memory or 0)} of memory"
+            lines[place] = PlanLine(name=line.name, value=line.value, reason=reason)
+    return found
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _smaller(chosen: dict[str, Any], fixed: dict[str, Any]) -> tuple[str, int] | None:
+    """The next choice to shrink and its new value; None where nothing is left."""
+    free = [name for name in _SMALLEST if name in chosen and name not in fixed]
+    if fixed.get("padding") == "valid" and "patch_size" in free:
+        free.remove("patch_size")  # few sizes fit
+    for name in free:
+        value = chosen[name] // 2
+        if name == "patch_size":
+            value = value // 32 * 32  # which networks of up to 5 poolings take
+        value = max(value, _SMALLEST[name])
+        if value < chosen[name]:
+            return name, value
+    return ("batch_size", 1) if "batch_size" in free and chosen["batch_size"] > 1 else None
