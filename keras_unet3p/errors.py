@@ -76,6 +76,17 @@ class ProblemsError(InputError):
         return "\n".join(printable(line) for line in lines)
 
 
+def first_of(problems: Sequence[str], most: int = 10) -> list[str]:
+    """The first problems, and how many more there are.
+
+    Example:
+        >>> first_of(["a", "b", "c"], most=1)
+        ['a', 'and 2 more']
+    """
+    more = len(problems) - most
+    return [*problems[:most], *([f"and {more} more"] if more > 0 else [])]
+
+
 def printable(name: str | os.PathLike[str]) -> str:
     """Return a file name (or other text from outside) as one line without control characters.
 

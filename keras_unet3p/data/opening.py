@@ -17,7 +17,7 @@ from keras_unet3p.data.inspection_cache import InspectionCache
 from keras_unet3p.data.labeled_images import Cache, LabeledImages, Record
 from keras_unet3p.data.pairing import Pair, Source, pair_sources
 from keras_unet3p.data.unlabeled import check_ignore
-from keras_unet3p.errors import InputError, ProblemsError, printable
+from keras_unet3p.errors import InputError, ProblemsError, first_of, printable
 from keras_unet3p.images.file_source import DEFAULT, FileSource
 from keras_unet3p.images.image_list import ListedPair
 from keras_unet3p.images.image_values import (
@@ -33,7 +33,7 @@ from keras_unet3p.images.unit_values import choose_value_scale, is_narrow, scale
 from keras_unet3p.images.value_check import check_values
 from keras_unet3p.progress import Progress, Report, reporting
 
-_MOST_PROBLEMS = 10
+_MOST_NAMED = 10
 _WORTH_A_CACHE = 500  # images
 _FULL = (255, 65535)  # what "foreground" is in masks meant for looking at
 _ONE_PIECE = 0.9
@@ -166,10 +166,8 @@ def open_images(
 
 
 def _raise(problems: list[str]) -> None:
-    more = len(problems) - _MOST_PROBLEMS
-    rest = [f"and {more} more"] if more > 0 else []
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise ProblemsError(f"{count} with the images and masks", [*problems[:_MOST_PROBLEMS], *rest])
+    raise ProblemsError(f"{count} with the images and masks", first_of(problems))
 
 
 def _labelled(good: list[_Finding]) -> list[_Finding]:
@@ -177,7 +175,7 @@ def _labelled(good: list[_Finding]) -> list[_Finding]:
     blank = [finding for finding in good if not finding.id_pixels.sum()]
     if blank:
         names = [printable(finding.name) for finding in blank]
-        shown = ", ".join(names[:_MOST_PROBLEMS]) + (", ..." if len(names) > _MOST_PROBLEMS else "")
+        shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
         warnings.warn(f"left out, as they have no labelled pixel: {shown}", stacklevel=3)
     return [finding for finding in good if finding.id_pixels.sum()]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from keras_unet3p.errors import InputError, ProblemsError
+from keras_unet3p.errors import InputError, ProblemsError, first_of
 from keras_unet3p.files import printable, reason
 from keras_unet3p.images.formats import format_of
 from keras_unet3p.images.found_files import find_files
@@ -20,7 +20,6 @@ from keras_unet3p.images.remote_files import is_remote, local_copies
 SUFFIXES = (".csv", ".json", ".jsonl")
 SPLITS = ("train", "val", "test")
 _OTHER_NAMES = {"validation": "val", "valid": "val", "training": "train", "": "train"}
-_MOST_PROBLEMS = 10
 
 
 class ListedPair(NamedTuple):
@@ -86,9 +85,7 @@ def read_image_list(path: str | os.PathLike[str]) -> list[ListedPair]:
         except ValueError as error:
             problems.append(f"{name}, {number}: {error}")
     if problems:
-        more = len(problems) - _MOST_PROBLEMS
-        shown = problems[:_MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
-        raise ProblemsError(f"{len(problems)} of {len(rows)} rows are wrong", shown)
+        raise ProblemsError(f"{len(problems)} of {len(rows)} rows are wrong", first_of(problems))
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -54,7 +55,7 @@ def local_copies(address: str, argument: str) -> tuple[str, list[tuple[str, Path
         import fsspec
     try:
         store, path = fsspec.core.url_to_fs(address)
-        if "*" in address or "?" in address or "[" in address:
+        if glob.has_magic(address):
             found = [name for name in store.glob(path) if not store.isdir(name)]
         elif store.isdir(path):
             found = [entry["name"] for entry in store.ls(path) if entry["type"] == "file"]

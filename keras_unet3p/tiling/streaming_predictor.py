@@ -268,13 +268,18 @@ class StreamingPredictor:
     def intensity_ends(self, image: Any) -> Ends:
         """What becomes 0 and 1 of an image, for each channel; None if this model stretches none.
 
+        All of the image is read for it.
+
         Example:
             >>> from keras_unet3p.models import unet
             >>> predictor = StreamingPredictor(unet(filters=2, depth=2), tile_size=32)
             >>> predictor.intensity_ends(np.zeros((50, 70), np.uint8)) is None
             True
         """
-        return self._range_of(image)
+        if self._run.percentiles is None:
+            return None
+        value_scale = "raw" if self._run.is_raw else "unit"
+        return intensity_range(image, self._run.percentiles, value_scale)
 
     def _instances(self, image, sink: _Sink, rule: InstanceRule, log: RunJournal | None, progress):
         # Few use it, and it imports SciPy.
@@ -314,7 +319,7 @@ class StreamingPredictor:
 
     def _predict(self, image, sink: _Sink, log: RunJournal | None, progress):
         tiles = self.geometry.tiles(*image.shape[:2])
-        ends = self._range_of(image)
+        ends = self.intensity_ends(image)
         done = log.finished if log else 0
         if log and sink.target is not None and not (done and sink.partial.exists()):
             sink.partial.unlink(missing_ok=True)
@@ -371,13 +376,6 @@ class StreamingPredictor:
 
     def _read(self, image, ends: Ends, tiles: list[Tile]) -> np.ndarray:
         return np.stack([_read_tile(image, ends, tile, self._run.is_raw) for tile in tiles])
-
-    def _range_of(self, image) -> Ends:
-        """What becomes 0 and 1 in the image if it is to be stretched; this reads all of it."""
-        if self._run.percentiles is None:
-            return None
-        value_scale = "raw" if self._run.is_raw else "unit"
-        return intensity_range(image, self._run.percentiles, value_scale)
 
 
 class _Bands:
@@ -554,8 +552,20 @@ def _can_hold(own: np.dtype, given: np.dtype, largest: int | None) -> bool:
 
 
 def _plane_of(path: Path) -> Any:
-    if path.suffix.lower() == ".npy":
-        return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r") if path.suffix.lower() == ".npy" else only_plane(path)
+
+
+def only_plane(path: Path) -> Any:
+    """The one image of a file of `images.open_planes`.
+
+    Raises:
+        ValueError: the file cannot be read in windows, or holds several images.
+
+    Example:
+        >>> np.save("image.npy", np.zeros((50, 70), np.uint8))
+        >>> only_plane(Path("image.npy")).shape
+        (50, 70, 1)
+    """
     try:
         from keras_unet3p.images.file_source import open_planes
     except ModuleNotFoundError:  # the client's distribution has no readers of files

@@ -20,11 +20,10 @@ from keras_unet3p.artifacts import ModelCard, ModelSource
 from keras_unet3p.client import Client, EndpointAddress, access_of_environment
 from keras_unet3p.errors import InputError, needing
 from keras_unet3p.files import locked, printable
-from keras_unet3p.images.file_source import open_planes
 from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.progress import Progress, reporting
-from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor
+from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor, only_plane
 from keras_unet3p.workflow.network_of_source import network_of
 
 _ASKED = "keras_unet3p"  # the attribute that says what was asked for
@@ -277,10 +276,7 @@ def open_plane(path: str) -> Any:
 
     with contextlib.suppress(Exception):  # whatever is no array is read as what it says it is
         return zarr.open_array(path, mode="r")
-    planes = open_planes(path)
-    if len(planes) != 1:
-        raise InputError(f"{printable(path)} holds {len(planes)} images; expected one")
-    return planes[0]
+    return only_plane(Path(path))
 
 
 def segment_chunk(plan: _Plan, window: tuple[int, int, int, int], out: str) -> None:

@@ -21,7 +21,6 @@ from keras_unet3p.images import (
     open_files,
     pictures,
 )
-from keras_unet3p.workflow.given_channels import with_channels
 from keras_unet3p.workflow.opening import open_model
 
 _TABLE = "comparison.csv"
@@ -115,7 +114,7 @@ def compare(
         for index, name in enumerate(names[stem]):
             image = stack.stored(index)
             one, other = (
-                segment(with_channels(image, printable(stack.path), model.num_channels))
+                segment(model.with_its_channels(image, stack.path))
                 for model, segment in zip(models, segments, strict=True)
             )
             row = _disagreement(printable(name), one, other, numbered)
