@@ -36,6 +36,7 @@ from keras_unet3p.config import (
     read_run_file,
     read_tf_config,
 )
+from keras_unet3p.config.loss_choice import LossSum
 from keras_unet3p.config.validation import Checked, OneOf
 from keras_unet3p.errors import InputError, ProblemsError, UserError, printable
 from keras_unet3p.files import reason
@@ -154,7 +155,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
             annotation=Annotated[list[str] | None, option],
         )
     checks = (getattr(item, "func", None) for item in field.metadata)
-    choices = next((check.choices for check in checks if isinstance(check, OneOf)), None)
+    choices = next((check.choices for check in checks if isinstance(check, OneOf | LossSum)), None)
     default = field.default
     if choices is not None:
         names = [_YES_OR_NO.get(choice, str(choice)) for choice in choices]

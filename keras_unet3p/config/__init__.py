@@ -20,6 +20,7 @@ from keras_unet3p.config.choices import (
     Architecture,
 )
 from keras_unet3p.config.cluster import Cluster, read_tf_config, tf_config
+from keras_unet3p.config.loss_choice import LossTerm, loss_terms
 from keras_unet3p.config.reading_choices import CT_WINDOWS, SLICE_AXES, ReadingChoices
 from keras_unet3p.config.run_file import (
     FOUND_IN_DATA,
@@ -50,9 +51,11 @@ __all__ = [
     "CallbackChoice",
     "Cluster",
     "DataChoices",
+    "LossTerm",
     "ReadingChoices",
     "RunChoices",
     "TrainingConfig",
+    "loss_terms",
     "read_run_file",
     "read_tf_config",
     "tf_config",

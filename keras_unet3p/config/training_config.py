@@ -12,13 +12,13 @@ from keras_unet3p.config.choices import (
     ARCHITECTURES,
     ENCODERS,
     INSTANCES,
-    LOSSES,
     MEASURES,
     NORMALIZATIONS,
     PADDINGS,
     POLICIES,
     STRATEGIES,
 )
+from keras_unet3p.config.loss_choice import LossSum
 from keras_unet3p.config.validation import Checked, OneOf
 from keras_unet3p.errors import InputError
 
@@ -86,8 +86,9 @@ class TrainingConfig(Checked):
     """Run folder, .keras file or preset (nuclei) whose weights and architecture are taken over."""
     freeze: Annotated[str | None, Field(pattern=r"^[^,\s]+(,[^,\s]+)*$")] = None
     """What training does not change: encoder, none, or beginnings of layer names (e1_,e2_)."""
-    loss: Annotated[str, BeforeValidator(OneOf(("auto", *LOSSES)))] = "auto"
-    """What is minimised; auto is cross-entropy for the distance map of instances, else hybrid."""
+    loss: Annotated[str, BeforeValidator(LossSum())] = "auto"
+    """What is minimised, or a sum, 0.5*dice+focal say; auto is cross-entropy for the distance map
+    of instances, else hybrid."""
     instances: Annotated[str, BeforeValidator(OneOf(("auto", *INSTANCES)))] = "auto"
     """How touching instances are told apart: by a learnt map of the distance to the outline, or by
     gaps of background between them; auto is distance for masks of instances."""

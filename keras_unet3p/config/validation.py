@@ -125,6 +125,8 @@ def _line(group: list[Any], model: type[pydantic.BaseModel]) -> str:
         return f"{name} must be {word}{bound}, found {found}"
     if kind == "callback":
         return f"{name}: {context['text']}"
+    if kind == "loss":
+        return f"{name} {context['text']}"
     if kind == "one_of":
         return f"{name} must be one of {context['choices']}, found {found}"
     return f"{name}: {problem['msg']}, found {found}"

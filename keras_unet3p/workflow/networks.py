@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_unet3p import losses, metrics, models, optimizers
-from keras_unet3p.config import LOSSES, TrainingConfig
+from keras_unet3p.config import LOSSES, TrainingConfig, loss_terms
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import Normalization
 from keras_unet3p.targets.instances import INSTANCE_MAPS
@@ -83,8 +83,13 @@ def build_model(
     return model
 
 
-def _loss(name: str, learns_distance: bool, ignore_class: int | None) -> losses.SegmentationLoss:
-    if learns_distance and name == "auto":
+def _loss(chosen: str, learns_distance: bool, ignore_class: int | None) -> losses.SegmentationLoss:
+    if learns_distance and chosen == "auto":
         return losses.InstanceLoss(ignore_class=ignore_class)
-    chosen = getattr(losses, LOSSES["hybrid" if name == "auto" else name])
-    return chosen(ignore_class=ignore_class, multi_label=learns_distance)
+    terms = loss_terms("hybrid" if chosen == "auto" else chosen)
+    parts = [
+        getattr(losses, LOSSES[term.name])(ignore_class=ignore_class, multi_label=learns_distance)
+        for term in terms
+    ]
+    weights = [term.weight for term in terms]
+    return parts[0] if weights == [1.0] else losses.HybridLoss(parts, weights)
