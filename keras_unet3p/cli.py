@@ -79,6 +79,16 @@ Kind = Annotated[
     typer.Option(help="Kind of the masks; auto finds it out.", metavar="|".join(MASK_KINDS)),
 ]
 Tile = Annotated[int, typer.Option(help="Side of the tiles, pixels.")]
+Versions = Annotated[
+    int | None,
+    typer.Option(
+        "--test-time-augmentation",
+        help="Mean over 2, 4 or 8 mirrored and turned versions of each tile, in as many times the "
+        "time; 1 for none. By default what training chose.",
+        metavar="1|2|4|8",
+        show_default=False,
+    ),
+]
 MaxPixels = Annotated[
     int, typer.Option(help="Refuse images of more pixels, before they are decoded.")
 ]
@@ -377,8 +387,9 @@ def train(
     Without a choice of a network or of epochs the training is planned, for one hour or --hours.
     """
     chosen = read_run_file(config) if config is not None else RunChoices({}, {})
-    if "border_weights" in training:  # as in a file: yes, no or auto
-        training["border_weights"] = _yes_or_no(training["border_weights"])
+    for name in ("border_weights", "test_time_augmentation"):  # as in a file: yes, no or auto
+        if name in training:
+            training[name] = _yes_or_no(training[name])
     if training.get("callbacks"):
         training["callbacks"] = [_callback(text) for text in training["callbacks"]]
     else:  # typer gives an empty list where there are none
@@ -552,6 +563,7 @@ def evaluate(
         ),
     ] = "auto",
     tile_size: Tile = 512,
+    test_time_augmentation: Versions = None,
     as_json: AsJson = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -568,6 +580,7 @@ def evaluate(
         mask_kind=mask_kind,
         ignore=_ignore(ignore),
         tile_size=tile_size,
+        test_time_augmentation=test_time_augmentation,
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
@@ -632,6 +645,7 @@ def predict(
         float, typer.Option(help="How far outlines may be simplified, pixels.")
     ] = 0.5,
     tile_size: Tile = 512,
+    test_time_augmentation: Versions = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
     accept_values: AcceptValues = False,
@@ -664,6 +678,10 @@ def predict(
 ) -> None:
     """Segment images of any size. Killed, the same command goes on where it was."""
     if scheduler is not None or workers is not None:
+        if test_time_augmentation is not None:
+            raise InputError(
+                "--test-time-augmentation: a cluster takes what training chose; leave it out"
+            )
         ModelSource.of(model)
         if out is None:
             raise InputError("--out: none given; expected the Zarr array that is written")
@@ -694,6 +712,7 @@ def predict(
         polygons=polygons,
         tolerance=tolerance,
         tile_size=tile_size,
+        test_time_augmentation=test_time_augmentation,
         max_pixels=max_pixels,
         max_pages=max_pages,
         accept_values=accept_values,
@@ -711,6 +730,7 @@ def export(
         Path, typer.Option(help="Folder of the served model; of bioimageio a file ending in .zip.")
     ],
     tile_size: Tile = 512,
+    test_time_augmentation: Versions = None,
     version: Annotated[
         int | None, typer.Option(help="Number of the version; by default the next free one.")
     ] = None,
@@ -754,6 +774,8 @@ def export(
         raise InputError(f"--format {export_format!r}; expected savedmodel or bioimageio")
     if export_format == "bioimageio" and version is not None:
         raise InputError("--version: a package has none; leave it out")
+    if export_format == "bioimageio" and test_time_augmentation is not None:
+        raise InputError("--test-time-augmentation: a package has none; leave it out")
     if export_format != "bioimageio" and (name or author or license):
         raise InputError("--name, --author, --license: they are for --format bioimageio")
     _see(os.fspath(run))
@@ -764,7 +786,13 @@ def export(
         _say(f"{printable(out)}\n\ntest it with\n  bioimageio test {printable(out)}")
         return
     folder = workflow.export(
-        run, out, tile_size=tile_size, version=version, members=members, progress=True
+        run,
+        out,
+        tile_size=tile_size,
+        version=version,
+        members=members,
+        test_time_augmentation=test_time_augmentation,
+        progress=True,
     )
     _say(f"{printable(folder)}\n\nserve it with\n  unet3p serve {printable(folder.parent)}")
 

@@ -62,6 +62,11 @@ class History:
         ranked = [row for row in self.rows if self._is_ranked(row)]
         return max(ranked, key=lambda row: row[self.monitor], default=None)
 
+    @property
+    def seconds(self) -> float:
+        """What the epochs took together."""
+        return sum(row.get("seconds", 0.0) for row in self.rows)
+
     def _is_ranked(self, row: dict[str, float]) -> bool:
         losses = [row[name] for name in _LOSSES if name in row]
         return all(map(math.isfinite, [row.get(self.monitor, math.nan), *losses]))

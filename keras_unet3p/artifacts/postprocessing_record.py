@@ -39,12 +39,18 @@ class PostprocessingRecord(JsonArtifact):
     """Of instances: a pixel is of a seed from this core on. None of class ids."""
     smallest_seed: int | None = Field(default=None, ge=0)
     """Of instances: seeds of fewer pixels are none."""
+    test_time_augmentation: int = Field(default=1, ge=1, le=8)
+    """Mirrored and turned versions of a tile whose mean the network's maps are; 1 for none."""
     measure: str
     """What was to become as large as possible: a name of `config.MEASURES`."""
     score: float
     """The measure on the validation images."""
     default_score: float
     """The same for the default, thresholds of 0.5."""
+    single_score: float | None = None
+    """The measure without such versions; None where they were not tried."""
+    averaged_score: float | None = None
+    """The same of the mean over 8; None where they were not tried."""
     curve: list[tuple[float, float]] = Field(default_factory=list)
     """Thresholds and the measure of each, nothing removed; of instances those of the seeds."""
     epoch: int | None = None

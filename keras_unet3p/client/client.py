@@ -248,6 +248,7 @@ class Client:
         threshold: float = 0.5,
         rule: InstanceRule | None = None,
         percentiles: tuple[float, float] | None = None,
+        test_time_augmentation: int = 1,
         concurrency: int = 8,
         tiles_per_request: int = 1,
         journal: str | os.PathLike | None = None,
@@ -285,6 +286,8 @@ class Client:
                 `InstanceRule.from_dict(card["training"]["postprocessing"])`.
             percentiles: for a model that has each whole image stretched, those that its card has
                 under "normalization"; the image is read once for them before.
+            test_time_augmentation: as `StreamingPredictor`, in as many times the requests; the card
+                has that of the model's own masks.
             concurrency: number of requests sent at the same time.
             tiles_per_request: number of tiles in one request; more than one if the server batches.
             journal: file that records the finished tiles, so that the same call continues where a
@@ -327,6 +330,7 @@ class Client:
                     batch_size=concurrency * tiles_per_request,
                     threshold=threshold,
                     rule=rule,
+                    test_time_augmentation=test_time_augmentation,
                     seconds_between_records=seconds_between_records,
                 )
                 return predictor.predict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
@@ -236,7 +236,10 @@ class SegmentationLoss(keras.losses.Loss, PredictionReader):
         return self.class_weights
 
 
-def made_by_operators(sum_class: type[SegmentationLoss]) -> type[SegmentationLoss]:
+_SumClass = TypeVar("_SumClass", bound="type[SegmentationLoss]")
+
+
+def made_by_operators(sum_class: _SumClass) -> _SumClass:
     """Class decorator of the loss that `loss + loss` and `0.5 * loss` make.
 
     It is itself a `SegmentationLoss`, so that this file cannot import it.

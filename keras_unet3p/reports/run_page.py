@@ -51,7 +51,7 @@ def write_run_page(run: RunFolder) -> Path:
         plan=_plan(run.read_plan()),
         epochs=int(history.rows[-1]["epoch"]) if history.rows else 0,
         best_epoch=None if best is None else int(best["epoch"]),
-        time=duration(sum(row.get("seconds", 0.0) for row in history.rows)),
+        time=duration(history.seconds),
         facts=_facts(record),
         configuration=_configuration(record),
         versions={printable(name): printable(found) for name, found in record.versions.items()},
@@ -127,6 +127,9 @@ def chosen_content(record: PostprocessingRecord | None) -> dict[str, Any] | None
         "seed_threshold": f"{record.seed_threshold:g}" if record.gives_instances else None,
         "smallest_object": record.smallest_object,
         "largest_hole": record.largest_hole,
+        "versions": record.test_time_augmentation,
+        "single_score": record.single_score,
+        "averaged_score": record.averaged_score,
         "chart": line_chart(
             [Curve(name, record.curve)],
             x_name=f"threshold{' of seeds' if record.gives_instances else ''} (nothing removed)",

@@ -15,6 +15,7 @@ class ClientRunner:
 
     channels: int | None = None
     threshold = 0.5
+    test_time_augmentation = 1
     rule: InstanceRule | None = None
     is_raw = False
     percentiles: tuple[float, float] | None = None

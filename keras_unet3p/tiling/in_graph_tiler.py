@@ -15,6 +15,7 @@ from keras_unet3p.postprocessing.class_ids import has_threshold
 from keras_unet3p.postprocessing.in_graph_class_ids import ids_dtype, to_class_ids_in_graph
 from keras_unet3p.postprocessing.in_graph_watershed import in_graph_instances
 from keras_unet3p.postprocessing.instance_rule import InstanceRule
+from keras_unet3p.tiling.symmetries import check_versions
 
 
 class InGraphTiler:
@@ -75,12 +76,7 @@ class InGraphTiler:
             raise InputError(f"batch_size must be at least 1, found {batch_size}")
         if not 1 <= num_classes <= 65536:  # the ids of a mask must fit into a PNG
             raise InputError(f"num_classes must be 1 to 65536, found {num_classes}")
-        if test_time_augmentation not in (1, 2, 4, 8):
-            raise InputError(
-                f"test_time_augmentation must be 1, 2, 4 or 8, found {test_time_augmentation}"
-            )
-        if test_time_augmentation == 8 and geometry.tile[0] != geometry.tile[1]:
-            raise InputError(f"test_time_augmentation=8 needs square tiles, found {geometry.tile}")
+        check_versions(test_time_augmentation, geometry)
         self.test_time_augmentation = test_time_augmentation
         self.percentiles = percentiles
         self.is_raw = is_raw

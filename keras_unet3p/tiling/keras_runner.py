@@ -30,12 +30,14 @@ class KerasRunner:
         geometry: TileGeometry | None,
         threshold: float = 0.5,
         rule: InstanceRule | None = None,
+        test_time_augmentation: int = 1,
     ) -> None:
         facts = network_facts(model)
         self.geometry = geometry or model_geometry(model, tile_size, halo, blend=blend)
         self.channels = facts.channels
         self.threshold = threshold
         self.rule = rule
+        self.test_time_augmentation = test_time_augmentation
         self.multi_label = facts.is_multi_label()
         self.percentiles = facts.percentiles
         # A model that has images stretched says what its values are; others take unit values.

@@ -35,7 +35,7 @@ def runner_of(
         ValueError: if the path is no such model or an endpoint's URL, the file is damaged, or the
             geometry is missing.
     """
-    threshold, rule = 0.5, None
+    threshold, rule, versions = 0.5, None, 1
     if isinstance(model, (str, os.PathLike)):
         from keras_unet3p.artifacts import ModelSource
 
@@ -56,7 +56,7 @@ def runner_of(
 
         chosen = source.postprocessing()
         if chosen is not None:
-            threshold = chosen.threshold
+            threshold, versions = chosen.threshold, chosen.test_time_augmentation
             if chosen.gives_instances:
                 rule = InstanceRule.from_dict(chosen.rule())
         model = load_best(source)
@@ -69,4 +69,4 @@ def runner_of(
         return ClientRunner(model, geometry)
     from keras_unet3p.tiling.keras_runner import KerasRunner
 
-    return KerasRunner(model, tile_size, halo, blend, geometry, threshold, rule)
+    return KerasRunner(model, tile_size, halo, blend, geometry, threshold, rule, versions)

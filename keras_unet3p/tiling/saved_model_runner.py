@@ -35,6 +35,7 @@ class SavedModelRunner:
             )
         self.geometry = geometry or own
         self.channels = card.input_channels
+        self.test_time_augmentation = card.test_time_augmentation
         self.threshold = 0.5 if card.threshold is None else card.threshold
         chosen = card.rule()
         self.rule = InstanceRule.from_dict(chosen) if InstanceRule.is_in(chosen) else None

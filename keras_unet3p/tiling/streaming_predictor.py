@@ -27,6 +27,7 @@ from keras_unet3p.postprocessing.instance_rule import InstanceRule
 from keras_unet3p.progress import reporting
 from keras_unet3p.tiling.run_journal import RunJournal
 from keras_unet3p.tiling.runners import runner_of
+from keras_unet3p.tiling.symmetries import averaged, check_versions
 from keras_unet3p.tiling.tile_runner import TileRunner
 
 Ends: TypeAlias = tuple[np.ndarray, np.ndarray] | None
@@ -56,6 +57,9 @@ class StreamingPredictor:
             stay: a row of tiles does not show a whole one.
         rule: what makes instances of a network's maps, for `kind="instances"`. None takes that of
             the exported model or of the run.
+        test_time_augmentation: the mean over 2, 4 or 8 mirrored and turned versions of each tile,
+            in as many times the time, as `InGraphTiler`. None takes that of the exported model or
+            of the run, and 1 (none) for other models.
         seconds_between_records: how often progress is written to the journal. A killed run
             repeats at most this much work.
         pixels_between_releases: after this many pixels, the pages of memory maps are given back
@@ -83,6 +87,7 @@ class StreamingPredictor:
         batch_size: int = 1,
         threshold: float | None = None,
         rule: InstanceRule | None = None,
+        test_time_augmentation: int | None = None,
         seconds_between_records: float = 2.0,
         pixels_between_releases: int = 2**24,
     ) -> None:
@@ -95,6 +100,12 @@ class StreamingPredictor:
             threshold = self._run.threshold
         self.threshold = threshold
         self.rule = self._run.rule if rule is None else rule
+        versions = test_time_augmentation
+        self.test_time_augmentation = (
+            self._run.test_time_augmentation if versions is None else versions
+        )
+        check_versions(self.test_time_augmentation, self.geometry)
+        self._compute = averaged(self._run, self.test_time_augmentation)
         self._seconds_between_records = seconds_between_records
         self._pixels_between_releases = pixels_between_releases
 
@@ -180,7 +191,7 @@ class StreamingPredictor:
                         "threshold": self.threshold,
                         **({} if rule is None else {"rule": rule.to_dict()}),
                         "geometry": self.geometry.to_dict(),
-                        "model": self._run.identity,
+                        "model": self.identity,
                     },
                 )
                 held.callback(log.close)
@@ -241,7 +252,7 @@ class StreamingPredictor:
         for first in range(0, len(order), self.batch_size):
             group = order[first : first + self.batch_size]
             batch = self._read(image, ends, [tiles[index] for index in group])
-            for index, output in zip(group, self._run(batch), strict=True):
+            for index, output in zip(group, self._compute(batch), strict=True):
                 (top, bottom, left, right), values = bands.finish(tiles, index, output)
                 if kind == "classes":
                     values = to_class_ids(values, self.threshold, multi_label=self._run.multi_label)
@@ -263,7 +274,9 @@ class StreamingPredictor:
     @property
     def identity(self) -> str:
         """The model's: two of one identity give the same."""
-        return self._run.identity
+        if self.test_time_augmentation == 1:
+            return self._run.identity
+        return f"{self._run.identity}, mean of {self.test_time_augmentation} versions"
 
     def intensity_ends(self, image: Any) -> Ends:
         """What becomes 0 and 1 of an image, for each channel; None if this model stretches none.
@@ -366,7 +379,7 @@ class StreamingPredictor:
                     following = steps[n + 1]
                     group = tiles[following : following + self.batch_size]
                     read.append(reader.submit(self._read, image, ends, group))
-                probabilities = self._run(batch)
+                probabilities = self._compute(batch)
                 for offset, values in enumerate(probabilities):
                     index = first + offset
                     window, values = bands.finish(tiles, index, values)

@@ -18,6 +18,8 @@ class TileRunner(Protocol):
         channels: number of channels of a tile; None if not known.
         identity: names the model. A run can be continued with the same model only.
         threshold: for one class, a pixel belongs to class 1 if its probability is at least this.
+        test_time_augmentation: the mirrored and turned versions of a tile of which the model's own
+            masks are the mean; `__call__` gives that of the tile alone.
         rule: what makes instances of the tiles' maps; None where that is not known.
         multi_label: whether the classes may overlap; then the threshold holds for each class.
         is_raw: whether the model takes values as they are stored, instead of unit values.
@@ -29,6 +31,7 @@ class TileRunner(Protocol):
     channels: int | None
     identity: str
     threshold: float
+    test_time_augmentation: int
     rule: InstanceRule | None
     multi_label: bool
     is_raw: bool

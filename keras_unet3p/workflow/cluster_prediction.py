@@ -70,6 +70,7 @@ def _opened(model: ClusterModel) -> StreamingPredictor:
             tile_size=sizes[0],
             batch_size=sizes[1],
             rule=InstanceRule.from_dict(chosen.rule()) if chosen is not None else None,
+            test_time_augmentation=1 if chosen is None else chosen.test_time_augmentation,
         )
     card = ModelCard(**json.loads(model.card))
     training = card.training
@@ -80,6 +81,7 @@ def _opened(model: ClusterModel) -> StreamingPredictor:
         batch_size=model.batch_size,
         threshold=card.threshold,
         rule=rule,
+        test_time_augmentation=card.test_time_augmentation,
     )
 
 

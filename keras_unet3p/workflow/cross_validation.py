@@ -140,4 +140,5 @@ def _out_of_fold(
     def predictor_of(number: int) -> Predictor:
         return predictors[holder[opened.names[number]]]
 
-    return choose_and_evaluate(whole, config, predictor_of, opened, None, console)
+    seconds = sum(run.read_history().seconds for run in runs)
+    return choose_and_evaluate(whole, config, predictor_of, opened, None, seconds, console)

@@ -49,6 +49,7 @@ def evaluate(
     mask_kind: str = "auto",
     ignore: int | str | None = "auto",
     tile_size: int = 512,
+    test_time_augmentation: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
@@ -73,6 +74,7 @@ def evaluate(
             `metrics.evaluate_labels`); None where all are labelled; `"auto"`: that of the training,
             where the model tells it. Images without a labelled pixel are left out.
         tile_size: side of the tiles, pixels.
+        test_time_augmentation: as `open_model`.
         max_pixels: as `predict`.
         max_pages: as `predict`.
         accept_values, reading, progress: as `predict`.
@@ -95,7 +97,9 @@ def evaluate(
         raise InputError(f"out: the pictures would be written into the folder of images {images}")
     if out is not None:
         make_output_folder(out)
-    predictor = open_model(model, tile_size=tile_size)
+    predictor = open_model(
+        model, tile_size=tile_size, test_time_augmentation=test_time_augmentation
+    )
     several = (predictor.num_classes or 1) > 1
     if mask_kind == "auto":
         mask_kind = predictor.mask_kind or ("classes" if several else "auto")

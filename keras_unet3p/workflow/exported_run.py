@@ -22,6 +22,7 @@ class ExportedRun:
         best: the figures of the best epoch; None where there are none.
         rule: what follows the network.
         is_chosen: whether the rule was chosen on validation images.
+        test_time_augmentation: the mirrored and turned versions of a tile that were chosen with it.
     """
 
     source: ModelSource
@@ -29,6 +30,7 @@ class ExportedRun:
     best: dict[str, float] | None
     rule: MaskRule | InstanceRule
     is_chosen: bool
+    test_time_augmentation: int = 1
 
     @classmethod
     def of(cls, run: str | os.PathLike[str]) -> ExportedRun:
@@ -46,7 +48,8 @@ class ExportedRun:
         record, best = source.record(), source.run.read_history().best()
         assert record is not None
         chosen = source.postprocessing()
-        return cls(source, record, best, rule_of(chosen, record), chosen is not None)
+        versions = 1 if chosen is None else chosen.test_time_augmentation
+        return cls(source, record, best, rule_of(chosen, record), chosen is not None, versions)
 
     @property
     def tells_apart(self) -> bool:

@@ -30,7 +30,7 @@ def export(
     max_batch_pixels: int | None = None,
     batch_size: int = 1,
     skip_empty: bool = True,
-    test_time_augmentation: int = 1,
+    test_time_augmentation: int | None = None,
     golden_pairs: bool = True,
     progress: Progress = False,
 ) -> Path:
@@ -48,8 +48,10 @@ def export(
             (`training.postprocessing`), and not in the graph: `predict` and `evaluate` of the
             export apply them, and readers of the served mask may, by
             `postprocessing.MaskRule.cleaned`.
-        halo, blend, border, max_pixels, max_batch_pixels, batch_size, skip_empty,
-            test_time_augmentation, golden_pairs: as `keras_unet3p.export.export_savedmodel`.
+        test_time_augmentation: mirrored and turned versions of each tile that are averaged; None
+            takes what was chosen on the run's validation images.
+        halo, blend, border, max_pixels, max_batch_pixels, batch_size, skip_empty, golden_pairs: as
+            `keras_unet3p.export.export_savedmodel`.
         progress: whether to show how much is done, as `predict`.
 
     Returns:
@@ -67,6 +69,8 @@ def export(
     found, rule = exported.record.data, exported.rule
     if threshold is None:
         threshold = rule.threshold
+    if test_time_augmentation is None:
+        test_time_augmentation = exported.test_time_augmentation
     with reporting(progress, 1, "exporting") as report:
         return export_savedmodel(
             network_of(exported.source, members),

@@ -34,6 +34,7 @@ def open_model(
     *,
     tile_size: int = 512,
     rule: MaskRule | InstanceRule | None = None,
+    test_time_augmentation: int | None = None,
 ) -> Predictor:
     """Load whatever `model` names.
 
@@ -51,6 +52,9 @@ def open_model(
             that may overlap is such a network (`targets.instance_maps`). Not for an exported
             model, which has its threshold in its graph, and what else was chosen in its card; and
             not for an endpoint, which does not show its card: of its masks nothing is removed.
+        test_time_augmentation: of a run or a `.keras` file: the mean over 2, 4 or 8 mirrored and
+            turned versions of each tile, in as many times the time; 1 is none. None takes what was
+            chosen with the rule. Exported models and endpoints have their own.
 
     Raises:
         ValueError: it is none of these, or damaged, or has no use for a rule.
@@ -71,15 +75,23 @@ def open_model(
     source = ModelSource.of(model)
     if rule is not None and source.file is None:
         raise InputError(f"rule: {source}, which has its own threshold; expected a run or its file")
+    if test_time_augmentation is not None and source.file is None:
+        raise InputError(
+            f"test_time_augmentation: {source}, which has its own; expected a run or its file"
+        )
     if source.kind == "endpoint":
         return _endpoint(source.name)
     if source.version is not None:
         return _saved_model(source.version)
     # The record first: where it is damaged, nobody waits for the network to be loaded.
     record = source.record()
+    chosen = source.postprocessing()
     if rule is None:
-        rule = rule_of(source.postprocessing(), record)
-    return _keras(network_of(source), tile_size, record, rule)
+        rule = rule_of(chosen, record)
+    versions = test_time_augmentation
+    if versions is None:
+        versions = 1 if chosen is None else chosen.test_time_augmentation
+    return _keras(network_of(source), tile_size, record, rule, versions)
 
 
 def rule_of(
@@ -116,7 +128,11 @@ def _check_exclusive(name: str, multi_label: bool) -> None:
 
 
 def _keras(
-    network, tile_size: int, record: RunRecord | None, chosen: MaskRule | InstanceRule
+    network,
+    tile_size: int,
+    record: RunRecord | None,
+    chosen: MaskRule | InstanceRule,
+    versions: int,
 ) -> Predictor:
     num_classes = getattr(network, "num_classes", None)
     if isinstance(chosen, MaskRule):
@@ -135,7 +151,12 @@ def _keras(
         if rule.value_scale == "raw" or image.dtype not in (np.uint8, np.uint16):
             image = scaled(image, rule.value_scale)
         return tiling.predict_image(
-            network, image, tile_size=tile_size, kind=kind, threshold=chosen.threshold
+            network,
+            image,
+            tile_size=tile_size,
+            kind=kind,
+            threshold=chosen.threshold,
+            test_time_augmentation=versions,
         )
 
     def maps(image: np.ndarray) -> np.ndarray:
@@ -147,6 +168,7 @@ def _keras(
             tile_size=tile_size,
             threshold=chosen.threshold,
             rule=chosen if isinstance(chosen, InstanceRule) else None,
+            test_time_augmentation=versions,
         ).predict(_in_unit_values(image, rule.value_scale), output, kind=kind, progress=False)
 
     predictor = Predictor(
@@ -156,6 +178,8 @@ def _keras(
         num_classes,
         rule=chosen,
         probabilities=maps,
+        test_time_augmentation=versions,
+        averaged=lambda other: _keras(network, tile_size, record, chosen, other),
         stream=stream,
     )
     if isinstance(chosen, MaskRule):
@@ -256,6 +280,7 @@ def _saved_model(version: Path) -> Predictor:
     )
     return dataclasses.replace(
         predictor,
+        test_time_augmentation=card.test_time_augmentation,
         normalization=normalization,
         mask_kind=trained.mask_kind,
         class_values=_as_values(trained.class_values),

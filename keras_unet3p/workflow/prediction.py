@@ -73,6 +73,7 @@ def predict(
     polygons: str | None = None,
     tolerance: float = 0.5,
     tile_size: int = 512,
+    test_time_augmentation: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     accept_values: bool = False,
@@ -104,6 +105,7 @@ def predict(
             reads, `"imagej"` as `NAME.rois.zip`, which ImageJ's ROI Manager opens.
         tolerance: how far the outlines may be simplified, pixels; 0 for all points.
         tile_size: side of the tiles, pixels.
+        test_time_augmentation: as `open_model`.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
         max_pages: so is a file of more images.
         accept_values: warn of images whose stored type or range clearly is not that of the training
@@ -154,7 +156,9 @@ def predict(
         out = make_output_folder(out)
         if (out / "overlays").is_dir():
             make_output_folder(out / "overlays")
-    predictor = open_model(model, tile_size=tile_size)
+    predictor = open_model(
+        model, tile_size=tile_size, test_time_augmentation=test_time_augmentation
+    )
     chosen = predictor.reading_of(images, reading)
     for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
         if value is not None and predictor.instances is None:
@@ -174,6 +178,7 @@ def predict(
         **results.options(),
         "pixel_size": pixel_size,
         "tile_size": tile_size,
+        **({"versions": test_time_augmentation} if test_time_augmentation else {}),
         **({"reading": chosen.given()} if chosen.given() else {}),
     }
     written, objects = [], []

@@ -42,6 +42,9 @@ class Predictor:
             of `targets.instance_maps`.
         instances: as `labels`, gives instance ids (H, W), int32, of a network that tells instances
             apart; None of another one. `labels` then gives 1 in all of them.
+        test_time_augmentation: of how many mirrored and turned versions of a tile the maps are the
+            mean; None where the other side does not say.
+        averaged: the same model with another number of them; None where it has its own.
         stream: segments an image (H, W, C) that can be sliced and is too large to be taken as a
             whole: `stream(image, output, kind)` as `tiling.StreamingPredictor.predict` takes them.
             None where the other side cannot.
@@ -66,6 +69,8 @@ class Predictor:
     rule: MaskRule | InstanceRule = dataclasses.field(default_factory=MaskRule)
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     instances: Callable[[np.ndarray], np.ndarray] | None = None
+    test_time_augmentation: int | None = None
+    averaged: Callable[[int], Predictor] | None = None
     stream: Callable[..., None] | None = None
     reading: ReadingChoices = dataclasses.field(default_factory=ReadingChoices)
 

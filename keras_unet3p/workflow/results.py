@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +21,14 @@ from keras_unet3p.workflow.kept_predictions import KeptPredictions
 from keras_unet3p.workflow.opening import open_model, rule_of
 from keras_unet3p.workflow.predictor import Predictor
 from keras_unet3p.workflow.tuning import tune, tune_instances
+
+VERSIONS = 8
+"""Mirrored and turned versions of a tile whose mean is tried."""
+SHARE_OF_TRAINING = 0.05
+"""They are tried where that takes at most so much of the training's time."""
+ENOUGH = 0.05
+"""They are taken where they remove at least so much of what a score lacks to 1: every image then
+takes 8 times the time."""
 
 
 def write_results(
@@ -39,9 +49,12 @@ def write_results(
         >>> write_results(run, config, validation, Console())  # doctest: +SKIP
     """
     predictor = predictor_of_run(run, config, validation.mask_kind)
-    best = run.read_history().best()
+    history = run.read_history()
+    best = history.best()
     epoch = None if best is None else int(best["epoch"])
-    report = choose_and_evaluate(run, config, lambda _: predictor, validation, epoch, console)
+    report = choose_and_evaluate(
+        run, config, lambda _: predictor, validation, epoch, history.seconds, console
+    )
     write_run_page(run)
     return report
 
@@ -62,6 +75,7 @@ def choose_and_evaluate(
     predictor_of: Callable[[int], Predictor],
     validation: data.LabeledImages,
     epoch: int | None,
+    seconds: float,
     console: Console,
 ) -> EvaluationReport:
     """Choose the rule that follows the network of each image, and evaluate its masks.
@@ -73,11 +87,13 @@ def choose_and_evaluate(
             rule and of one training.
         validation: the images, none of which its predictor has learnt from.
         epoch: of the network, for the record.
+        seconds: of the training; the mean over mirrored and turned versions is tried where that
+            takes a small share of them.
         console: where to say what was chosen.
 
     Example:
         >>> choose_and_evaluate(
-        ...     run, config, lambda number: predictor, images, 3, Console()
+        ...     run, config, lambda number: predictor, images, 3, 3600.0, Console()
         ... )  # doctest: +SKIP
     """
     predictor = predictor_of(0)
@@ -89,16 +105,61 @@ def choose_and_evaluate(
             return segment(validation.stored(number)[0])
 
         return evaluate_images(predictor, validation, run.validation, labels=untuned)
-    if config.learns_distance(validation.mask_kind):
-        return _evaluate_instances(run, config, predictor_of, validation, epoch, console)
-    segment = _segmentation(predictor_of, validation)
-    numbers = range(len(validation))
     with contextlib.ExitStack() as stack:
-        found, maps = map(segment, numbers), None
+
+        def tuned(predictor_of: Callable[[int], Predictor]) -> _Tuned:
+            return stack.enter_context(_tuned(run, config, predictor_of, validation, epoch))
+
+        found = tuned(predictor_of)
+        wanted = config.test_time_augmentation
+        cost = found.seconds * VERSIONS
+        if wanted is True or (wanted == "auto" and cost <= SHARE_OF_TRAINING * seconds):
+            found = _of_both(found, tuned(lambda number: _averaged(predictor_of(number))), wanted)
+        found.record.write(run.postprocessing)
+        sentence = _sentence(found.record, predictor.num_classes == 1)
+        console.print(sentence, highlight=False, soft_wrap=True)
+        return evaluate_images(predictor, validation, run.validation, labels=found.labels)
+
+
+class _Tuned(NamedTuple):
+    """What was chosen to follow a network, what it makes of each image, and the network's time."""
+
+    record: PostprocessingRecord
+    labels: Callable[[int], np.ndarray]
+    seconds: float
+
+
+@contextlib.contextmanager
+def _tuned(
+    run: RunFolder,
+    config: TrainingConfig,
+    predictor_of: Callable[[int], Predictor],
+    validation: data.LabeledImages,
+    epoch: int | None,
+) -> Iterator[_Tuned]:
+    numbers, began = range(len(validation)), time.monotonic()
+    with contextlib.ExitStack() as stack:
+
+        def kept_maps(maps: Iterable[np.ndarray]) -> KeptArrays:
+            return stack.enter_context(KeptArrays(maps, run.path))
+
+        if config.learns_distance(validation.mask_kind):
+            maps = kept_maps(
+                _probabilities(predictor_of(number), validation.stored(number)[0])
+                for number in numbers
+            )
+            seconds = time.monotonic() - began
+            chosen = tune_instances(maps, validation, measure=config.measure, epoch=epoch)
+            rule = rule_of(chosen)
+            assert isinstance(rule, InstanceRule)
+            yield _Tuned(chosen, lambda number: rule.instances(maps[number]), seconds)
+            return
+        found, maps = map(_segmentation(predictor_of, validation), numbers), None
         if config.measure == "rand":
-            maps = stack.enter_context(KeptArrays(found, run.path))
+            maps = kept_maps(found)
             found = map(maps.__getitem__, numbers)
         kept = stack.enter_context(KeptPredictions(found, run.path))
+        seconds = time.monotonic() - began
         chosen = tune(
             kept,
             validation,
@@ -107,7 +168,7 @@ def choose_and_evaluate(
             epoch=epoch,
             maps=maps,
         )
-        rule = _keep(chosen, run, predictor, console)
+        rule = rule_of(chosen)
 
         def labels(number: int) -> np.ndarray:
             if isinstance(rule, MaskRule):
@@ -115,42 +176,28 @@ def choose_and_evaluate(
             assert maps is not None, "an instance rule is chosen on them"
             return parted(rule.instances(maps[number]))
 
-        return evaluate_images(predictor, validation, run.validation, labels=labels)
+        yield _Tuned(chosen, labels, seconds)
 
 
-def _evaluate_instances(
-    run: RunFolder,
-    config: TrainingConfig,
-    predictor_of: Callable[[int], Predictor],
-    validation: data.LabeledImages,
-    epoch: int | None,
-    console: Console,
-) -> EvaluationReport:
-    predictor = predictor_of(0)
-    maps = (
-        _probabilities(predictor_of(number), validation.stored(number)[0])
-        for number in range(len(validation))
+def _averaged(predictor: Predictor) -> Predictor:
+    assert predictor.averaged is not None, "the network is at hand"
+    return predictor.averaged(VERSIONS)
+
+
+def _of_both(single: _Tuned, averaged: _Tuned, wanted: str | bool) -> _Tuned:
+    """The one to take, with the scores of both."""
+    scores = single.record.score, averaged.record.score
+    is_taken = wanted is True or scores[1] - scores[0] >= ENOUGH * (1 - scores[0])
+    taken = averaged if is_taken else single
+    record = taken.record.model_copy(
+        update={
+            "test_time_augmentation": VERSIONS if is_taken else 1,
+            "default_score": single.record.default_score,
+            "single_score": scores[0],
+            "averaged_score": scores[1],
+        }
     )
-    with KeptArrays(maps, run.path) as kept:
-        chosen = tune_instances(kept, validation, measure=config.measure, epoch=epoch)
-        rule = _keep(chosen, run, predictor, console)
-        assert isinstance(rule, InstanceRule)
-        return evaluate_images(
-            predictor,
-            validation,
-            run.validation,
-            labels=lambda number: rule.instances(kept[number]),
-        )
-
-
-def _keep(
-    chosen: PostprocessingRecord, run: RunFolder, predictor: Predictor, console: Console
-) -> MaskRule | InstanceRule:
-    """Write what was chosen, and say it."""
-    chosen.write(run.postprocessing)
-    sentence = _sentence(chosen, predictor.num_classes == 1)
-    console.print(sentence, highlight=False, soft_wrap=True)
-    return rule_of(chosen)
+    return taken._replace(record=record)
 
 
 def _probabilities(predictor: Predictor, image: np.ndarray) -> np.ndarray:
@@ -181,7 +228,14 @@ def _sentence(chosen: PostprocessingRecord, has_threshold: bool) -> str:
     if chosen.largest_hole:
         parts.append(f"holes up to {chosen.largest_hole} pixels filled")
     what = ", ".join(parts) or "nothing removed"
-    return (
+    sentence = (
         f"after the network: {what}; {chosen.measure_name} of the validation images "
         f"{chosen.score:.4f}, by default {chosen.default_score:.4f}"
+    )
+    if chosen.averaged_score is None:
+        return sentence
+    took = "taken" if chosen.test_time_augmentation > 1 else "not taken"
+    return (
+        f"{sentence}; the mean over {VERSIONS} mirrored and turned versions, in {VERSIONS} times "
+        f"the time, {chosen.averaged_score:.4f} instead of {chosen.single_score:.4f}: {took}"
     )

@@ -416,7 +416,7 @@ def _train(
     )
     observers = make_callbacks(config.callbacks, run.path, strategy)
     keras.utils.set_random_seed(config.seed)
-    used = sum(row.get("seconds", 0.0) for row in run.read_history().rows)
+    used = run.read_history().seconds
     progress = training.EpochProgress(
         console,
         epochs=None if config.hours else config.epochs,

@@ -59,6 +59,7 @@ MODULES = (
     "tiling/run_journal.py",
     "tiling/runners.py",
     "tiling/streaming_predictor.py",
+    "tiling/symmetries.py",
     "tiling/tile_runner.py",
 )
 
