@@ -24,6 +24,7 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.images.remote_files import is_remote
+from keras_unet3p.progress import Progress
 from keras_unet3p.workflow.chosen_callbacks import check_callbacks, make_callbacks
 from keras_unet3p.workflow.evaluation import earlier_pictures
 from keras_unet3p.workflow.results import write_results
@@ -139,7 +140,8 @@ def train(
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
         config = start.config
-        opened = _open_images(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+        options = {"max_pixels": max_pixels, "max_pages": max_pages, "progress": console}
+        opened = _open_images(given, start, options)
         fitting_measure(config.measure, opened[0].mask_kind)  # not fitting? Better told now
         record = _record(given, config, *opened)
         _keep_record(run, record)
@@ -198,6 +200,7 @@ def open_for_training(
     max_pixels: int,
     max_pages: int,
     reading: ReadingChoices | None = None,
+    progress: Progress = False,
 ) -> tuple[data.LabeledImages, str]:
     """All images as `train` opens them before it holds some out, and their normalisation.
 
@@ -213,11 +216,12 @@ def open_for_training(
     given = _Given(images, masks, None, None, mask_kind, classes, ignore)
     given = given._replace(reading=reading or ReadingChoices())
     start = StartingPoint(config)
-    opened = _open(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+    options = {"max_pixels": max_pixels, "max_pages": max_pages, "progress": progress}
+    opened = _open(given, start, options)
     return opened, "image" if opened.percentiles is not None else "set"
 
 
-def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImages:
+def _open(given: _Given, start: StartingPoint, options: Any) -> data.LabeledImages:
     opened = data.open_images(
         given.images,
         given.masks,
@@ -228,7 +232,7 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
         normalization=start.normalization,
         accept_values=True,  # of another set than the frozen layers', which a warning tells
         reading=given.reading,
-        **limits,
+        **options,
     )
     _check_number_of_classes(opened)
     _heed(data.find_suspicions(opened))
@@ -251,10 +255,10 @@ def _heed(suspicions: list[data.Suspicion]) -> None:
 
 
 def _open_images(
-    given: _Given, start: StartingPoint, limits: Any
+    given: _Given, start: StartingPoint, options: Any
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
-    config, opened = start.config, _open(given, start, limits)
+    config, opened = start.config, _open(given, start, options)
     if opened.has_own_split and given.validation_images is not None:
         raise InputError("validation_images: the table holds out rows of its own; leave one out")
     if given.validation_images is None:
@@ -269,7 +273,7 @@ def _open_images(
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
         reading=given.reading,
-        **limits,
+        **options,
     )
     return opened, held_out
 
