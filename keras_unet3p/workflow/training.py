@@ -18,10 +18,10 @@ from rich.console import Console
 
 from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
-from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
+from keras_unet3p.artifacts import DataRecord, ModelSource, RunFolder, RunRecord
 from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, ReadingChoices, TrainingConfig
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
+from keras_unet3p.files import naming_full_disk, printable, remove_unfinished, sha256_of
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.images.remote_files import is_remote
 from keras_unet3p.progress import Progress
@@ -357,6 +357,7 @@ def _record(
             validation_names=validation_images.names,
             content=f"{training_images.content_digest()}-{validation_images.content_digest()}",
         ),
+        init=_beginning(config),
         versions={
             "keras_unet3p": __version__,
             "keras": keras.__version__,
@@ -364,6 +365,20 @@ def _record(
             "python": sys.version.split()[0],
         },
     )
+
+
+def _beginning(config: TrainingConfig) -> dict[str, Any] | None:
+    """The weights that a run begins with, and what their file holds, if it is there (yet)."""
+    source: ModelSource | None = None
+    name = config.encoder_weights if config.encoder_weights != "imagenet" else None
+    if config.init is not None:
+        name, source = config.init, ModelSource.find(config.init)
+    if name is None:
+        return None
+    file = Path(name) if source is None else source.file
+    if file is None or not file.is_file():  # a run that goes on may have outlived it
+        return {"source": name}
+    return {"source": name, "content": sha256_of(file)}
 
 
 def _keep_record(run: RunFolder, record: RunRecord) -> None:
@@ -379,7 +394,7 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
         )
-    longer = longer.model_copy(update={"data": record.data})  # the folders may have moved
+    longer = longer.in_places_of(record)
     if longer != before:
         longer.write(run.config)
 
@@ -396,7 +411,8 @@ def _reporting(
             highlight=False,
             markup=False,
         )
-        record.model_copy(update={"init": start.note(taken)}).write(run.config)
+        begun = {**(record.init or {}), **start.note(taken)}
+        record.model_copy(update={"init": begun}).write(run.config)
 
     return report
 
