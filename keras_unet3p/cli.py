@@ -435,6 +435,7 @@ def train(
             max_pages=max_pages,
             reading=reading,
             on_planning=_say,
+            progress=_console,
         )
         if found is not None:
             _print_plan(found)
@@ -531,6 +532,7 @@ def plan(
         max_pages=max_pages,
         out=out,
         reading=_reading(reading),
+        progress=True,
     )
     if as_json:
         _print_json(found.to_dict())

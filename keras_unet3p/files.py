@@ -368,6 +368,24 @@ def write_csv(
         writer.writerows(rows)
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+
+    Example:
+        >>> _ = Path("a.bin").write_bytes(b"cells")
+        >>> sha256_of("a.bin")[:12]
+        '57104c57fbe0'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def check_format(path: str | os.PathLike[str], found: Any, newest: int) -> None:
     """See that a file is of a format that this version reads.
 

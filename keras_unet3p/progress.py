@@ -6,15 +6,15 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Report = Callable[[int, int], object]
 """Called with how many steps are done, and how many there are."""
-Progress = bool | Report
-"""Yes, no, or who is told."""
+Progress = Union[bool, Report, "Console"]
+"""Yes, no, who is told, or where to write."""
 
 SECONDS_BETWEEN_LINES = 30.0  # in a log
 
@@ -33,7 +33,7 @@ def reporting(
     Args:
         progress: True shows a bar on the standard error stream, with the time that is left, or,
             where it is no terminal, a line at most every 30 seconds and one at the end. False shows
-            nothing. A function is called in its place.
+            nothing. A function is called in its place, and a console is written to.
         total: number of steps.
         what: the job, a word or two.
         console: where to write in place of the standard error stream.
@@ -48,13 +48,15 @@ def reporting(
     if callable(progress):
         yield progress
         return
-    if not progress:
+    if progress is False:
         yield lambda done, total: None
         return
     # Not above: the client, which other machines install, shows nothing by default.
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    if not isinstance(progress, bool):
+        console = progress
     console = console or Console(stderr=True)
     if console.is_terminal:
         with Bar(console=console, transient=True) as bar:
@@ -66,13 +68,14 @@ def reporting(
 
 def _lines(console: Console, what: str, clock: Callable[[], float]) -> Report:
     began = told = clock()
+    has_ended = False
 
     def report(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, has_ended
         now = clock()
-        if done < total and now - told < SECONDS_BETWEEN_LINES:
+        if has_ended or (done < total and now - told < SECONDS_BETWEEN_LINES):
             return
-        told = now
+        told, has_ended = now, done >= total
         left = time_left((now - began) / done * (total - done) if 0 < done < total else math.nan)
         line = f"{what}  {done}/{total}  {done / max(total, 1):.0%}  {left}"
         console.print(line.rstrip(), highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ def region_of(pixels, *, rgb=False, name="cells"):
         pixels.shape[:ndim],
         (ndim - 2, ndim - 1),
         (1.0,) * ndim,
-        rgb,
         name,
+        ndim if rgb else None,
+        is_rgb=rgb,
     )

@@ -22,6 +22,7 @@ def shown(progress, *, terminal=False, steps=10):
     with reporting(progress, steps, "segmenting", console=console, clock=Clock()) as report:
         for step in range(steps):
             report(step + 1, steps)
+        report(steps, steps)  # told twice, shown once
     return console.file.getvalue()
 
 
@@ -37,6 +38,15 @@ def test_a_short_job_leaves_its_end_in_a_log():
     assert shown(True, steps=3).splitlines() == ["segmenting  3/3  100%"]
 
 
+def test_a_console_that_is_given_is_written_to():
+    console = Console(file=io.StringIO(), width=60)
+    assert shown(console) == ""
+    assert console.file.getvalue().splitlines()[-1] == "segmenting  10/10  100%"
+    quiet = Console(file=io.StringIO(), quiet=True, force_terminal=True)
+    shown(quiet)
+    assert quiet.file.getvalue() == ""
+
+
 def test_a_terminal_gets_a_bar():
     assert "segmenting" in shown(True, terminal=True)
 
@@ -49,7 +59,7 @@ def test_nothing_is_shown_where_nothing_was_asked(terminal):
 def test_a_function_is_told_of_each_step():
     told = []
     assert shown(lambda *step: told.append(step), steps=2) == ""
-    assert told == [(1, 2), (2, 2)]
+    assert told == [(1, 2), (2, 2), (2, 2)]
 
 
 def test_unknown_time_is_no_word():

@@ -14,6 +14,8 @@ from keras_unet3p.errors import InputError
 _LENGTHS = ("epochs", "hours")
 _MAY_CHANGE = ("tuning", "measure", "callbacks")
 """Choices of `TrainingConfig` that a run may change when it goes on: they are not the network's."""
+_BEGINNINGS = ("init", "encoder_weights")
+"""Choices that name a file of weights, which may lie elsewhere when the run goes on."""
 _OF_EARLIER = {"instances": "gaps"}
 """What runs of earlier versions did, which have no entry for it."""
 
@@ -60,7 +62,8 @@ class RunRecord(JsonArtifact):
     data: DataRecord
     """The images and masks."""
     init: dict[str, Any] | None = None
-    """The network that the run began with: its path, and which layers were taken over."""
+    """The weights that the run began with: the `source` as it was named, the `content` of its file
+    (SHA-256), and of a network which layers were taken over."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that the run was begun with."""
 
@@ -119,12 +122,38 @@ class RunRecord(JsonArtifact):
         anew = {name: now.training[name] for name in _MAY_CHANGE if name in now.training}
         return self.model_copy(update={"training": {**self.training, **anew}})
 
+    def _began_as(self, now: RunRecord) -> bool:
+        """Whether both tell the content of the weights that they began with, and it is the same."""
+        before, after = ((record.init or {}).get("content") for record in (self, now))
+        return before is not None and before == after
+
+    def in_places_of(self, now: RunRecord) -> RunRecord:
+        """This record with the places at which another one has the same images and weights.
+
+        Example:
+            >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
+            >>> before, now = (
+            ...     RunRecord(training={"separation": 1, "init": path}, data=data,
+            ...               init={"source": path, "content": "a1"})
+            ...     for path in ("old/best.keras", "new/best.keras")
+            ... )
+            >>> before.difference(now), before.in_places_of(now).init
+            (None, {'source': 'new/best.keras', 'content': 'a1'})
+        """
+        moved = {name: now.training[name] for name in _BEGINNINGS if name in now.training}
+        init = self.init
+        if now.init is not None:  # whose file may have gone, or changed, since
+            init = {**now.init, **(self.init or {}), "source": now.init["source"]}
+        training = {**self.training, **moved}
+        return self.model_copy(update={"data": now.data, "training": training, "init": init})
+
     def difference(self, now: RunRecord) -> Difference | None:
         """The first entry in which a run that is asked for is not the one that this file describes.
 
         Entries that this file lacks within a value, because an earlier version wrote it, do not
         count; nor do the versions of the packages, nor what may be chosen anew, nor
-        where the images and masks lie, if they hold the same.
+        where the images and masks, or the weights that the run began with, lie, if they hold the
+        same.
 
         Example:
             >>> data = dict(mask_kind="binary", classes=None, stored_types=[], normalization={})
@@ -146,6 +175,8 @@ class RunRecord(JsonArtifact):
                 if name in (_MAY_CHANGE if section == "training" else ignored):
                     continue
                 found = before[section].get(name, _OF_EARLIER.get(name))
+                if name in _BEGINNINGS and None not in (found, value) and self._began_as(now):
+                    continue
                 if not agree(found, value):
                     return Difference(name, found, value)
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import tensorflow as tf
 from keras_unet3p._version import __version__
 from keras_unet3p.artifacts import CardTraining, ModelCard
 from keras_unet3p.errors import InputError
+from keras_unet3p.files import sha256_of
 from keras_unet3p.geometry import TileGeometry
 from keras_unet3p.layers.intensity_normalization import normalizations
 
@@ -79,7 +79,7 @@ def model_card(
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         },
-        sha256={path.name: _sha256(path) for path in files},
+        sha256={path.name: sha256_of(path) for path in files},
     )
     return ModelCard.of(entries, "model card")
 
@@ -89,11 +89,3 @@ def _stored_values(model: Any) -> dict[str, Any]:
         if layer.stored_values:
             return {"stored_values": layer.stored_values}
     return {}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -65,13 +65,11 @@ class OpenedModel:
         return self.predictor.instances is not None
 
     def with_channels(self, pixels: np.ndarray, name: str) -> np.ndarray:
-        """Pixels (H, W, C) with the model's channels; the opacity of a colour is left out.
+        """Pixels (H, W, C) with the model's channels; see `workflow.given_channels`.
 
         Raises:
             ValueError: the model takes other ones.
         """
-        if pixels.shape[-1] == 4 and self.predictor.num_channels == 3:
-            pixels = pixels[..., :3]
         return with_channels(pixels, name, self.predictor.num_channels)
 
     def check(self, planes: Sequence[Any], name: str, *, accept_values: bool = False) -> None:

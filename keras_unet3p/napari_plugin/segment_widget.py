@@ -34,6 +34,7 @@ from keras_unet3p.napari_plugin.model_process import Cancelled, ModelProcess
 from keras_unet3p.napari_plugin.segmentation_request import SegmentationRequest
 
 WHOLE, VIEW = "Whole image", "Current view"
+OWN, SELECTED = "The image's own", "One in each selected layer"
 
 
 class SegmentWidget(QWidget):
@@ -62,6 +63,7 @@ class SegmentWidget(QWidget):
         layers = napari_viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             event.connect(self._list_layers)
+        layers.selection.events.changed.connect(self._name_channels)
         self._list_layers()
         self._told.connect(self._show_progress)
         self._warned.connect(notifications.show_warning)
@@ -69,6 +71,18 @@ class SegmentWidget(QWidget):
     def _build(self) -> None:
         self.layer = QComboBox()
         self.layer.setToolTip("The image layer that is segmented")
+        self.layer.currentIndexChanged.connect(self._list_channels)
+        self.channels = QComboBox()
+        self.channels.addItem(OWN, None)
+        self.channels.setToolTip(
+            "Where the channels of the model's images are: in a colour, in an axis that has a "
+            "slider, or in layers of their own, as napari splits a file's. Of these the lowest in "
+            "the list of layers is the first channel"
+        )
+        self.channels.currentIndexChanged.connect(self._name_channels)
+        self.channel_names = QLabel()
+        self.channel_names.setWordWrap(True)
+        self.channel_names.hide()
         self.model = QComboBox()
         self.model.setEditable(True)
         self.model.addItems(Preset.names())
@@ -80,7 +94,7 @@ class SegmentWidget(QWidget):
         browse.setText("…")
         browse.setToolTip("Choose the folder of a run or of an exported model")
         browse.clicked.connect(self._browse)
-        for box in (self.layer, self.model):
+        for box in (self.layer, self.channels, self.model):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             box.setMinimumContentsLength(12)  # long names do not widen the dock
             box.setSizeAdjustPolicy(
@@ -115,6 +129,8 @@ class SegmentWidget(QWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.layer)
+        form.addRow("Channels", self.channels)
+        form.addRow("", self.channel_names)
         form.addRow("Model", beside)
         form.addRow("Region", self.extent)
         for box in (self.all_slices, self.separate, self.accept_values):
@@ -137,6 +153,44 @@ class SegmentWidget(QWidget):
         for image in images:
             self.layer.addItem(image.name, image)
         self.layer.setCurrentIndex(images.index(chosen) if chosen is not None else -1)
+
+        self._name_channels()
+
+    def _list_channels(self, event: Any = None) -> None:
+        """Offer the chosen layer's axes; what was chosen stays, where it is still there."""
+        chosen, layer = self.channels.currentData(), self.layer.currentData()
+        offered: list[tuple[str, int | str | None]] = [(OWN, None), (SELECTED, SELECTED)]
+        if layer is not None and not layer.rgb and layer.ndim > 2:
+            dims, shape = self._viewer.dims, layer.level_shapes[0] if layer.multiscale else None
+            shape = layer.data.shape if shape is None else shape
+            names = dims.axis_labels[dims.ndim - layer.ndim :]
+            offered += [
+                (f"The {size} of axis {name}", axis)
+                for axis, (name, size) in enumerate(zip(names, shape, strict=True))
+            ]
+        self.channels.clear()
+        for text, value in offered:
+            self.channels.addItem(text, value)
+        values = [value for _, value in offered]
+        self.channels.setCurrentIndex(values.index(chosen) if chosen in values else 0)
+
+    def _selected_images(self) -> list[Any]:
+        """From the lowest in the list up, the order in which napari adds a file's channels."""
+        layers = self._viewer.layers
+        return [
+            layer
+            for layer in layers
+            if layer in layers.selection and isinstance(layer, napari.layers.Image)
+        ]
+
+    def _name_channels(self, event: Any = None) -> None:
+        in_layers = self.channels.currentData() == SELECTED
+        self.layer.setEnabled(not in_layers)
+        self.channel_names.setVisible(in_layers)
+        named = [
+            f"{number}: {layer.name}" for number, layer in enumerate(self._selected_images(), 1)
+        ]
+        self.channel_names.setText("\n".join(named) or "No image layer is selected")
 
     def _browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Run or exported model")
@@ -167,12 +221,16 @@ class SegmentWidget(QWidget):
             raise InputError("image: there is no image layer; expected one to be segmented")
         if not name:
             raise InputError("model: none given; expected a folder, a preset or a URL")
-        region = LayerRegion.of(
-            layer,
-            self._viewer.dims,
-            in_view=self.extent.currentText() == VIEW,
-            all_slices=self.all_slices.isChecked(),
-        )
+        chosen, dims = self.channels.currentData(), self._viewer.dims
+        in_view, all_slices = self.extent.currentText() == VIEW, self.all_slices.isChecked()
+        if chosen == SELECTED:
+            images = self._selected_images()
+            region = LayerRegion.of_channels(images, dims, in_view=in_view, all_slices=all_slices)
+            layer = images[0]
+        else:
+            region = LayerRegion.of(
+                layer, dims, in_view=in_view, all_slices=all_slices, channel_axis=chosen
+            )
         placement = region.placement(layer)
         request = SegmentationRequest(
             name,

@@ -42,7 +42,7 @@ def segment_region(
     Example:
         >>> from keras_unet3p.napari_plugin.layer_region import LayerRegion
         >>> region = LayerRegion(
-        ...     np.zeros((64, 80), np.uint8), (0, 0), (64, 80), (0, 1), (1.0, 1.0), False, "cells"
+        ...     np.zeros((64, 80), np.uint8), (0, 0), (64, 80), (0, 1), (1.0, 1.0), "cells"
         ... )
         >>> found = segment_region(SegmentationRequest("nuclei", region))
         >>> found.labels.shape, found.features
@@ -51,6 +51,8 @@ def segment_region(
     region = request.region
     report(0, 0)
     model = opened(request.model)
+    if model.predictor.num_channels == 3:
+        region = region.without_opacity()
     is_large = math.prod(region.size) > most_at_once
     if is_large and request.separate and not model.gives_instances:
         raise InputError(

@@ -85,7 +85,7 @@ def cross_validate(
         "max_pages": max_pages,
         "reading": reading,
     }
-    opened, normalization = open_for_training(images, masks, config, **of_data)
+    opened, normalization = open_for_training(images, masks, config, **of_data, progress=console)
     folds = opened.folds(config.folds, config.seed, contiguous=config.contiguous_validation)
     # The networks of an ensemble agree in it, also where one fold alone would be normalised
     # otherwise.

@@ -14,6 +14,7 @@ from keras_unet3p.config.training_config import NETWORK_OPTIONS
 from keras_unet3p.errors import InputError
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.planning import Fingerprint, Machine, Plan, make_plan
+from keras_unet3p.progress import Progress
 
 DECIDING = frozenset(
     {"architecture", "init", "epochs", "steps_per_epoch", *NETWORK_OPTIONS}
@@ -35,6 +36,7 @@ def plan(
     reading: ReadingChoices | None = None,
     machine: Machine | None = None,
     out: str | os.PathLike[str] | None = None,
+    progress: Progress = False,
     **fixed: Any,
 ) -> Plan:
     """Look at the data and at this machine, and plan a training.
@@ -51,6 +53,7 @@ def plan(
         reading: as `train`.
         machine: where the training will run; None measures this machine.
         out: file for the plan, JSON; None writes none.
+        progress: of looking at the images; as `predict`.
         **fixed: options of `TrainingConfig` that are given already.
 
     Returns:
@@ -74,6 +77,7 @@ def plan(
         max_pixels=max_pixels,
         max_pages=max_pages,
         reading=reading or ReadingChoices(),
+        progress=progress,
     )
     fingerprint = Fingerprint.of(opened)
     machine = machine or Machine.measured(fingerprint.channels)

@@ -28,6 +28,7 @@ from keras_unet3p.images import (
     MAX_PAGES,
     MAX_PIXELS,
     ImageFile,
+    Plane,
     check_files,
     list_images,
     open_files,
@@ -40,6 +41,7 @@ from keras_unet3p.postprocessing import (
     outlines_rois,
 )
 from keras_unet3p.progress import Progress, reporting
+from keras_unet3p.workflow.image_counts import COLUMNS, OF_MICROMETRES, image_count
 from keras_unet3p.workflow.mask_file import (
     AUTO,
     MaskFile,
@@ -56,6 +58,7 @@ from keras_unet3p.workflow.predictor import Predictor
 
 _MOST_OF_8_BITS = 256
 OBJECTS = "objects.csv"
+COUNTS = "images.csv"
 POLYGONS = {"geojson": ".geojson", "imagej": ".rois.zip"}
 """The formats of outlines and the suffixes of their files."""
 _JOURNAL = "prediction.journal"
@@ -117,11 +120,13 @@ def predict(
 
     A network that tells instances apart also gives `objects.csv`: a row for each object of each
     image, with the columns of `postprocessing.object_table`. An object's number means nothing in
-    another image: the same cell has another one in the next frame of a film.
+    another image: the same cell has another one in the next frame of a film. `images.csv` has a row
+    for each image, with the number of its objects and their mean and median area
+    (`image_counts.image_count`).
 
     An image of more than 2^26 pixels that can be read in windows is segmented window by window
     (`tiling.StreamingPredictor`): it may be larger than the memory, small objects and holes stay,
-    and overlay, outlines and rows of the table are not made of it.
+    and overlay, outlines and rows of the tables are not made of it.
 
     A killed prediction goes on where it was when it is asked for again: `prediction.journal` in
     `out` tells which masks are done, until all are.
@@ -181,7 +186,7 @@ def predict(
         **({"versions": test_time_augmentation} if test_time_augmentation else {}),
         **({"reading": chosen.given()} if chosen.given() else {}),
     }
-    written, objects = [], []
+    written, objects, counts = [], [], []
     with contextlib.ExitStack() as held:
         journal = None
         if out is not None:
@@ -193,6 +198,8 @@ def predict(
         done = 0
         for mask in masks:
             stamp = [*stamp_of_file(mask.stack.path), mask.first]
+            is_one = is_picture(mask.path.suffix)  # a mask, and not those of a stack
+            own = [printable(mask.path.name if is_one else name) for name in mask.names]
             rows = None if journal is None else journal.rows(mask.path, stamp)
             if rows is None:
                 rows = []
@@ -203,12 +210,19 @@ def predict(
                         if size is None and predictor.instances is not None:
                             size = mask.stack.pixel_size(index)
                         found = results.write(target, at, mask.stack, index, name, out, size)
-                        own = mask.path.name if is_picture(mask.path.suffix) else name
-                        rows += [{"image": printable(own), **row} for row in found]
+                        rows += [{"image": own[at], **row} for row in found]
                         report(done + at + 1, number)
                 if journal is not None:
                     journal.record(mask.path, stamp, rows)
             objects += rows
+            of_image: dict[str, list[dict[str, Any]]] = {name: [] for name in own}
+            for row in rows:
+                of_image[row["image"]].append(row)
+            counts += [
+                image_count(name, of_image[name])
+                for at, name in enumerate(own)
+                if not results.is_streamed(mask.stack.plane(mask.first + at))
+            ]
             written.append(mask.path)
             done += len(mask.names)
             report(done, number)
@@ -216,6 +230,8 @@ def predict(
             # Images may differ in channels where the model leaves their number open.
             columns = dict.fromkeys(name for row in objects for name in row)
             write_csv(out / OBJECTS, list(columns) or ["image", "id"], objects)
+            with_size = OF_MICROMETRES if any(OF_MICROMETRES[0] in row for row in counts) else ()
+            write_csv(out / COUNTS, [*COLUMNS, *with_size], counts)
         if journal is not None:
             journal.remove()
     return written
@@ -234,6 +250,10 @@ class _Results(NamedTuple):
         values = self._asdict()
         del values["predictor"]
         return values
+
+    def is_streamed(self, plane: Plane | None) -> bool:
+        """Whether an image is segmented window by window, and its objects are not measured."""
+        return plane is not None and plane.is_large and self.predictor.stream is not None
 
     @property
     def dtype(self) -> np.dtype:
@@ -265,7 +285,7 @@ class _Results(NamedTuple):
         """
         predictor, plane = self.predictor, stack.plane(index)
         segment = predictor.stream
-        if plane is not None and plane.is_large and segment is not None:
+        if plane is not None and segment is not None and self.is_streamed(plane):
             plane = predictor.with_its_channels(plane, stack.path)
             if predictor.instances is None:
                 is_binary = predictor.num_classes == 1

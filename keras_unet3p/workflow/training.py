@@ -18,12 +18,13 @@ from rich.console import Console
 
 from keras_unet3p import data, models, postprocessing, training
 from keras_unet3p._version import __version__
-from keras_unet3p.artifacts import DataRecord, RunFolder, RunRecord
+from keras_unet3p.artifacts import DataRecord, ModelSource, RunFolder, RunRecord
 from keras_unet3p.config import CONTRAST_SPREAD, PERCENTILES, ReadingChoices, TrainingConfig
 from keras_unet3p.errors import InputError
-from keras_unet3p.files import naming_full_disk, printable, remove_unfinished
+from keras_unet3p.files import naming_full_disk, printable, remove_unfinished, sha256_of
 from keras_unet3p.images import MAX_PAGES, MAX_PIXELS
 from keras_unet3p.images.remote_files import is_remote
+from keras_unet3p.progress import Progress
 from keras_unet3p.workflow.chosen_callbacks import check_callbacks, make_callbacks
 from keras_unet3p.workflow.evaluation import earlier_pictures
 from keras_unet3p.workflow.results import write_results
@@ -139,7 +140,8 @@ def train(
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
         config = start.config
-        opened = _open_images(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+        options = {"max_pixels": max_pixels, "max_pages": max_pages, "progress": console}
+        opened = _open_images(given, start, options)
         fitting_measure(config.measure, opened[0].mask_kind)  # not fitting? Better told now
         record = _record(given, config, *opened)
         _keep_record(run, record)
@@ -198,6 +200,7 @@ def open_for_training(
     max_pixels: int,
     max_pages: int,
     reading: ReadingChoices | None = None,
+    progress: Progress = False,
 ) -> tuple[data.LabeledImages, str]:
     """All images as `train` opens them before it holds some out, and their normalisation.
 
@@ -213,11 +216,12 @@ def open_for_training(
     given = _Given(images, masks, None, None, mask_kind, classes, ignore)
     given = given._replace(reading=reading or ReadingChoices())
     start = StartingPoint(config)
-    opened = _open(given, start, {"max_pixels": max_pixels, "max_pages": max_pages})
+    options = {"max_pixels": max_pixels, "max_pages": max_pages, "progress": progress}
+    opened = _open(given, start, options)
     return opened, "image" if opened.percentiles is not None else "set"
 
 
-def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImages:
+def _open(given: _Given, start: StartingPoint, options: Any) -> data.LabeledImages:
     opened = data.open_images(
         given.images,
         given.masks,
@@ -228,7 +232,7 @@ def _open(given: _Given, start: StartingPoint, limits: Any) -> data.LabeledImage
         normalization=start.normalization,
         accept_values=True,  # of another set than the frozen layers', which a warning tells
         reading=given.reading,
-        **limits,
+        **options,
     )
     _check_number_of_classes(opened)
     _heed(data.find_suspicions(opened))
@@ -251,10 +255,10 @@ def _heed(suspicions: list[data.Suspicion]) -> None:
 
 
 def _open_images(
-    given: _Given, start: StartingPoint, limits: Any
+    given: _Given, start: StartingPoint, options: Any
 ) -> tuple[data.LabeledImages, data.LabeledImages]:
     """The images to train on and those that are held out."""
-    config, opened = start.config, _open(given, start, limits)
+    config, opened = start.config, _open(given, start, options)
     if opened.has_own_split and given.validation_images is not None:
         raise InputError("validation_images: the table holds out rows of its own; leave one out")
     if given.validation_images is None:
@@ -269,7 +273,7 @@ def _open_images(
         normalization=opened.normalization(),
         accept_values=True,  # whoever chose these images hears of it
         reading=given.reading,
-        **limits,
+        **options,
     )
     return opened, held_out
 
@@ -353,6 +357,7 @@ def _record(
             validation_names=validation_images.names,
             content=f"{training_images.content_digest()}-{validation_images.content_digest()}",
         ),
+        init=_beginning(config),
         versions={
             "keras_unet3p": __version__,
             "keras": keras.__version__,
@@ -360,6 +365,20 @@ def _record(
             "python": sys.version.split()[0],
         },
     )
+
+
+def _beginning(config: TrainingConfig) -> dict[str, Any] | None:
+    """The weights that a run begins with, and what their file holds, if it is there (yet)."""
+    source: ModelSource | None = None
+    name = config.encoder_weights if config.encoder_weights != "imagenet" else None
+    if config.init is not None:
+        name, source = config.init, ModelSource.find(config.init)
+    if name is None:
+        return None
+    file = Path(name) if source is None else source.file
+    if file is None or not file.is_file():  # a run that goes on may have outlived it
+        return {"source": name}
+    return {"source": name, "content": sha256_of(file)}
 
 
 def _keep_record(run: RunFolder, record: RunRecord) -> None:
@@ -375,7 +394,7 @@ def _keep_record(run: RunFolder, record: RunRecord) -> None:
             f"{printable(run.path)} holds a run with {other.name} = {other.before!r}, asked for "
             f"{other.now!r}; continue it with its own options, or choose another run folder"
         )
-    longer = longer.model_copy(update={"data": record.data})  # the folders may have moved
+    longer = longer.in_places_of(record)
     if longer != before:
         longer.write(run.config)
 
@@ -392,7 +411,8 @@ def _reporting(
             highlight=False,
             markup=False,
         )
-        record.model_copy(update={"init": start.note(taken)}).write(run.config)
+        begun = {**(record.init or {}), **start.note(taken)}
+        record.model_copy(update={"init": begun}).write(run.config)
 
     return report
 

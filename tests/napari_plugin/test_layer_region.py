@@ -138,6 +138,101 @@ def test_colour_keeps_its_channels():
     np.testing.assert_array_equal(plane[1:3, 2:], data[1:3, 2:])
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_axis_of_channels_is_one_place_that_all_of_them_show(axis):
+    viewer = ViewerModel()
+    data = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # channels and times, or the other way
+    image = viewer.add_image(data, scale=(7, 2, 0.5, 0.5), translate=(1, 2, 3, 4))
+    viewer.dims.set_point(1 - axis, viewer.dims.range[1 - axis].stop)
+    region = LayerRegion.of(image, viewer.dims, channel_axis=axis)
+    ((place, plane),) = region.planes()
+    assert place == (0,)
+    assert not region.is_part
+    shown = np.moveaxis(data, axis, -1)[-1]
+    np.testing.assert_array_equal(plane[:, :], shown)
+    np.testing.assert_array_equal(plane[1:3, 2:], shown[1:3, 2:])
+    assert plane.shape == plane[:, :].shape
+    result = np.zeros(region.shape, np.uint8)
+    region.plane_of(result, place)[2, 3] = 1
+    labels = viewer.add_labels(result, **region.placement(image))
+    for channel in range(data.shape[axis]):
+        index = [data.shape[0] - 1, data.shape[1] - 1, 2, 3]
+        index[axis] = channel
+        assert labels.get_value(world(image, index), world=True) == 1
+    everything = LayerRegion.of(image, viewer.dims, channel_axis=axis, all_slices=True)
+    assert len(list(everything.planes())) == data.shape[1 - axis]
+    with pytest.raises(InputError, match="its axis of channels is shown as rows or columns"):
+        LayerRegion.of(image, viewer.dims, channel_axis=3)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1), (1, 2, 0)])
+def test_channels_beside_any_two_axes(order):
+    viewer = ViewerModel()
+    data = np.arange(3 * 4 * 5).reshape(3, 4, 5)
+    image = viewer.add_image(data)
+    viewer.dims.order = order
+    ((_, plane),) = LayerRegion.of(image, viewer.dims, channel_axis=order[0]).planes()
+    np.testing.assert_array_equal(plane[:, :], data.transpose(*order[1:], order[0]))
+
+
+def test_layers_of_one_shape_are_the_channels_of_an_image():
+    viewer = ViewerModel()
+    data = np.arange(3 * 2 * 40 * 50).reshape(3, 2, 40, 50)
+    layers = viewer.add_image(data, channel_axis=1, name=["red", "green"], scale=(1, 0.5, 0.5))
+    viewer.dims.set_point(0, 2)
+    region = LayerRegion.of_channels(layers, viewer.dims)
+    assert region.name == "red + green"
+    assert region.shape == (1, 40, 50)
+    ((_, plane),) = region.planes()
+    np.testing.assert_array_equal(plane[:, :], np.moveaxis(data[2], 0, -1))
+    other_way = LayerRegion.of_channels(layers[::-1], viewer.dims, all_slices=True)
+    last = [plane for _, plane in other_way.planes()][2]
+    np.testing.assert_array_equal(last[1:, 3:], np.moveaxis(data[2, ::-1], 0, -1)[1:, 3:])
+
+
+def test_of_pyramids_in_layers_the_level_of_a_visible_one_is_the_view():
+    viewer = ViewerModel()
+    levels = [np.zeros((2, 80, 60)), np.ones((2, 40, 30))]
+    hidden, shown = viewer.add_image(levels, channel_axis=0, multiscale=True)
+    hidden.visible = False
+    shown._data_level = 1
+    shown.corner_pixels = np.array([[10, 20], [29, 24]])
+    region = LayerRegion.of_channels([hidden, shown], viewer.dims, in_view=True)
+    ((_, plane),) = region.planes()
+    assert plane.shape == (20, 5, 2)
+    assert (plane[:, :] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        ([], "image layers selected: 1; expected two or more"),
+        ([{"data": np.zeros((4, 6), np.uint8)}], r"b: its shape is \(4, 6\), and that of a is"),
+        ([{"data": np.zeros((4, 5), np.uint16)}], "b: its type is uint16, and that of a is uint8"),
+        ([{"data": np.zeros((4, 5, 3), np.uint8), "rgb": True}], "b: it has colours"),
+        ([{"data": np.zeros((4, 5), np.uint8), "scale": (1, 2)}], "b does not lie on a"),
+    ],
+)
+def test_layers_that_are_no_channels_of_one_image_are_refused(others, text):
+    viewer = ViewerModel()
+    layers = [viewer.add_image(np.zeros((4, 5), np.uint8), name="a")]
+    layers += [viewer.add_image(**other, name="b") for other in others]
+    with pytest.raises(InputError, match=text):
+        LayerRegion.of_channels(layers, viewer.dims)
+
+
+def test_of_a_colour_the_opacity_can_be_left_out():
+    viewer = ViewerModel()
+    data = np.arange(4 * 5 * 4, dtype=np.uint8).reshape(4, 5, 4)
+    colour = LayerRegion.of(viewer.add_image(data, rgb=True), viewer.dims)
+    ((_, plane),) = colour.without_opacity().planes()
+    assert plane.shape == (4, 5, 3)
+    np.testing.assert_array_equal(plane[1:], data[1:, :, :3])
+    four = viewer.add_image(np.moveaxis(data, -1, 0), channel_axis=0)
+    kept = LayerRegion.of_channels(four, viewer.dims)  # the fourth is no opacity
+    assert kept.without_opacity().data.shape == (4, 5, 4)
+
+
 def test_nothing_to_segment_is_told():
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((3, 60, 80)), name="cells")

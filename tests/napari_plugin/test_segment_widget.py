@@ -21,9 +21,9 @@ import napari
 import npe2
 from napari.utils.notifications import notification_manager
 
-from keras_unet3p import data, workflow
+from keras_unet3p import data, models, workflow
 from keras_unet3p.napari_plugin.model_process import ModelProcess
-from keras_unet3p.napari_plugin.segment_widget import VIEW, SegmentWidget
+from keras_unet3p.napari_plugin.segment_widget import OWN, SELECTED, VIEW, SegmentWidget
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,6 +167,69 @@ def test_cancelling_adds_nothing(viewer, widget, cells):
     run(widget, cancel=True)
     assert widget.status.text() == "Cancelled"
     assert len(viewer.layers) == 1
+
+
+@pytest.fixture(scope="module")
+def two_channels(tmp_path_factory):
+    """A model of images of two channels."""
+    import tensorflow as tf
+
+    network = models.unet((None, None, 2), num_classes=3, filters=2, depth=1)
+    for weight in network.trainable_weights:
+        weight.assign(tf.random.stateless_normal(weight.shape, (1, len(weight.shape))))
+    path = tmp_path_factory.mktemp("two") / "channels.keras"
+    network.save(path)
+    return path
+
+
+def offered(widget):
+    return [widget.channels.itemText(at) for at in range(widget.channels.count())]
+
+
+def test_a_file_that_napari_has_split_into_layers(viewer, widget, cells, two_channels):
+    both = np.stack([cells, cells[::-1]])
+    expected = workflow.open_model(two_channels).labels(np.moveaxis(both, 0, -1))
+    assert len(np.unique(expected)) > 1
+    viewer.add_image(both, channel_axis=0, name=["DAPI", "GFP"], scale=(0.5, 0.5))
+    widget.model.setCurrentText(str(two_channels))
+    run(widget)
+    assert "1 channels; the model was trained on images of 2" in widget.status.text()
+    widget.channels.setCurrentText(SELECTED)
+    viewer.layers.selection = set(viewer.layers[:1])
+    run(widget)
+    assert "image layers selected: 1" in widget.status.text()
+    viewer.layers.selection = set(viewer.layers)
+    assert widget.channel_names.text() == "1: DAPI\n2: GFP"
+    assert not widget.layer.isEnabled()
+    run(widget)
+    labels = viewer.layers["DAPI + GFP segmented"]
+    np.testing.assert_array_equal(labels.data, expected)
+    np.testing.assert_array_equal(labels.scale, (0.5, 0.5))
+    # The list is the order: what is moved below is the first channel.
+    viewer.layers.move(1, 0)
+    viewer.layers.selection = set(viewer.layers[:2])
+    assert widget.channel_names.text() == "1: GFP\n2: DAPI"
+    assert widget.channels.currentText() == SELECTED
+
+
+def test_a_layer_with_an_axis_of_channels(viewer, widget, cells, two_channels):
+    viewer.add_image(cells, name="grey")
+    assert offered(widget) == [OWN, SELECTED]
+    both = np.stack([cells, cells[::-1]])
+    viewer.add_image(both, name="both")
+    widget.layer.setCurrentText("both")
+    names = viewer.dims.axis_labels  # as they stand beside the sliders
+    axes = [f"The {size} of axis {name}" for size, name in zip(both.shape, names, strict=True)]
+    assert offered(widget) == [OWN, SELECTED, *axes]
+    widget.channels.setCurrentIndex(2)
+    widget.model.setCurrentText(str(two_channels))
+    run(widget)
+    labels = viewer.layers["both segmented"]
+    expected = workflow.open_model(two_channels).labels(np.moveaxis(both, 0, -1))
+    np.testing.assert_array_equal(labels.data[0], expected)
+    place = tuple(np.argwhere(expected > 0)[0])
+    for channel in (0, 1):
+        assert labels.get_value((channel, *place), world=True) == expected[place]
 
 
 def test_the_list_of_images_follows_the_viewer(viewer, widget, cells):

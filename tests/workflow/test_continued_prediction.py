@@ -70,7 +70,7 @@ def test_only_what_is_missing_is_segmented(segment, tmp_path):
     assert not (tmp_path / "out" / "objects.csv").exists()
     assert segment(polygons="geojson") == 3
     assert _content(tmp_path / "out") == _content(tmp_path / "whole")
-    assert len(_content(tmp_path / "out")) == 5 * 3 + 1
+    assert len(_content(tmp_path / "out")) == 5 * 3 + 2
     assert segment(polygons="geojson") == 5, "a finished one is begun anew"
 
 

@@ -61,9 +61,21 @@ def test_a_run_takes_what_fits_says_so_and_goes_on_without_the_source(run, colou
     assert "mask_conv" in record["init"]["new"]
     assert record["data"]["normalization"]["mean"] != [0.0]
     assert read_run_file(out / "config.json").training["init"] == str(source)
-    # The same call with more epochs would be another run; with the same it goes on, source or not.
-    shutil.rmtree(source)
-    assert "took" not in train(colour, out, "classes", init=str(source))
+    # Moved, it is the same network; another one in its place is not.
+    moved = shutil.move(source, tmp_path / "moved")
+    assert "took" not in train(colour, out, "classes", init=str(moved))
+    now = json.loads((out / "config.json").read_text())
+    assert now["init"] == {**record["init"], "source": str(moved)}
+    assert now["training"] == {**record["training"], "init": str(moved)}
+    other = shutil.copytree(moved, tmp_path / "other")
+    with (other / "best.keras").open("ab") as file:
+        file.write(b"trained further")
+    with pytest.raises(ValueError, match=r"init = .*moved.*, asked for .*other"):
+        train(colour, out, "classes", init=str(other))
+    # The same call goes on, source or not.
+    shutil.rmtree(moved)
+    assert "took" not in train(colour, out, "classes", init=str(moved))
+    assert json.loads((out / "config.json").read_text()) == now
     assert workflow.export(out, tmp_path / "model", tile_size=32).is_dir()
 
 

@@ -138,10 +138,20 @@ def test_predict_writes_numbers_and_a_table(learnt, touching, tmp_path):
     )
     with (tmp_path / "objects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    with (tmp_path / "images.csv").open(newline="") as file:
+        counts = {row["image"]: row for row in csv.DictReader(file)}
+    assert list(counts) == [path.name for path in written]
     assert len(written) == 10
     for path in written:
         ids = _stored(path)
         assert ids.dtype == np.uint16
+        count = counts[path.name]
+        assert int(count["objects"]) == ids.max()
+        edges = np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]])
+        assert int(count["at_border"]) == len(np.unique(edges[edges > 0]))
+        if ids.any():
+            assert float(count["mean_area"]) == pytest.approx((ids > 0).sum() / ids.max())
+            assert float(count["mean_area_um2"]) == float(count["mean_area"]) / 4
         own = [row for row in rows if row["image"] == path.name]
         assert [int(row["id"]) for row in own] == list(range(1, ids.max() + 1))
         areas = np.bincount(ids.ravel())[1:]
