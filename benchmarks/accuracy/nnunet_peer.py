@@ -67,11 +67,11 @@ def train(pairs: list[Pair], folder: Path, minutes: float) -> None:
         os.environ[f"nnUNet_{name}"] = str((folder / name).resolve())
     os.environ.setdefault("nnUNet_n_proc_DA", "1")
     prepare(pairs, folder)
-    from skimage import io
     import numpy as np
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from skimage import io
 
     torch.set_num_threads(os.cpu_count() or 1)
     of_set = folder / "preprocessed" / _NAME
@@ -132,8 +132,8 @@ def train(pairs: list[Pair], folder: Path, minutes: float) -> None:
 
 
 def score(pairs: list[Pair], folder: Path) -> dict[str, str]:
-    from skimage import io
     import numpy as np
+    from skimage import io
 
     from keras_unet3p import metrics
 

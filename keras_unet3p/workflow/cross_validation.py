@@ -22,7 +22,7 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.reports import write_folds_page
 from keras_unet3p.workflow.predictor import Predictor
 from keras_unet3p.workflow.results import choose_and_evaluate, predictor_of_run
-from keras_unet3p.workflow.training import open_for_training, train
+from keras_unet3p.workflow.training import open_for_training, train_fold
 
 
 def cross_validate(
@@ -94,7 +94,7 @@ def cross_validate(
     for number, run in enumerate(runs, start=1):
         console.print(f"fold {number} of {len(runs)}", highlight=False)
         one = config.model_copy(update={"fold": number})
-        train(images, masks, one, out=run.path, console=console, **of_data)
+        train_fold(images, masks, one, out=run.path, console=console, **of_data)
     record = _record(runs)
     whole = RunFolder(out)
     report = _out_of_fold(whole, config, opened, folds, runs, console)

@@ -123,13 +123,47 @@ def train(
     _check_encoder_weights(config)
     check_callbacks(config.callbacks)
     console = console or Console(stderr=True)
+    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
+    given = given._replace(reading=reading or ReadingChoices())
+    return _run(given, config, out, {"max_pixels": max_pixels, "max_pages": max_pages}, console)
+
+
+def train_fold(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | None,
+    config: TrainingConfig,
+    *,
+    out: str | os.PathLike[str],
+    mask_kind: str,
+    classes: int | Sequence[str] | Sequence[int] | None,
+    ignore: int | None,
+    max_pixels: int,
+    max_pages: int,
+    reading: ReadingChoices | None,
+    console: Console,
+) -> Path:
+    """`train` of one fold of images that `open_for_training` has looked through already.
+
+    Example:
+        >>> train_fold("images", "masks", config, out="cv/fold-1", **of_data)  # doctest: +SKIP
+    """
+    given = _Given(images, masks, None, None, mask_kind, classes, ignore, is_checked=True)
+    given = given._replace(reading=reading or ReadingChoices())
+    return _run(given, config, out, {"max_pixels": max_pixels, "max_pages": max_pages}, console)
+
+
+def _run(
+    given: _Given,
+    config: TrainingConfig,
+    out: str | os.PathLike[str],
+    limits: dict[str, int],
+    console: Console,
+) -> Path:
     # Before all else: once TensorFlow works, it can no longer be told of other machines.
     strategy = training.choose_strategy(config.strategy)
     workers = training.Workers(strategy)
     if not workers.is_chief:
         console = Console(stderr=True, quiet=True)
-    given = _Given(images, masks, validation_images, validation_masks, mask_kind, classes, ignore)
-    given = given._replace(reading=reading or ReadingChoices())
     with (
         naming_full_disk(out),
         workers.noticing_losses(),
@@ -140,8 +174,7 @@ def train(
         earlier_pictures(run.validation)  # not damaged? Better asked now than after the training
         start = StartingPoint.of(config, run)
         config = start.config
-        options = {"max_pixels": max_pixels, "max_pages": max_pages, "progress": console}
-        opened = _open_images(given, start, options)
+        opened = _open_images(given, start, {**limits, "progress": console})
         fitting_measure(config.measure, opened[0].mask_kind)  # not fitting? Better told now
         record = _record(given, config, *opened)
         _keep_record(run, record)
@@ -170,6 +203,7 @@ class _Given(NamedTuple):
     classes: int | Sequence[str] | Sequence[int] | None
     ignore: int | None
     reading: ReadingChoices = ReadingChoices()
+    is_checked: bool = False  # for what looks wrong
 
 
 def _check_encoder_weights(config: TrainingConfig) -> None:
@@ -235,7 +269,8 @@ def _open(given: _Given, start: StartingPoint, options: Any) -> data.LabeledImag
         **options,
     )
     _check_number_of_classes(opened)
-    _heed(data.find_suspicions(opened))
+    if not given.is_checked:
+        _heed(data.find_suspicions(opened))
     return opened.stretched_by(PERCENTILES) if _normalizes_each_image(opened, start) else opened
 
 

@@ -149,6 +149,16 @@ def test_a_stopped_cross_validation_goes_on(folds, images, tmp_path):
     assert RunFolder(out / "fold-2").read_history().best() is not None
 
 
+def test_what_looks_wrong_is_told_once_and_not_for_each_fold(images, tmp_path):
+    for kind in ("images", "masks"):
+        shutil.copytree(images / kind, tmp_path / kind)
+        shutil.copy(tmp_path / kind / "0.png", tmp_path / kind / "again.png")
+    with pytest.warns(UserWarning, match="again") as told:
+        cross_validate(tmp_path, tmp_path / "out")
+    twice = [str(warning.message) for warning in told if "again" in str(warning.message)]
+    assert len(twice) == 1
+
+
 def test_masks_of_one_class_and_neighbouring_images(images, tmp_path):
     record = cross_validate(
         images, tmp_path / "out", "binary", contiguous_validation=True, tuning=False
