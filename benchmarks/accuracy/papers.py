@@ -173,13 +173,14 @@ def train(pairs: list[Pair], run: Path, minutes: float, seed: int, options: dict
 def scores(run: Path, pairs: list[Pair]) -> dict[str, Any]:
     """What the run's best network, and the rule that training chose, make of the held-out images.
 
+    The measures are those of `metrics.summarize_evaluations`, AP over the objects of all images.
     `pixel_error_at_half` is that of the probabilities from 0.5 on: where a watershed parts cells,
     the lines between them are a pixel wide, which its mask's pixel error counts.
     """
     import numpy as np
 
-    from keras_unet3p import metrics
-    from keras_unet3p.images import pictures
+    from keras_unet3p import metrics, postprocessing
+    from keras_unet3p.images import read_image
     from keras_unet3p.workflow import open_model
 
     predictor = open_model(run)
@@ -188,10 +189,12 @@ def scores(run: Path, pairs: list[Pair]) -> dict[str, Any]:
     for pair in pairs:
         if pair.split != "test":
             continue
-        image = pictures.read_picture(pair.image)
-        truth = pictures.read_picture(pair.mask)[..., 0].astype(np.int64)
-        kind = "binary" if predictor.instances is None else "instances"
+        image = read_image(pair.image)[0]
+        truth = read_image(pair.mask)[0][..., 0].astype(np.int64)
+        kind = "instances" if predictor.mask_kind == "instances" else "binary"
         found = (predictor.instances or predictor.labels)(image)
+        if kind == "binary" and predictor.instances is not None:
+            found = postprocessing.parted(found)  # as `unet3p evaluate` does
         measured = metrics.evaluate_labels(truth, found, mask_kind=kind)
         half = predictor.probabilities(image)[..., 0] >= 0.5
         measured["pixel_error_at_half"] = float((half != (truth > 0)).mean())
@@ -200,16 +203,13 @@ def scores(run: Path, pairs: list[Pair]) -> dict[str, Any]:
             for threshold, total in matched.items():
                 counts = metrics.object_scores(truth, found, threshold)
                 total += counts.matched, counts.missed, counts.extra
-    whole = {
-        name: np.mean([image[name] for image in images if name in image])
-        for name in SCORES
-        if any(name in image for image in images)
-    }
-    if predictor.instances is not None:
+    whole = metrics.summarize_evaluations(images)
+    whole["pixel_error_at_half"] = np.mean([image["pixel_error_at_half"] for image in images])
+    if predictor.mask_kind == "instances":
         aps = [total[0] / total.sum() for total in matched.values()]
         names = [f"ap{100 * threshold:.0f}" for threshold in AP_THRESHOLDS]
         whole |= {**dict(zip(names, aps, strict=True)), "mean_ap": np.mean(aps)}
-    found = {name: f"{value:.5g}" for name, value in whole.items()}
+    found = {name: f"{value:.5g}" for name, value in whole.items() if name in SCORES}
     return {**found, "rule": str(predictor.rule)}
 
 

@@ -18,7 +18,7 @@ from keras_unet3p.graphs.nodes import (
     readers_by_name,
     set_constant,
 )
-from keras_unet3p.layers import FoldedBatchNormalization, UpsampleConv2D
+from keras_unet3p.layers import BatchNormalization, FoldedBatchNormalization, UpsampleConv2D
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -96,9 +96,10 @@ def foldable_pairs(model: Any) -> Iterator[tuple[Any, Any]]:
 
     collect(model)
     producers = {id(_single(layer, "output")): layer for layer in layers}
+    norms = (keras.layers.BatchNormalization, BatchNormalization)
     kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, UpsampleConv2D)
     for norm in layers:
-        if type(norm) is not keras.layers.BatchNormalization or norm.axis not in (-1, 3, [3]):
+        if type(norm) not in norms or norm.axis not in (-1, 3, [3]):
             continue
         source = _single(norm, "input")
         layer = producers.get(id(source)) if source is not None else None

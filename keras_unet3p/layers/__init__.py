@@ -1,6 +1,7 @@
 """Layers that the networks need and Keras lacks."""
 
 from keras_unet3p._after_keras import catch_up
+from keras_unet3p.layers.batch_normalization import BatchNormalization
 from keras_unet3p.layers.bilinear_upsampling2d import BilinearUpsampling2D
 from keras_unet3p.layers.center_crop import CenterCrop
 from keras_unet3p.layers.crop_to import CropTo
@@ -17,6 +18,7 @@ from keras_unet3p.layers.segmentation_output import SegmentationOutput
 from keras_unet3p.layers.upsample_conv2d import UpsampleConv2D
 
 __all__ = [
+    "BatchNormalization",
     "BilinearUpsampling2D",
     "CenterCrop",
     "CropTo",

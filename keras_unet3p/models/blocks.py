@@ -7,7 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_unet3p.layers import BilinearUpsampling2D, Dropout, UpsampleConv2D
+from keras_unet3p.layers import (
+    BatchNormalization,
+    BilinearUpsampling2D,
+    Dropout,
+    UpsampleConv2D,
+)
 from keras_unet3p.models.arguments import InitializerLike, RegularizerLike
 
 
@@ -98,7 +103,7 @@ class Blocks:
 
     def norm_relu(self, x, name: str):
         if self.batch_norm:
-            x = keras.layers.BatchNormalization(
+            x = BatchNormalization(
                 momentum=self.batch_norm_momentum,
                 epsilon=self.batch_norm_epsilon,
                 gamma_initializer=_fresh(self.batch_norm_gamma, keras.initializers),
