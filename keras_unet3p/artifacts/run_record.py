@@ -12,7 +12,7 @@ from keras_unet3p.config import RUN_FORMAT, TrainingConfig
 from keras_unet3p.errors import InputError
 
 _LENGTHS = ("epochs", "hours")
-_MAY_CHANGE = ("tuning", "measure", "callbacks")
+_MAY_CHANGE = ("tuning", "measure", "test_time_augmentation", "callbacks")
 """Choices of `TrainingConfig` that a run may change when it goes on: they are not the network's."""
 _BEGINNINGS = ("init", "encoder_weights")
 """Choices that name a file of weights, which may lie elsewhere when the run goes on."""
