@@ -39,6 +39,8 @@ class PostprocessingRecord(JsonArtifact):
     """Of instances: a pixel is of a seed from this core on. None of class ids."""
     smallest_seed: int | None = Field(default=None, ge=0)
     """Of instances: seeds of fewer pixels are none."""
+    smoothing: int = Field(default=0, ge=0)
+    """Of instances: how often the maps are smoothed before."""
     test_time_augmentation: int = Field(default=1, ge=1, le=8)
     """Mirrored and turned versions of a tile whose mean the network's maps are; 1 for none."""
     measure: str
@@ -76,5 +78,9 @@ class PostprocessingRecord(JsonArtifact):
     def rule(self) -> dict[str, Any]:
         """What `MaskRule.from_dict` or `InstanceRule.from_dict` of `postprocessing` reads."""
         names = ["threshold", "smallest_object"]
-        names += ["seed_threshold", "smallest_seed"] if self.gives_instances else ["largest_hole"]
+        names += (
+            ["seed_threshold", "smallest_seed", "smoothing"]
+            if self.gives_instances
+            else ["largest_hole"]
+        )
         return {name: getattr(self, name) for name in names}

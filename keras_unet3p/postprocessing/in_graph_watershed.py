@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_unet3p.postprocessing.instance_rule import InstanceRule
+from keras_unet3p.postprocessing.smoothing import LEVELS, REACH, WEIGHTS
 
 
 def in_graph_instances(maps: Any, rule: InstanceRule) -> tf.Tensor:
@@ -31,6 +32,9 @@ def in_graph_instances(maps: Any, rule: InstanceRule) -> tf.Tensor:
     maps = tf.cast(maps, tf.float32)
     foreground, core = maps[..., 0], maps[..., -1]
     shape = tf.shape(foreground)
+    if rule.smoothing:
+        foreground = smoothed_in_graph(foreground, rule.smoothing)
+        core = smoothed_in_graph(core, rule.smoothing) if maps.shape[-1] != 1 else foreground
     mask = foreground >= rule.threshold
     core = tf.where(tf.math.is_nan(core), 0.0, core)
 
@@ -49,6 +53,25 @@ def in_graph_instances(maps: Any, rule: InstanceRule) -> tf.Tensor:
     starts = tf.cast(kept & tf.equal(opening, grid.numbers), tf.int32)
     numbers = tf.where(kept, tf.gather(tf.cumsum(starts), opening), 0)
     return tf.scatter_nd(grid.pixels, numbers, shape)
+
+
+def smoothed_in_graph(values: tf.Tensor, passes: int) -> tf.Tensor:
+    """`smoothing.smoothed` for a tensor (H, W): the same bits."""
+    values = tf.clip_by_value(tf.where(tf.math.is_nan(values), 0.0, values), 0.0, 1.0)
+    levels = tf.cast(tf.round(values * float(LEVELS)), tf.int32)
+    for number in range(passes):
+        if number:
+            levels = tf.bitwise.right_shift(levels + 128, 8)
+        for axis in (0, 1):
+            length = tf.shape(levels)[axis]
+            taps = [
+                tf.gather(
+                    levels, tf.clip_by_value(tf.range(length) + step, 0, length - 1), axis=axis
+                )
+                for step in range(-REACH, REACH + 1)
+            ]
+            levels = tf.add_n([weight * tap for weight, tap in zip(WEIGHTS, taps, strict=True)])
+    return tf.cast(levels, tf.float32) / float(LEVELS * 256)
 
 
 class _Grid:

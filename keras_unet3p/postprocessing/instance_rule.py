@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_unet3p.errors import InputError
+from keras_unet3p.postprocessing.smoothing import smoothed
 from keras_unet3p.postprocessing.watershed import (
     PixelGrid,
     first_steps,
@@ -25,6 +26,8 @@ class InstanceRule:
     F is the probability that a pixel belongs to any object; C is high inside of an object and falls
     to its outline, towards a touching object as well (`targets.instance_maps`).
 
+    0. Both are smoothed `smoothing` times by a binomial filter over 5 pixels, a Gaussian of the
+       variance `smoothing`.
     1. The mask is where F >= `threshold`.
     2. Seeds are the 4-connected regions of the mask where C >= `seed_threshold`, of `smallest_seed`
        pixels or more.
@@ -43,6 +46,7 @@ class InstanceRule:
         threshold: above 0, at most 1.
         seed_threshold: above 0, at most 1.
         smallest_seed, smallest_object: pixels; 0 keeps all.
+        smoothing: 0 to 16; 0 for none.
 
     Raises:
         ValueError: a number is out of range.
@@ -59,16 +63,19 @@ class InstanceRule:
     seed_threshold: float = 0.5
     smallest_seed: int = 4
     smallest_object: int = 16
+    smoothing: int = 0
 
     def __post_init__(self) -> None:
         for name in ("threshold", "seed_threshold"):
             value = getattr(self, name)
             if not 0.0 < value <= 1.0:
                 raise InputError(f"{name} must be above 0 and at most 1, found {value}")
-        for name in ("smallest_seed", "smallest_object"):
+        for name in ("smallest_seed", "smallest_object", "smoothing"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 0:
                 raise InputError(f"{name} must be a whole number of at least 0, found {value!r}")
+        if self.smoothing > 16:
+            raise InputError(f"smoothing must be at most 16, found {self.smoothing}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InstanceRule:
@@ -104,7 +111,7 @@ class InstanceRule:
         Raises:
             ValueError: for another shape.
         """
-        foreground, core = two_maps(maps)
+        foreground, core = two_maps(maps, self.smoothing)
         mask = foreground >= np.float32(self.threshold)
         # From here on a node is a pixel of the mask, numbered in scanning order.
         grid = PixelGrid(mask)
@@ -141,8 +148,8 @@ class InstanceRule:
         return result.reshape(mask.shape)
 
 
-def two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground and core of the maps that `InstanceRule.instances` takes, float32.
+def two_maps(maps: np.ndarray, smoothing: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground and core of the maps that `InstanceRule.instances` takes, smoothed, float32.
 
     Where the core is not a number it is 0.
 
@@ -160,4 +167,7 @@ def two_maps(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
     maps = maps.astype(np.float32, copy=False)
     core = maps[..., -1]
-    return maps[..., 0], np.where(np.isnan(core), np.float32(0), core)
+    core = smoothed(np.where(np.isnan(core), np.float32(0), core), smoothing)
+    if maps.shape[-1] == 1 and smoothing:
+        return core, core
+    return smoothed(maps[..., 0], smoothing), core

@@ -21,6 +21,7 @@ SEED_THRESHOLDS = tuple(number / 20 for number in range(2, 20, 2))
 _MASK_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _FINE = 0.05
 _SEED_SIZES = (1, 16)
+_SMOOTHINGS = (1, 2)
 _OBJECT_SIZES = (0, 8, 32, 64, 128)
 
 Scores = Callable[[Sequence[MaskRule]], Sequence[float]]
@@ -98,8 +99,8 @@ def search_instance_rule(
 ) -> RuleChoice:
     """Look for the instance rule with the largest score, one number after the other.
 
-    The seeds' threshold first, then the mask's, then the sizes, then the neighbours of both
-    thresholds: about 25 rules.
+    The seeds' threshold first, then the mask's, then the smoothing, then the sizes, then the
+    neighbours of both thresholds: about 27 rules.
 
     Args:
         scores: gives the score of each rule that it gets.
@@ -109,7 +110,7 @@ def search_instance_rule(
         ...     lambda rules: [-abs(rule.seed_threshold - 0.65) for rule in rules]
         ... )
         >>> choice.rule
-        InstanceRule(threshold=0.5, seed_threshold=0.65, smallest_seed=4, smallest_object=16)
+        InstanceRule(threshold=0.5, seed_threshold=0.65, smallest_seed=4, ..., smoothing=0)
     """
     default = InstanceRule()
     rules = [dataclasses.replace(default, seed_threshold=value) for value in SEED_THRESHOLDS]
@@ -131,6 +132,7 @@ def search_instance_rule(
             best, best_score = _best_of(best, best_score, rules, scores(rules))
 
     try_values(threshold=_MASK_THRESHOLDS)
+    try_values(smoothing=_SMOOTHINGS)
     try_values(smallest_seed=_SEED_SIZES, smallest_object=_OBJECT_SIZES)
     for name in ("seed_threshold", "threshold"):
         middle = getattr(best, name)

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from keras_unet3p.errors import InputError
 from keras_unet3p.postprocessing.instance_rule import InstanceRule, two_maps
+from keras_unet3p.postprocessing.smoothing import REACH
 from keras_unet3p.postprocessing.watershed import (
     PixelGrid,
     first_steps,
@@ -156,13 +157,8 @@ def _part(maps: Any, rows: slice, columns: slice, rule: InstanceRule, count: int
     smallest = max(rule.smallest_seed, 1)
     # So far around the window, a region of seeds that reaches into it shows whether it is large:
     # the pixels of a path that leads further are enough.
-    top, left = max(rows.start - smallest, 0), max(columns.start - smallest, 0)
-    around = (slice(top, rows.stop + smallest), slice(left, columns.stop + smallest))
-    inside = (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-    foreground, core = two_maps(np.asarray(maps[around]))
+    around, inside = _around(rows, columns, smallest)
+    foreground, core = _smoothed_maps(maps, *around, rule.smoothing)
     mask = foreground >= np.float32(rule.threshold)
     _, seeded = seed_roots(mask & (core >= np.float32(rule.seed_threshold)), smallest)
     is_inside = np.zeros(mask.shape, bool)
@@ -215,6 +211,30 @@ def _part(maps: Any, rows: slice, columns: slice, rule: InstanceRule, count: int
             for name, (line, leaving) in lines.items()
         },
     )
+
+
+def _around(rows: slice, columns: slice, reach: int) -> tuple[tuple[slice, slice], ...]:
+    """A window with so many pixels around it, as far as the image goes; and its place therein."""
+    top, left = max(rows.start - reach, 0), max(columns.start - reach, 0)
+    around = (slice(top, rows.stop + reach), slice(left, columns.stop + reach))
+    inside = (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
+    return around, inside
+
+
+def _smoothed_maps(
+    maps: Any, rows: slice, columns: slice, smoothing: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`two_maps` of a window, smoothed as those of the whole image are."""
+    rows, columns = (
+        slice(part.start, min(part.stop, length))
+        for part, length in zip((rows, columns), maps.shape[:2], strict=True)
+    )
+    around, inside = _around(rows, columns, REACH * smoothing)
+    foreground, core = two_maps(np.asarray(maps[around]), smoothing)
+    return foreground[inside], core[inside]
 
 
 def _ways_up(

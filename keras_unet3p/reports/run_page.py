@@ -125,6 +125,7 @@ def chosen_content(record: PostprocessingRecord | None) -> dict[str, Any] | None
         "gain": record.gain,
         "threshold": f"{record.threshold:g}" if curve else None,
         "seed_threshold": f"{record.seed_threshold:g}" if record.gives_instances else None,
+        "smoothing": record.smoothing,
         "smallest_object": record.smallest_object,
         "largest_hole": record.largest_hole,
         "versions": record.test_time_augmentation,

@@ -223,6 +223,8 @@ def _sentence(chosen: PostprocessingRecord, has_threshold: bool) -> str:
     parts = [f"threshold {chosen.threshold:g}"] if has_threshold else []
     if chosen.gives_instances:
         parts.append(f"seeds from {chosen.seed_threshold:g} of {chosen.smallest_seed} pixels on")
+    if chosen.smoothing:
+        parts.append(f"maps smoothed {chosen.smoothing} times")
     if chosen.smallest_object:
         parts.append(f"objects below {chosen.smallest_object} pixels removed")
     if chosen.largest_hole:

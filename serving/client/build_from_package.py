@@ -51,6 +51,7 @@ MODULES = (
     "postprocessing/class_ids.py",
     "postprocessing/instance_rule.py",
     "postprocessing/mask_rule.py",
+    "postprocessing/smoothing.py",
     "postprocessing/stitching.py",
     "postprocessing/watershed.py",
     "progress.py",

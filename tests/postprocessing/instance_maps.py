@@ -24,6 +24,7 @@ RULES = st.builds(
     seed_threshold=st.sampled_from([0.4, 0.6, 0.9]),
     smallest_seed=st.integers(0, 4),
     smallest_object=st.integers(0, 6),
+    smoothing=st.sampled_from([0, 0, 1, 2]),
 )
 
 

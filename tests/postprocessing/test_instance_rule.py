@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +13,7 @@ from skimage.segmentation import watershed
 
 from keras_unet3p import metrics
 from keras_unet3p.postprocessing import InstanceRule, in_graph_instances
+from keras_unet3p.postprocessing.instance_rule import two_maps
 from tests.postprocessing.instance_maps import MAPS, RULES, noisy_cells
 
 _graph = tf.function(in_graph_instances, autograph=False, reduce_retracing=True)
@@ -29,7 +32,7 @@ def _both(maps, rule):
 @given(MAPS, RULES)
 def test_what_holds_for_any_maps(maps, rule):
     found = _both(maps, rule)
-    foreground, core = maps[..., 0], maps[..., -1]
+    foreground, core = two_maps(maps, rule.smoothing)
     mask = foreground >= np.float32(rule.threshold)
     ids, first = np.unique(found, return_index=True)
     first = first[ids > 0]
@@ -38,7 +41,7 @@ def test_what_holds_for_any_maps(maps, rule):
     for number in ids[ids > 0]:
         assert label(found == number, connectivity=1).max() == 1, "one piece each"
         assert (found == number).sum() >= rule.smallest_object
-    everything = InstanceRule(rule.threshold, rule.seed_threshold, rule.smallest_seed, 0)
+    everything = dataclasses.replace(rule, smallest_object=0)
     whole = everything.instances(maps)
     np.testing.assert_array_equal(whole > 0, mask)
     # Each seed is within one object, and each object holds one seed or is a piece of the mask.
@@ -124,6 +127,8 @@ def test_images_of_several_sizes_in_one_graph():
         ({"seed_threshold": 1.5}, "seed_threshold must be above 0 and at most 1, found 1.5"),
         ({"smallest_seed": -1}, "smallest_seed must be a whole number of at least 0, found -1"),
         ({"smallest_object": 1.5}, "smallest_object must be a whole number of at least 0"),
+        ({"smoothing": -1}, "smoothing must be a whole number of at least 0, found -1"),
+        ({"smoothing": 17}, "smoothing must be at most 16, found 17"),
     ],
 )
 def test_numbers_out_of_range(values, message):
@@ -137,7 +142,7 @@ def test_maps_of_another_shape():
 
 
 def test_a_rule_is_kept_as_a_dictionary():
-    rule = InstanceRule(0.4, 0.7, 3, 20)
+    rule = InstanceRule(0.4, 0.7, 3, 20, 2)
     assert InstanceRule.from_dict({**rule.to_dict(), "measure": "ap"}) == rule
     assert InstanceRule.is_in(rule.to_dict())
     assert not InstanceRule.is_in({"threshold": 0.5, "seed_threshold": None})

@@ -52,6 +52,9 @@ def test_no_more_than_a_window_is_read_at_a_time():
     rule, recording = InstanceRule(smallest_seed=5), Recording(maps)
     instances_by_windows(recording, np.zeros(maps.shape[:2], np.int32), rule, window=32)
     assert recording.largest == (32 + 2 * 5) ** 2 * 2
+    rule, recording = InstanceRule(smallest_seed=5, smoothing=3), Recording(maps)
+    instances_by_windows(recording, np.zeros(maps.shape[:2], np.int32), rule, window=32)
+    assert recording.largest == (32 + 2 * (5 + 3 * 2)) ** 2 * 2
 
 
 @pytest.mark.parametrize(
