@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -33,7 +35,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         learns = compat.KERAS_3 and training and self.trainable
         if not learns or mask is not None or not self._can_be_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
-        ones = tf.ones(self.moving_mean.shape)
+        moving_mean: Any = self.moving_mean
+        moving_variance: Any = self.moving_variance
+        ones = tf.ones(moving_mean.shape)
         normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.cast(self.gamma, tf.float32) if self.scale else ones,
@@ -46,7 +50,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # The operation gives the variance of a sample, n - 1 in its denominator; Keras keeps n.
         pixels = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance = variance * ((pixels - 1.0) / pixels)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+        for moving, value in ((moving_mean, mean), (moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         return normalized
 
