@@ -723,6 +723,9 @@ def predict(
     )
     inside = f"labels/{printable(into_zarr or '')} of the images"
     _say(f"{len(written)} masks in {printable(out or '') if into_zarr is None else inside}")
+    for name, what in (("objects.csv", "each object"), ("images.csv", "counts")):
+        if out is not None and (out / name).is_file():
+            _say(f"{what:12} {printable(out / name)}")
 
 
 @_command(_SERVE, "unet3p export runs/cells --out models/cells")

@@ -68,7 +68,7 @@ def public(room: str) -> Iterator[tuple[str, Any]]:
     ]
     for name in getattr(module, "__all__", own):
         value = getattr(module, name)
-        if inspect.isclass(value) or inspect.isfunction(value):
+        if inspect.isclass(value) or inspect.isroutine(value):  # of the latter, cached ones too
             yield name, value
 
 

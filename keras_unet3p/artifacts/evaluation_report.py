@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from keras_unet3p.artifacts.html_table import html_table
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.errors import InputError, printable
 from keras_unet3p.files import fitting_name
@@ -79,15 +79,10 @@ class EvaluationReport(JsonArtifact):
     def _repr_html_(self) -> str:
         """For notebooks: the main measures, the worst images first."""
         *images, overall = self.rows()
-        overall[0] = "<b>overall</b>"
-        shown = [[html.escape(name), *figures] for name, *figures in images[:_MOST_SHOWN]]
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in ("image", *self.columns))
-        body = "".join(
-            f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in (*shown, overall)
-        )
-        more = len(images) - len(shown)
-        rest = f"<p>and {more} better ones</p>" if more else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+        shown = [*images[:_MOST_SHOWN], overall]
+        more = len(images) - _MOST_SHOWN
+        rest = f"<p>and {more} better ones</p>" if more > 0 else ""
+        return html_table(["image", *self.columns], shown, bold=overall[0]) + rest
 
     def picture(self, out: Path, rank: int) -> Path:
         """Where the picture of the image of a row lies, in the folder `out` of the evaluation."""

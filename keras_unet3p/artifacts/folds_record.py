@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import ClassVar
 
+from keras_unet3p.artifacts.html_table import html_table
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.artifacts.run_folder import RunFolder
 from keras_unet3p.artifacts.section import Text
@@ -37,6 +38,15 @@ class FoldsRecord(JsonArtifact):
         if not values:
             return float("nan"), float("nan")
         return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+    def _repr_html_(self) -> str:
+        """For notebooks: each measure in each fold, and over them."""
+        rows = []
+        for measure, values in self.measures.items():
+            figures = ["" if value is None else f"{value:.4f}" for value in values]
+            mean, spread = self.of(measure)
+            rows.append([measure, *figures, f"{mean:.4f} ± {spread:.4f}"])
+        return html_table(["measure", *self.members, "mean ± deviation"], rows)
 
     def runs(self, folder: Path) -> list[RunFolder]:
         """The run folders.

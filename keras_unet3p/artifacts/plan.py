@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any, ClassVar
 
+from keras_unet3p.artifacts.html_table import html_table
 from keras_unet3p.artifacts.json_artifact import JsonArtifact
 from keras_unet3p.artifacts.section import Section
 from keras_unet3p.config import TrainingConfig
@@ -66,6 +68,12 @@ class Plan(JsonArtifact):
         if self.memory > self.memory_limit:
             return f"{needed}, and this machine has {has}: the training will hardly fit"
         return f"{needed} of {has}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: every choice with its reason."""
+        rows = [(line.name, line.value, line.reason) for line in self.lines]
+        told = html.escape(self.memory_sentence())
+        return html_table(["option", "value", "because"], rows) + (f"<p>{told}</p>" if told else "")
 
     def training(self) -> dict[str, Any]:
         """The options of `TrainingConfig` by name."""

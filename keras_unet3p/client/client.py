@@ -374,6 +374,17 @@ class Client:
             self._metadata = found
         return found
 
+    def card(self) -> dict[str, Any] | None:
+        """Returns the content of the model card, or None where the endpoint does not tell it.
+
+        The local endpoint tells it by REST; TensorFlow Serving does not, and gRPC has no call for
+        it.
+        """
+        try:
+            return self._transport.card(self._timeout)
+        except EndpointError:  # whatever it was: nothing depends on a card
+            return None
+
     def close(self) -> None:
         """Closes the connections."""
         self._transport.close()

@@ -119,6 +119,9 @@ class GrpcTransport:
             for item in answer.model_version_status
         ]
 
+    def card(self, timeout: float) -> None:
+        """Returns nothing: there is no call for the model card."""
+
     def metadata(self, timeout: float) -> dict[str, Any]:
         """Returns the signatures."""
         request = messages.new("GetModelMetadataRequest", model_spec=self._spec)

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import requests
@@ -49,10 +49,13 @@ class RestTransport:
         self._base = url.rstrip("/")
         self._model = model
         self._choice = ""
+        self._version_or_label: dict[str, int | str] = {}
         if version is not None:
             self._choice = f"/versions/{version}"
+            self._version_or_label = {"version": version}
         elif label is not None:
             self._choice = f"/labels/{quote(label, safe='')}"
+            self._version_or_label = {"label": label}
         self._threads = threading.local()
         # The session of a thread is deleted with the thread.
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
@@ -117,6 +120,12 @@ class RestTransport:
         if len(names) != 1:
             raise InputError(f"model: this endpoint serves {names}; name one of them.")
         return names[0]
+
+    def card(self, timeout: float) -> dict[str, Any]:
+        """Returns the model card, which the local endpoint has beside TensorFlow Serving's API."""
+        self._path(timeout)  # finds out the model's name
+        query = urlencode({"model": self._model, **self._version_or_label})
+        return self._request("GET", f"/page/card?{query}", timeout)
 
     def predict(
         self,

@@ -67,6 +67,19 @@ def _shape(info: Any) -> list[int]:
     return [dimension.size for dimension in info.tensor_shape.dim]
 
 
+def model_card(service: PredictService, query: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the model card of a version: the query has `model`, and `version` or `label`.
+
+    Raises:
+        EndpointError: NOT_FOUND if it has none, and as predictions.
+    """
+    version = _numbers(query, "version")["version"]
+    with service.repository.using(query.get("model", ""), version, query.get("label")) as served:
+        if served.card is None:
+            raise EndpointError("NOT_FOUND", "This version was exported without a model card.")
+        return served.card.to_dict()
+
+
 async def page_image(service: PredictService, body: RequestBody, request: Request) -> Response:
     """Answers with an image of a TIFF or NPY file as a model takes it.
 

@@ -20,7 +20,7 @@ from keras_unet3p.client.endpoint_error import EndpointError
 from keras_unet3p.endpoint import json_tensors
 from keras_unet3p.endpoint.compression import unzipped
 from keras_unet3p.endpoint.grpc_services import metadata_response, status_response
-from keras_unet3p.endpoint.page_answers import page_image, page_models
+from keras_unet3p.endpoint.page_answers import model_card, page_image, page_models
 from keras_unet3p.endpoint.page_assets import page_asset
 from keras_unet3p.endpoint.predict_service import PredictService, shutting_down
 from keras_unet3p.endpoint.queued_call import queued_call
@@ -69,6 +69,8 @@ async def _beside(service: PredictService, request: Request, path: str) -> Respo
             return _health(service)
         if path == "/page/models":
             return JSONResponse(page_models(service), headers={"Cache-Control": "no-store"})
+        if path == "/page/card":
+            return _card(service, request)
         response = page_asset(request, path)
     elif request.method == "POST" and path == "/page/image":
         return await _or_refusal(service, request, lambda body: page_image(service, body, request))
@@ -105,6 +107,14 @@ async def _or_refusal(
         # The server ends now; its grace period is over.
         body.release()
         return _refusal(shutting_down())
+
+
+def _card(service: PredictService, request: Request) -> Response:
+    try:
+        found = model_card(service, request.query_params)
+    except EndpointError as error:
+        return _refusal(error)
+    return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
 
 def _health(service: PredictService) -> Response:

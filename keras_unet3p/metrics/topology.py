@@ -30,6 +30,11 @@ def simple_points(foreground_connectivity: int = 4) -> np.ndarray:
 
     Raises:
         ValueError: For another connectivity.
+
+    Example:
+        >>> table = simple_points()  # alone, and with one pixel above (neighbour 1)
+        >>> bool(table[0]), bool(table[1 << 1])
+        (False, True)
     """
     if foreground_connectivity not in (4, 8):
         raise InputError(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from keras_unet3p import data
+from keras_unet3p.artifacts.html_table import html_table
 from keras_unet3p.config import MAX_PAGES, MAX_PIXELS, ReadingChoices
 from keras_unet3p.files import make_output_folder, printable, write_json
 from keras_unet3p.images import pictures
@@ -40,6 +41,16 @@ class DataCheck(NamedTuple):
     def has_errors(self) -> bool:
         """Whether nothing can be learnt from the set as it is."""
         return any(suspicion.is_error for suspicion in self.suspicions)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the set holds, and what looks wrong with which images."""
+        rows = [(name, printable(str(value))) for name, value in self.facts.items()]
+        found = [
+            (suspicion.text, ", ".join(map(printable, suspicion.names)))
+            for suspicion in self.suspicions
+        ]
+        facts = html_table(["the set", ""], rows)
+        return facts + (html_table(["looks wrong", "images"], found) if found else "")
 
 
 def check(

@@ -271,13 +271,15 @@ def _saved_model(version: Path) -> Predictor:
     )
     if card is None:
         return predictor
+    normalization = dataclasses.replace(predictor.normalization, value_scale=value_scale)
+    return _as_trained(dataclasses.replace(predictor, normalization=normalization), card)
+
+
+def _as_trained(predictor: Predictor, card: ModelCard) -> Predictor:
+    """With what a model card tells of the images and masks of the training."""
     trained = card.training
     stored = map(StoredValues.from_dict, trained.stored_values or [])
-    normalization = dataclasses.replace(
-        predictor.normalization,
-        value_scale=value_scale,
-        stored_values=tuple(stored),
-    )
+    normalization = dataclasses.replace(predictor.normalization, stored_values=tuple(stored))
     return dataclasses.replace(
         predictor,
         test_time_augmentation=card.test_time_augmentation,
@@ -315,7 +317,7 @@ def _endpoint(url: str) -> Predictor:
         # Integers that a PNG holds travel as they are; of the others the other side knows no range.
         return image if is_narrow(image.dtype) else scaled(image, "unit")
 
-    return Predictor(
+    predictor = Predictor(
         lambda image: client.predict(sent(image)),
         num_channels,
         unit_values(num_channels),
@@ -324,6 +326,11 @@ def _endpoint(url: str) -> Predictor:
         instances=(lambda image: client.predict_instances(sent(image))) if tells_apart else None,
         stream=lambda image, output, kind: client.predict_large(image, output, kind=kind),
     )
+    # The local endpoint tells the model card; of another one nothing is known of the training.
+    try:
+        return _as_trained(predictor, ModelCard.model_validate(client.card()))
+    except (ValueError, TypeError, KeyError):  # none, or that of another version
+        return predictor
 
 
 def _last_dimension(tensors: dict[str, Any]) -> int | None:

@@ -203,6 +203,19 @@ def test_the_models_and_their_versions(server):
     assert answer["limits"]["request_bytes"] == server._service.max_request_bytes
 
 
+def test_without_a_model_card_there_is_none(server):
+    name = server.names[0]
+    url = f"{server.url}/page/card"
+    answer = requests.get(url, params={"model": name, "version": 1}, timeout=10)
+    assert (answer.status_code, answer.json()["error"]) == (
+        404,
+        "This version was exported without a model card.",
+    )
+    assert requests.get(url, params={"model": "other"}, timeout=10).status_code == 404
+    wrong = requests.get(url, params={"model": name, "version": "x"}, timeout=10)
+    assert wrong.status_code == 400
+
+
 def test_an_answer_tells_its_version(server):
     url = f"{server.url}/v1/models/{server.names[0]}:predict"
     png = cv2.imencode(".png", np.zeros((4, 5), np.uint8))[1].tobytes()

@@ -27,6 +27,14 @@ def _command(folder, *options):
     return CliRunner().invoke(cli.app, [*command, *map(str, options)])
 
 
+def test_a_notebook_shows_what_was_found():
+    suspicion = data.Suspicion("blurred", "out of focus?", ["<a>", "b"])
+    shown = workflow.DataCheck({"images": 3}, [suspicion])._repr_html_()
+    assert "<td>images</td><td>3</td>" in shown
+    assert "<td>out of focus?</td><td>&lt;a&gt;, b</td>" in shown
+    assert "looks wrong" not in workflow.DataCheck({"images": 3}, [])._repr_html_()
+
+
 def test_what_a_set_holds(folders):
     ran = _command(folders, "--out", folders / "out", "--json")
     assert ran.exit_code == 0, ran.output

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import models, workflow
+from keras_unet3p import data, models, workflow
 from keras_unet3p.artifacts.model_card import CARD_FILE
+from keras_unet3p.client import Client
+from keras_unet3p.endpoint import LocalServer
+from keras_unet3p.errors import InputError
 from keras_unet3p.export import export_savedmodel
+from keras_unet3p.images import StoredValues, measure_values, pictures
 from keras_unet3p.tiling import StreamingPredictor
 from keras_unet3p.workflow import open_model
 
@@ -142,3 +146,27 @@ def test_every_reader_takes_the_same_models(run, exported):
         for model in same:
             labels = open_model(model, tile_size=64).labels(unit)
             assert np.mean(labels != first) < 0.01
+
+
+def test_a_local_endpoint_tells_the_model_card(network, tmp_path):
+    cells, _ = data.generate_cells((64, 80), seed=0)
+    (stored,) = StoredValues.of([measure_values(cells, "cells")])
+    known = {"mask_kind": "binary", "separation": 2, "stored_values": [stored.to_dict()]}
+    version = export_savedmodel(network, tmp_path / "cells", tile_size=32, training_metrics=known)
+    plain = export_savedmodel(network, tmp_path / "plain", tile_size=32)
+    (plain / CARD_FILE).unlink()
+    dim = tmp_path / "images" / "dim.png"
+    pictures.write_picture(dim, np.arange(64 * 80, dtype=np.uint16).reshape(64, 80) % 256)
+    with LocalServer({"cells": version.parent, "plain": plain.parent}) as server:
+        told = Client(server.url, "cells", version=1).card()
+        assert told == json.loads((version / CARD_FILE).read_text())
+        assert Client(server.url, "plain").card() is None
+        assert Client(f"grpc://{server.grpc_address}", "cells").card() is None
+        asked = open_model(f"{server.url}/cells")
+        assert asked.normalization.stored_values == (stored,)
+        assert (asked.mask_kind, asked.separation) == ("binary", 2)
+        assert open_model(f"{server.url}/plain").normalization.stored_values == ()
+        with pytest.raises(InputError, match="times dimmer than in training"):
+            workflow.predict(f"{server.url}/cells", dim, out=tmp_path / "out")
+        with pytest.warns(UserWarning, match="times dimmer than in training"):
+            workflow.predict(f"{server.url}/cells", dim, out=tmp_path / "out", accept_values=True)
