@@ -23,6 +23,7 @@ def main() -> None:
     model = ku.models.unet3plus(
         input_shape=(None, None, 1),
         filters=4,
+        depth=3,
         deep_supervision=True,
         normalization=([images.mean()], [images.std()]),
     )

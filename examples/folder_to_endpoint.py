@@ -15,7 +15,7 @@ def main() -> None:
     workflow.train(
         "images",
         "masks",
-        workflow.TrainingConfig(filters=4, depth=3, patch_size=64, epochs=2, steps_per_epoch=6),
+        workflow.TrainingConfig(filters=4, depth=2, patch_size=64, epochs=2, steps_per_epoch=6),
         out="runs/cells",
         console=Console(),
     )

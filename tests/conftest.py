@@ -1,5 +1,6 @@
 """What every test has in common."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -17,12 +18,36 @@ pytest_plugins = ["served_models", "page_browser"]
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 
 
-# Files of few and long tests: first, so that no worker is left with one of them at the end.
-_LONGEST = ("test_training.py", "test_quick_start.py", "test_examples.py", "test_readme.py")
+# Files of few and long tests, and of whole trainings: first, so that no worker is left with one of
+# them at the end.
+_LONGEST = (
+    "test_site_snippets.py",
+    "test_readme.py",
+    "test_examples.py",
+    "test_training.py",
+    "test_quick_start.py",
+)
+
+
+def _place(item):
+    name = item.path.name
+    if name in _LONGEST:
+        return _LONGEST.index(name)
+    return len(_LONGEST) + (item.path.parent.name != "workflow")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    items.sort(key=_place)
+
+
+def pytest_collection_finish():
+    """Spare the collector what stays: TensorFlow's import alone makes half a million objects.
+
+    To look through them again and again takes about a twelfth of a suite that builds graphs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)

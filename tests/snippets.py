@@ -9,10 +9,11 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from typer.testing import CliRunner
 
-from keras_unet3p import cli
+from keras_unet3p import cli, planning
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -21,8 +22,11 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SHORTENED = {
     "train": "--patch-size 32 --batch-size 2 --hours 0.0001",
     "export": "--tile-size 64",
+    "capacity": "--largest 64",
 }
-SMALL_NETWORK = "--architecture unet --filters 2 --depth 2"
+SMALL_NETWORK = "--architecture unet --filters 2 --depth 1"
+# What `plan` finds out about this machine in half a minute; tests/planning measures it.
+MACHINE = planning.Machine(cores=2, gpus=0, filters=16, step_seconds={"float32": 0.5})
 # Begun by a page and not ended, or tested on their own.
 NOT_RUN = ("quickstart", "serve")
 
@@ -58,7 +62,8 @@ def run_command(line: str) -> None:
         arguments = shortened(line)
         if arguments[0] in NOT_RUN or ("bioimageio" in arguments and not find_spec("bioimageio")):
             return
-        result = CliRunner().invoke(cli.app, arguments)
+        with mock.patch.object(planning.Machine, "measured", return_value=MACHINE):
+            result = CliRunner().invoke(cli.app, arguments)
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
     elif line.startswith("curl ") and shutil.which("curl"):
         subprocess.run(["curl", "-sSf", *shlex.split(line)[1:]], check=True)

@@ -21,6 +21,10 @@ _SMALL = {
 }
 
 
+# Of a training whose network does not matter: most of the time of a short one goes into its graph.
+_LEAST = {**_SMALL, "architecture": "unet", "filters": 2, "depth": 1, "batch_norm": True}
+
+
 def write_cells(folder, count=8, size=(60, 76)):
     for number in range(count):
         image, labels = data.generate_cells(size, seed=number)
@@ -41,21 +45,31 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def least():
+    """Options of a training of a network as small as may be."""
+    return dict(_LEAST)
+
+
+@pytest.fixture(scope="session")
 def quiet():
     return Console(quiet=True)
 
 
+def _trained(options, cells, out, console):
+    config = workflow.TrainingConfig(**options)
+    workflow.train(cells / "images", cells / "masks", config, out=out, console=console)
+    return out
+
+
 @pytest.fixture(scope="session")
 def run(cells, tmp_path_factory, quiet):
-    out = tmp_path_factory.mktemp("runs") / "small"
-    workflow.train(
-        cells / "images",
-        cells / "masks",
-        out=out,
-        config=workflow.TrainingConfig(**_SMALL),
-        console=quiet,
-    )
-    return out
+    return _trained(_SMALL, cells, tmp_path_factory.mktemp("runs") / "small", quiet)
+
+
+@pytest.fixture(scope="session")
+def least_run(cells, tmp_path_factory, quiet):
+    """A run of the options `least`."""
+    return _trained(_LEAST, cells, tmp_path_factory.mktemp("runs") / "least", quiet)
 
 
 @pytest.fixture(scope="session")

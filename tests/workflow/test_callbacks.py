@@ -18,7 +18,7 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.training import choose_strategy
 from keras_unet3p.workflow.chosen_callbacks import CallbackError, check_callbacks, make_callbacks
 
-_QUICK = {"architecture": "unet", "filters": 2, "steps_per_epoch": 2, "tuning": False}
+_QUICK = {"architecture": "unet", "filters": 2, "depth": 1, "steps_per_epoch": 2, "tuning": False}
 
 MODULE = """
     import keras

@@ -88,7 +88,7 @@ def test_ids_of_several_classes_stay_what_they_are(
     np.testing.assert_array_equal(np.unique(_read(written)), value)
 
 
-def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quiet, small):
+def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quiet, least):
     """Floats beyond [0, 1]: an image alone may look as if another rule were meant."""
     for number in range(4):
         pixels, labels = data.generate_cells((40, 40), seed=number)
@@ -96,7 +96,7 @@ def test_the_rule_for_stored_values_goes_with_every_kind_of_model(tmp_path, quie
         np.save(tmp_path / "images" / f"{number}.npy", pixels.astype(np.float32) * 3 - 300)
         pictures.write_picture(tmp_path / "masks" / f"{number}.png", labels.astype(np.uint16))
     run = tmp_path / "run"
-    options = {**small, "epochs": 1, "steps_per_epoch": 1}
+    options = {**least, "epochs": 1, "steps_per_epoch": 1}
     workflow.train(
         tmp_path / "images",
         tmp_path / "masks",

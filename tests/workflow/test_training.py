@@ -62,11 +62,11 @@ def test_other_options_do_not_continue_a_run(run, cells, quiet, small):
         )
 
 
-def test_a_run_and_its_data_may_move(copied, cells, tmp_path, quiet, small):
+def test_a_run_and_its_data_may_move(least_run, cells, tmp_path, quiet, least):
     moved, run = tmp_path / "data", tmp_path / "elsewhere"
     shutil.copytree(cells, moved)
-    shutil.move(copied, run)
-    config = TrainingConfig(**{**small, "epochs": 3})
+    shutil.copytree(least_run, run)
+    config = TrainingConfig(**{**least, "epochs": 3})
     workflow.train(moved / "images", moved / "masks", out=run, config=config, console=quiet)
     assert len(History(run / "history.csv", "val_dice").rows) == 3
     record = json.loads((run / "config.json").read_text())
@@ -79,9 +79,13 @@ def test_a_run_and_its_data_may_move(copied, cells, tmp_path, quiet, small):
         workflow.train(moved / "images", other, out=run, config=config, console=quiet)
 
 
-def test_a_finished_run_goes_on_with_more_epochs_and_then_with_hours(copied, cells, quiet, small):
+def test_a_finished_run_goes_on_with_more_epochs_and_then_with_hours(
+    least_run, cells, tmp_path, quiet, least
+):
+    copied = shutil.copytree(least_run, tmp_path / "copied")
+
     def train(**options):
-        config = TrainingConfig(**{**small, **options})
+        config = TrainingConfig(**{**least, **options})
         workflow.train(cells / "images", cells / "masks", out=copied, config=config, console=quiet)
         return History(copied / "history.csv", "val_dice").rows
 
@@ -209,8 +213,8 @@ def test_weights_of_an_encoder_bring_their_own_normalisation(tmp_path):
         build_model(config, 3, 1, Normalization((0.5,) * 3, (0.2,) * 3, "raw"))
 
 
-def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
-    options = {**small, "epochs": 1, "steps_per_epoch": 1, "mixed_precision": "mixed_bfloat16"}
+def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, least):
+    options = {**least, "epochs": 1, "steps_per_epoch": 1, "mixed_precision": "mixed_bfloat16"}
     best = workflow.train(
         cells / "images",
         cells / "masks",
@@ -223,7 +227,7 @@ def test_the_policy_of_a_run_is_the_runs_alone(cells, tmp_path, quiet, small):
     assert keras.mixed_precision.global_policy().name == "float32"
 
 
-def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
+def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, least):
     rng = np.random.default_rng(0)
     for number in range(4):
         mask = np.zeros((40, 40), np.uint8)
@@ -239,7 +243,7 @@ def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
         classes=["background", "upper", "lower"],
         mask_kind="classes",
         config=TrainingConfig(
-            **{**small, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2}
+            **{**least, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2}
         ),
     )
     # A folder that lacks a class is judged as what the network was trained on all the same.
@@ -258,7 +262,8 @@ def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, small):
 def test_a_run_killed_by_the_system_continues(cells, tmp_path, quiet):
     command = [sys.executable, "-m", "keras_unet3p", "train"]
     command += ["--images", cells / "images", "--masks", cells / "masks", "--out", tmp_path / "run"]
-    command += ["--filters", "2", "--depth", "2", "--patch-size", "32", "--batch-size", "2"]
+    command += ["--architecture", "unet", "--filters", "2", "--depth", "1"]
+    command += ["--patch-size", "32", "--batch-size", "2"]
     command += ["--epochs", "3", "--steps-per-epoch", "3", "--no-augment"]
     command = [str(part) for part in command]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -344,16 +349,14 @@ def test_more_classes_than_masks_can_hold_are_refused_before_the_training(tmp_pa
 
 
 def test_a_single_image_and_class_ids_with_a_gap_train_by_what_the_messages_name(
-    tmp_path, quiet, small
+    tmp_path, quiet, least
 ):
     mask = np.zeros((40, 40), np.uint8)
     mask[5:20, 5:35], mask[22:36, 5:35] = 1, 3
     pictures.write_picture(tmp_path / "images" / "a.png", mask * np.uint8(80))
     pictures.write_picture(tmp_path / "masks" / "a.png", mask)
     images, masks, run = (tmp_path / name for name in ("images", "masks", "run"))
-    config = TrainingConfig(
-        **{**small, "architecture": "unet", "depth": 1, "epochs": 1, "steps_per_epoch": 1}
-    )
+    config = TrainingConfig(**{**least, "epochs": 1, "steps_per_epoch": 1})
     options = {"config": config}
     with pytest.raises(ValueError, match=r"single image.*--validation-images"):
         workflow.train(images, masks, out=run, classes=[0, 1, 3], console=quiet, **options)
