@@ -630,6 +630,14 @@ def predict(
     tolerance: Annotated[
         float, typer.Option(help="How far outlines may be simplified, pixels.")
     ] = 0.5,
+    link_slices: Annotated[
+        float | None,
+        typer.Option(
+            help="Number the objects of a volume through its slices: those that overlap from "
+            "slice to slice with at least this intersection over union are one; 0.25 is usual.",
+            show_default=False,
+        ),
+    ] = None,
     tile_size: Tile = 512,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_pages: MaxPages = MAX_PAGES,
@@ -663,6 +671,8 @@ def predict(
 ) -> None:
     """Segment images of any size. Killed, the same command goes on where it was."""
     if scheduler is not None or workers is not None:
+        if link_slices is not None:
+            raise InputError("--link-slices: a cluster segments one image; leave it out")
         ModelSource.of(model)
         if out is None:
             raise InputError("--out: none given; expected the Zarr array that is written")
@@ -692,6 +702,7 @@ def predict(
         pixel_size=pixel_size,
         polygons=polygons,
         tolerance=tolerance,
+        link_slices=link_slices,
         tile_size=tile_size,
         max_pixels=max_pixels,
         max_pages=max_pages,
