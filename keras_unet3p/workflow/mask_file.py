@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,12 +58,15 @@ class MaskFile:
         return self.path.name if self.into_zarr is None else str(self.path)
 
     @contextlib.contextmanager
-    def opened(self, reading: ReadingChoices, dtype: np.dtype) -> Iterator[MaskTarget]:
+    def opened(
+        self, reading: ReadingChoices, dtype: np.dtype, class_names: Sequence[str] = ()
+    ) -> Iterator[MaskTarget]:
         """Context in which the masks are written; the file appears at its end.
 
         Args:
             reading: with which the images were read.
             dtype: of labels, where the format needs to know it before they are there.
+            class_names: of the classes, the background's first, for formats that tell them.
         """
         if self.is_picture:
             yield _Picture(self.path)
@@ -74,7 +77,7 @@ class MaskFile:
         else:
             form = self.stack.format
             assert form is not None, "it has the format of its image"
-            file = form.module.label_file(image, self.path, reading, dtype)
+            file = form.module.label_file(image, self.path, reading, dtype, class_names)
         with file as planes:
             yield _Planes(planes)
 

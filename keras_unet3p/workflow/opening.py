@@ -179,6 +179,7 @@ def _keras(
         ignore=record.data.ignore,
         separation=record.separation,
         reading=ReadingChoices(**(record.data.reading or {})),
+        class_names=tuple(record.data.classes or ()),
     )
 
 
@@ -261,6 +262,7 @@ def _saved_model(version: Path) -> Predictor:
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
         reading=ReadingChoices(**(trained.reading or {})),
+        class_names=tuple(trained.classes or ()),
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 

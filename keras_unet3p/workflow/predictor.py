@@ -46,6 +46,7 @@ class Predictor:
             whole: `stream(image, output, kind)` as `tiling.StreamingPredictor.predict` takes them.
             None where the other side cannot.
         reading: what of their files training read.
+        class_names: of the classes, the background's first; empty where none were given.
 
     Example:
         >>> import numpy as np
@@ -68,6 +69,7 @@ class Predictor:
     instances: Callable[[np.ndarray], np.ndarray] | None = None
     stream: Callable[..., None] | None = None
     reading: ReadingChoices = dataclasses.field(default_factory=ReadingChoices)
+    class_names: tuple[str, ...] = ()
 
     def reading_of(
         self, images: str | os.PathLike[str], given: ReadingChoices | None

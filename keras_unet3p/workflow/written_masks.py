@@ -104,7 +104,7 @@ class MaskWriter:
         rows = []
         for mask in masks:
             of_mask: list[dict[str, Any]] = []
-            with mask.opened(self.reading, self.dtype) as target:
+            with mask.opened(self.reading, self.dtype, self.predictor.class_names) as target:
                 for at, name in enumerate(mask.names):
                     own = mask.path.name if mask.is_picture else name
                     for row in self._write_one(mask, target, at, name, kept, slices):

@@ -55,6 +55,7 @@ def segment(monkeypatch, nuclei, tmp_path):
             labels=look,
             num_classes=1,
             instances=look if kind == "instances" else None,
+            class_names=("background", "nucleus"),
         )
         monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
         where = {} if out is None else {"out": tmp_path / out}
@@ -86,7 +87,9 @@ def _mask(folder, kind):
         return np.asarray(nibabel.load(folder / "cells.nii.gz").dataobj)
     import pydicom
 
-    return pydicom.dcmread(folder / "cells.dcm").pixel_array
+    dataset = pydicom.dcmread(folder / "cells.dcm")
+    assert [each.SegmentLabel for each in dataset.SegmentSequence] == ["nucleus"]
+    return dataset.pixel_array
 
 
 def _write(kind, path, stack):

@@ -348,7 +348,11 @@ def _downsample(source: Any, target: Any, axes: StackedAxes) -> None:
 
 @contextlib.contextmanager
 def label_file(
-    path: Path, target: Path, reading: ReadingChoices, dtype: np.dtype
+    path: Path,
+    target: Path,
+    reading: ReadingChoices,
+    dtype: np.dtype,
+    class_names: Sequence[str] = (),
 ) -> Iterator[ZarrLabels]:
     """Context that writes the labels of an image as a label image by itself.
 
@@ -358,7 +362,9 @@ def label_file(
             earlier one.
         reading: with which the image was read.
         dtype: of the labels.
+        class_names: without effect.
     """
+    del class_names
     image = _Image.open(path, reading)
     with replacing(target) as temporary:
         labels = ZarrLabels(_new_group(temporary, image.version), image, dtype)
