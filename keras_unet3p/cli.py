@@ -646,6 +646,14 @@ def predict(
     tolerance: Annotated[
         float, typer.Option(help="How far outlines may be simplified, pixels.")
     ] = 0.5,
+    link_slices: Annotated[
+        float | None,
+        typer.Option(
+            help="Number the objects of a volume through its slices: those that overlap from "
+            "slice to slice with at least this intersection over union are one; 0.25 is usual.",
+            show_default=False,
+        ),
+    ] = None,
     tile_size: Tile = 512,
     test_time_augmentation: Versions = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -684,6 +692,8 @@ def predict(
             raise InputError(
                 "--test-time-augmentation: a cluster takes what training chose; leave it out"
             )
+        if link_slices is not None:
+            raise InputError("--link-slices: a cluster segments one image; leave it out")
         ModelSource.of(model)
         if out is None:
             raise InputError("--out: none given; expected the Zarr array that is written")
@@ -713,6 +723,7 @@ def predict(
         pixel_size=pixel_size,
         polygons=polygons,
         tolerance=tolerance,
+        link_slices=link_slices,
         tile_size=tile_size,
         test_time_augmentation=test_time_augmentation,
         max_pixels=max_pixels,

@@ -33,7 +33,8 @@ def write_series(folder, array, *, slope=1, intercept=-1024, suffix=".dcm", seri
         image.RescaleSlope, image.RescaleIntercept = slope, intercept
         for name, value in extra.items():
             setattr(image, name, value)
-        image.PixelData = slice_.astype(np.uint16).tobytes()
+        kind = np.uint8 if image.BitsAllocated == 8 else np.uint16
+        image.PixelData = slice_.astype(kind).tobytes()
         name = f"{(7 * z) % len(array):03d}{suffix}"
         image.save_as(folder / name, enforce_file_format=True)
     return folder

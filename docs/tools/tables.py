@@ -143,6 +143,11 @@ def preset_init() -> str:
     return table(head, rows)
 
 
+def cluster_scheduler() -> str:
+    rows = [(row["what"], row["value"]) for row in read("speed/cluster_scheduler.csv")]
+    return table(("`benchmarks/cluster_scheduler.py`", ""), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "unet3plus": unet3plus,
     "export_formats": export_formats,
@@ -152,6 +157,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stardist_peer": stardist_peer,
     "preset_networks": preset_networks,
     "preset_init": preset_init,
+    "cluster_scheduler": cluster_scheduler,
 }
 
 

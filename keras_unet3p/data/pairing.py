@@ -17,6 +17,7 @@ from keras_unet3p.images.decoding import is_stack
 from keras_unet3p.images.file_source import DEFAULT, FileSource, expand, windows_of
 from keras_unet3p.images.found_files import FoundFile, find_files
 from keras_unet3p.images.image_list import ListedPair, is_image_list, named_files, read_image_list
+from keras_unet3p.images.in_threads import in_threads
 from keras_unet3p.images.limits import Limits
 from keras_unet3p.images.listing import image_names, is_one_file, shared_names, stem
 from keras_unet3p.images.plane import Plane, PlaneWindow
@@ -102,9 +103,10 @@ def _listed_pairs(
         wanted = " or ".join(sorted(splits or ()))
         raise InputError(f"{printable(table)}: has no row of the split {wanted}")
     pairs: list[Pair] = []
-    for row, (name, image, mask) in zip(rows, named_files(rows), strict=True):
-        expanded = _expand_pair(name, image, mask, limits, reading, problems)
+    found = _expand_pairs(named_files(rows), limits, reading)
+    for row, (expanded, own_problems) in zip(rows, found, strict=True):
         pairs.extend(pair._replace(listed=row) for pair in expanded)
+        problems.extend(own_problems)
     problems.extend(shared_names([(pair.name, pair.image.label) for pair in pairs]))
     return pairs
 
@@ -146,17 +148,23 @@ def _pair_files(images, masks, left, right, limits, reading, problems) -> list[P
         and is_one_file(Path(images))
         and is_one_file(Path(masks))
     ):
-        return _expand_pair(left[0].key, left[0].path, right[0].path, limits, reading, problems)
+        only = (left[0].key, left[0].path, right[0].path)
+        expanded, own_problems = _expand_pair(*only, limits, reading)
+        problems.extend(own_problems)
+        return expanded
     by_stem = _unique([(file.key, file.path) for file in left], problems)
     keyed = [(_image_key(file.key, by_stem), file.path) for file in right]
     partners = _unique(keyed, problems)
     doubled = {file.key for file in left} - set(by_stem)
     doubled |= {key for key, _ in keyed} - set(partners)
     pairs: list[Pair] = []
+    whole = {name: path for name, path in by_stem.items() if name in partners}
+    named = [(FoundFile(name, path).name, path, partners[name]) for name, path in whole.items()]
+    opened = dict(zip(whole, _expand_pairs(named, limits, reading), strict=True))
     for name, path in by_stem.items():
-        if name in partners:
-            called = FoundFile(name, path).name
-            pairs.extend(_expand_pair(called, path, partners[name], limits, reading, problems))
+        if name in opened:
+            pairs.extend(opened[name][0])
+            problems.extend(opened[name][1])
         elif name not in doubled:
             problems.append(
                 f"{printable(path)}: has no mask; "
@@ -196,14 +204,18 @@ def _unique(files: list[tuple[str, Path]], problems: list[str]) -> dict[str, Pat
     return {name: members[0] for name, members in groups.items() if len(members) == 1}
 
 
+def _expand_pairs(
+    named: list[tuple[str, Path, Path]], limits: Limits, reading: ReadingChoices
+) -> list[tuple[list[Pair], list[str]]]:
+    """`_expand_pair` of each; the headers are read by threads, as the images are afterwards."""
+    return in_threads(lambda each: _expand_pair(*each, limits, reading), named)
+
+
 def _expand_pair(
-    name: str,
-    image: Path,
-    mask: Path,
-    limits: Limits,
-    reading: ReadingChoices,
-    problems: list[str],
-) -> list[Pair]:
+    name: str, image: Path, mask: Path, limits: Limits, reading: ReadingChoices
+) -> tuple[list[Pair], list[str]]:
+    """The images of two files with their masks, and what is wrong with the files."""
+    problems: list[str] = []
     expanded: list[Sequence[Source]] = []
     for path, labels in ((image, False), (mask, True)):
         try:
@@ -211,15 +223,15 @@ def _expand_pair(
         except ValueError as error:
             problems.append(str(error))
     if len(expanded) < 2:
-        return []
+        return [], problems
     if len(expanded[0]) != len(expanded[1]):
         problems.append(
             f"{printable(mask)}: holds {len(expanded[1])} masks, {printable(image.name)} "
             f"{len(expanded[0])} images; expected as many"
         )
-        return []
+        return [], problems
     named = zip(image_names(name, len(expanded[0])), *expanded, strict=True)
-    return [pair for whole in named for pair in _in_windows(*whole)]
+    return [pair for whole in named for pair in _in_windows(*whole)], problems
 
 
 def _in_windows(name: str, image: Source, mask: Source) -> list[Pair]:
@@ -241,10 +253,14 @@ def _expand_all(
     *,
     labels: bool = False,
 ) -> tuple[Source, ...]:
-    sources: list[Source] = []
-    for _, path in files:
+    def opened(file: FoundFile) -> tuple[Sequence[Source], list[str]]:
         try:
-            sources.extend(expand(path, limits, reading, labels=labels))
+            return expand(file.path, limits, reading, labels=labels), []
         except ValueError as error:
-            problems.append(str(error))
+            return [], [str(error)]
+
+    sources: list[Source] = []
+    for found, own_problems in in_threads(opened, files):
+        sources.extend(found)
+        problems.extend(own_problems)
     return tuple(sources)

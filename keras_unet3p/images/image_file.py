@@ -12,6 +12,7 @@ from keras_unet3p.files import printable
 from keras_unet3p.images.file_source import DEFAULT, expand
 from keras_unet3p.images.formats import ImageFormat, format_of
 from keras_unet3p.images.image_values import ImageValues, measure_values, warn_of_guess
+from keras_unet3p.images.in_threads import in_threads
 from keras_unet3p.images.limits import MAX_PAGES, MAX_PIXELS, Limits
 from keras_unet3p.images.listing import name_images
 from keras_unet3p.images.pixel_size import stored_pixel_size
@@ -115,7 +116,7 @@ def open_files(
     max_pages: int = MAX_PAGES,
     reading: ReadingChoices = DEFAULT,
 ) -> tuple[dict[str, ImageFile], dict[str, list[str]]]:
-    """Open the files of `list_images`, and name their images by `name_images`.
+    """Open the files of `list_images`, several at a time, and name their images by `name_images`.
 
     Args:
         files: the files by name.
@@ -129,14 +130,15 @@ def open_files(
         >>> open_files({"stack": Path("stack.npy")}, "unit")[1]
         {'stack': ['stack_000', 'stack_001']}
     """
-    opened = {
-        stem: ImageFile(
+    sources = in_threads(
+        lambda file: ImageFile(
             file,
             value_scale=value_scale,
             max_pixels=max_pixels,
             max_pages=max_pages,
             reading=reading,
-        )
-        for stem, file in files.items()
-    }
+        ),
+        files.values(),
+    )
+    opened = dict(zip(files, sources, strict=True))
     return opened, name_images(files, {stem: len(file) for stem, file in opened.items()})

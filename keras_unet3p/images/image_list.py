@@ -14,8 +14,9 @@ from keras_unet3p.errors import InputError, ProblemsError, first_of
 from keras_unet3p.files import printable, reason
 from keras_unet3p.images.formats import format_of
 from keras_unet3p.images.found_files import find_files
+from keras_unet3p.images.in_threads import in_threads
 from keras_unet3p.images.listing import stem
-from keras_unet3p.images.remote_files import is_remote, local_copies
+from keras_unet3p.images.remote_files import AT_ONCE, is_remote, local_copies
 
 SUFFIXES = (".csv", ".json", ".jsonl")
 SPLITS = ("train", "val", "test")
@@ -116,17 +117,21 @@ def named_files(pairs: list[ListedPair]) -> list[tuple[str, Path, Path]]:
         common = os.path.commonpath([str(place.parent) for place in places])
         ways = [place.relative_to(common) if common else place for place in places]
         names = ["_".join([*way.parts[:-1], name]) for way, name in zip(ways, names, strict=True)]
+    local = _local({pair.image: "image" for pair in pairs} | {pair.mask: "mask" for pair in pairs})
     return [
-        (name, _local(pair.image, "image"), _local(pair.mask, "mask"))
-        for name, pair in zip(names, pairs, strict=True)
+        (name, local[pair.image], local[pair.mask]) for name, pair in zip(names, pairs, strict=True)
     ]
 
 
-def _local(given: str, argument: str) -> Path:
-    if not is_remote(given):
-        return Path(given)
-    ((_, copy),) = local_copies(given, argument)[1]
-    return copy
+def _local(given: Mapping[str, str]) -> dict[str, Path]:
+    """The files on this machine, by their names in the table; addresses are copied, many at a time.
+
+    Args:
+        given: the columns that they stand in, for errors.
+    """
+    remote = [name for name in given if is_remote(name)]
+    copies = in_threads(lambda name: local_copies(name, given[name])[1][0][1], remote, AT_ONCE)
+    return {**{name: Path(name) for name in given}, **dict(zip(remote, copies, strict=True))}
 
 
 def _rows(text: str, suffix: str) -> list[tuple[str, Mapping[str, Any]]]:

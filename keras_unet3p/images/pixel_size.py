@@ -80,34 +80,58 @@ def _of_resolution(tags: Any, unit: float | None) -> float | None:
 
 def ome_channel_names(text: str | None) -> list[str]:
     """Names of the channels of OME-XML's first image; "" for one without."""
-    try:
-        root = ElementTree.fromstring(text or "")
-    except ElementTree.ParseError:
-        return []
-    pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
+    pixels = _ome_pixels(text or "")
     found = [] if pixels is None else [x for x in pixels if x.tag.endswith("}Channel")]
     return [channel.get("Name", "") for channel in found]
 
 
+def stored_slice_spacing(path: str | os.PathLike[str]) -> float | None:
+    """Micrometres from a slice to the next by a TIFF's own metadata; None where it has none.
+
+    Read are OME-XML (`PhysicalSizeZ`) and ImageJ's `spacing` with its unit.
+
+    Example:
+        >>> pixels = np.zeros((2, 8, 9), np.uint8)
+        >>> told = {"unit": "um", "spacing": 1.5, "axes": "ZYX"}
+        >>> tifffile.imwrite("a.tif", pixels, imagej=True, metadata=told)
+        >>> stored_slice_spacing("a.tif")
+        1.5
+    """
+    with tifffile.TiffFile(path) as tiff:
+        if tiff.is_ome and tiff.ome_metadata:
+            pixels = _ome_pixels(tiff.ome_metadata)
+            return None if pixels is None else _ome_size(pixels, "Z")
+        told = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    unit, spacing = MICROMETRES.get(str(told.get("unit", "")).lower()), told.get("spacing")
+    if unit is None or not isinstance(spacing, int | float) or not spacing > 0:
+        return None
+    return float(f"{spacing * unit:.6g}")
+
+
 def _of_ome(text: str) -> float | None:
+    pixels = _ome_pixels(text)
+    if pixels is None:
+        return None
+    width, height = _ome_size(pixels, "X"), _ome_size(pixels, "Y")
+    return None if width is None or height is None else square(width, height)
+
+
+def _ome_pixels(text: str) -> ElementTree.Element | None:
+    """Of OME-XML's first image what tells of its pixels."""
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
         return None
-    pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
-    if pixels is None:
+    return next((item for item in root.iter() if item.tag.endswith("}Pixels")), None)
+
+
+def _ome_size(pixels: ElementTree.Element, axis: str) -> float | None:
+    unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+    try:
+        size = float(pixels.get(f"PhysicalSize{axis}", ""))
+    except ValueError:
         return None
-    sizes = []
-    for axis in "XY":
-        unit = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        try:
-            size = float(pixels.get(f"PhysicalSize{axis}", ""))
-        except ValueError:
-            return None
-        if unit is None or not 0 < size < float("inf"):
-            return None
-        sizes.append(size * unit)
-    return square(*sizes)
+    return size * unit if unit is not None and 0 < size < float("inf") else None
 
 
 def square(width: float, height: float) -> float | None:

@@ -33,6 +33,7 @@ class Plane(abc.ABC):
         dtype: of the pixels.
         chunk: (height, width) of what the file stores in one piece.
         pixel_size: side of a pixel in micrometres; None where the file does not tell.
+        slice_spacing: micrometres to the next slice of the volume; None where that is not told.
         volume: what the plane is a slice of; None for an image by itself. Slices with their
             neighbours in one volume follow each other in the file's list.
         limits: what may be read at once.
@@ -51,6 +52,7 @@ class Plane(abc.ABC):
     dtype: np.dtype
     chunk: tuple[int, int]
     pixel_size: float | None = None
+    slice_spacing: float | None = None
     volume: str | None = None
     limits: Limits
 
@@ -126,7 +128,7 @@ class PlaneWindow(Plane):
         self.path, self.number, self.limits = whole.path, whole.number, whole.limits
         self.shape = (rows.stop - rows.start, columns.stop - columns.start, whole.shape[2])
         self.dtype, self.chunk, self.pixel_size = whole.dtype, whole.chunk, whole.pixel_size
-        self.volume = whole.volume
+        self.volume, self.slice_spacing = whole.volume, whole.slice_spacing
 
     @property
     def label(self) -> str:
@@ -158,7 +160,7 @@ class NeighboringPlanes(Plane):
         self.path, self.number, self.limits = own.path, own.number, own.limits
         self.shape = (*own.shape[:2], own.shape[2] * len(self.planes))
         self.dtype, self.chunk, self.pixel_size = own.dtype, own.chunk, own.pixel_size
-        self.volume = own.volume
+        self.volume, self.slice_spacing = own.volume, own.slice_spacing
 
     def window(self, rows: slice, columns: slice) -> np.ndarray:
         return np.concatenate([plane.window(rows, columns) for plane in self.planes], axis=-1)
@@ -176,7 +178,8 @@ class RescaledPlane(Plane):
         self.plane, self.low, self.width = plane, center - width / 2, width
         self.path, self.number, self.limits = plane.path, plane.number, plane.limits
         self.shape, self.chunk, self.pixel_size = plane.shape, plane.chunk, plane.pixel_size
-        self.volume, self.dtype = plane.volume, np.dtype(np.float32)
+        self.volume, self.slice_spacing = plane.volume, plane.slice_spacing
+        self.dtype = np.dtype(np.float32)
 
     def window(self, rows: slice, columns: slice) -> np.ndarray:
         values = (self.plane.window(rows, columns).astype(np.float32) - self.low) / self.width

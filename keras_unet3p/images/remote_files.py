@@ -6,15 +6,16 @@ import glob
 import hashlib
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from keras_unet3p.cache_folder import cache_folder
 from keras_unet3p.errors import InputError, needing, printable
 from keras_unet3p.files import reason, replacing
 from keras_unet3p.images.decoding import EXTENSIONS
+from keras_unet3p.images.in_threads import in_threads
 
-_AT_ONCE = 16
+AT_ONCE = 16
+"""Files that are copied at a time."""
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+(::[A-Za-z][\w+.-]+)*")
 
 
@@ -62,8 +63,7 @@ def local_copies(address: str, argument: str) -> tuple[str, list[tuple[str, Path
         else:
             found = [path]
         found = sorted(name for name in found if PurePosixPath(name).suffix.lower() in EXTENSIONS)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            copies = list(pool.map(lambda name: _copy(store, address, name), found))
+        copies = in_threads(lambda name: _copy(store, address, name), found, AT_ONCE)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise InputError(f"{argument}: {printable(address)}: {reason(error)}") from None
     if not copies:

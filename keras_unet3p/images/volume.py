@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,8 @@ class VolumePlane(Plane):
         if volume.spacing is not None:
             of = dict(zip(axes.names, volume.spacing, strict=False))
             self.pixel_size = square(of["x"] * _MICROMETRES, of["y"] * _MICROMETRES)
+            spacing = of.get("z", math.nan) * _MICROMETRES
+            self.slice_spacing = None if math.isnan(spacing) else float(f"{spacing:.6g}")
 
     def window(self, rows: slice, columns: slice) -> np.ndarray:
         key, turns = self._cut.window(self._place, rows, columns)

@@ -25,18 +25,23 @@ if TYPE_CHECKING:
         search_instance_rule,
         search_rule,
     )
+    from keras_unet3p.postprocessing.slice_links import MIN_IOU, SliceLinker, link_slices
     from keras_unet3p.postprocessing.stitching import instances_by_windows
+    from keras_unet3p.postprocessing.volume_objects import volume_table
 
 __all__ = [
+    "MIN_IOU",
     "InstanceRule",
     "MaskRule",
     "RuleChoice",
+    "SliceLinker",
     "connected_regions",
     "in_graph_instances",
     "instances_by_windows",
     "instances_from_probability",
     "is_foreground",
     "label_instances",
+    "link_slices",
     "object_outlines",
     "object_table",
     "outlines_geojson",
@@ -46,20 +51,24 @@ __all__ = [
     "search_rule",
     "to_class_ids",
     "to_class_ids_in_graph",
+    "volume_table",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "MIN_IOU": "slice_links",
         "InstanceRule": "instance_rule",
         "MaskRule": "mask_rule",
         "RuleChoice": "rule_search",
+        "SliceLinker": "slice_links",
         "connected_regions": "regions",
         "in_graph_instances": "in_graph_watershed",
         "instances_by_windows": "stitching",
         "instances_from_probability": "instances",
         "is_foreground": "class_ids",
         "label_instances": "instances",
+        "link_slices": "slice_links",
         "object_outlines": "outlines",
         "object_table": "measurements",
         "outlines_geojson": "outlines",
@@ -69,5 +78,6 @@ __getattr__, __dir__ = lazy_names(
         "search_rule": "rule_search",
         "to_class_ids": "class_ids",
         "to_class_ids_in_graph": "in_graph_class_ids",
+        "volume_table": "volume_objects",
     },
 )

@@ -24,6 +24,7 @@ from keras_unet3p.line_journal import LineJournal
 from keras_unet3p.postprocessing import InstanceRule
 from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor, only_plane
+from keras_unet3p.workflow.image_stamp import stamp_of_image
 from keras_unet3p.workflow.network_of_source import network_of
 
 _ASKED = "keras_unet3p"  # the attribute that says what was asked for
@@ -252,10 +253,9 @@ class _Plan:
 
     def asked_for(self) -> str:
         """What a call must ask for to go on with what another one began."""
-        status = os.stat(self.image)
         return json.dumps(
             {
-                "image": [self.image, status.st_size, status.st_mtime_ns],
+                "image": [self.image, *stamp_of_image(Path(self.image))],
                 "kind": self.kind,
                 "shape": self.shape,
                 "chunk": self.chunk,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,16 +24,8 @@ _BAND = 1024  # rows that are copied at a time
 class MaskTarget(Protocol):
     """A file of masks that is open for writing."""
 
-    def write(self, at: int, labels: np.ndarray, *, as_picture: bool) -> None:
-        """Write the labels of a plane; `as_picture` if they are background and foreground."""
-        ...
-
-    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
-        """Have the labels of a plane assigned in windows from top to bottom."""
-        ...
-
-    def stream_twice(self, at: int, segment: Callable[[Any], object]) -> None:
-        """Likewise where they are read again while they are made: `segment` takes an .npy file."""
+    def write(self, at: int, labels: np.ndarray) -> None:
+        """Write the labels (H, W) of a plane; they may be mapped from the disk."""
         ...
 
 
@@ -56,15 +47,28 @@ class MaskFile:
     names: list[str]
     into_zarr: str | None = None
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it holds one mask, as a picture."""
+        return self.into_zarr is None and is_picture(self.path.suffix)
+
+    @property
+    def key(self) -> str:
+        """What no other mask of a prediction is called."""
+        return self.path.name if self.into_zarr is None else str(self.path)
+
     @contextlib.contextmanager
-    def opened(self, reading: ReadingChoices, dtype: np.dtype) -> Iterator[MaskTarget]:
+    def opened(
+        self, reading: ReadingChoices, dtype: np.dtype, class_names: Sequence[str] = ()
+    ) -> Iterator[MaskTarget]:
         """Context in which the masks are written; the file appears at its end.
 
         Args:
             reading: with which the images were read.
             dtype: of labels, where the format needs to know it before they are there.
+            class_names: of the classes, the background's first, for formats that tell them.
         """
-        if is_picture(self.path.suffix) and self.into_zarr is None:
+        if self.is_picture:
             yield _Picture(self.path)
             return
         image = self.stack.path
@@ -73,7 +77,7 @@ class MaskFile:
         else:
             form = self.stack.format
             assert form is not None, "it has the format of its image"
-            file = form.module.label_file(image, self.path, reading, dtype)
+            file = form.module.label_file(image, self.path, reading, dtype, class_names)
         with file as planes:
             yield _Planes(planes)
 
@@ -139,19 +143,8 @@ class _Picture:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, at: int, labels: np.ndarray, *, as_picture: bool) -> None:
-        # As 0 and 255, which viewers show and which `train` reads again.
-        write_labels(self._path, labels * np.uint8(255) if as_picture else labels)
-
-    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
-        with _on_disk(self._path.parent, segment) as labels:
-            if as_picture:
-                for top in range(0, len(labels), _BAND):
-                    labels[top : top + _BAND] *= np.uint8(255)
-            write_labels(self._path, labels)
-
-    def stream_twice(self, at: int, segment: Callable[[Any], object]) -> None:
-        self.stream(at, segment, as_picture=False)
+    def write(self, at: int, labels: np.ndarray) -> None:
+        write_labels(self._path, labels)
 
 
 class _Planes:
@@ -160,31 +153,9 @@ class _Planes:
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    def write(self, at: int, labels: np.ndarray, *, as_picture: bool) -> None:
+    def write(self, at: int, labels: np.ndarray) -> None:
         writer = self._file.plane(at)
-        writer[: labels.shape[0], : labels.shape[1]] = labels
+        for top in range(0, len(labels), _BAND):
+            band = labels[top : top + _BAND]
+            writer[top : top + len(band), : labels.shape[1]] = band
         writer.finish()
-
-    def stream(self, at: int, segment: Callable[[Any], object], *, as_picture: bool) -> None:
-        writer = self._file.plane(at)
-        segment(writer)
-        writer.finish()
-
-    def stream_twice(self, at: int, segment: Callable[[Any], object]) -> None:
-        writer = self._file.plane(at)
-        with _on_disk(None, segment) as labels:
-            for top in range(0, len(labels), _BAND):
-                band = labels[top : top + _BAND]
-                writer[top : top + len(band), : labels.shape[1]] = band
-        writer.finish()
-
-
-@contextlib.contextmanager
-def _on_disk(folder: Path | None, segment: Callable[[Any], object]) -> Iterator[np.ndarray]:
-    """Labels that are too large for memory, mapped into it, while they are copied."""
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        path = Path(temporary) / "labels.npy"
-        segment(path)
-        labels = np.load(path, mmap_mode="r+")
-        yield labels
-        del labels

@@ -203,6 +203,7 @@ def _keras(
         ignore=record.data.ignore,
         separation=record.separation,
         reading=ReadingChoices(**(record.data.reading or {})),
+        class_names=tuple(record.data.classes or ()),
     )
 
 
@@ -288,6 +289,7 @@ def _as_trained(predictor: Predictor, card: ModelCard) -> Predictor:
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
         reading=ReadingChoices(**(trained.reading or {})),
+        class_names=tuple(trained.classes or ()),
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import hashlib
+import itertools
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from keras_unet3p.config import ReadingChoices
 from keras_unet3p.errors import InputError
@@ -19,49 +19,40 @@ from keras_unet3p.files import (
     locked,
     make_output_folder,
     printable,
-    replacing,
     write_csv,
-    write_json,
 )
 from keras_unet3p.images import (
     MASK_FORMATS,
     MAX_PAGES,
     MAX_PIXELS,
     ImageFile,
-    Plane,
     check_files,
     list_images,
     open_files,
-    pictures,
 )
-from keras_unet3p.postprocessing import (
-    object_outlines,
-    object_table,
-    outlines_geojson,
-    outlines_rois,
-)
+from keras_unet3p.postprocessing import volume_table
 from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.workflow.image_counts import COLUMNS, OF_MICROMETRES, image_count
+from keras_unet3p.workflow.image_stamp import stamp_of_image
+from keras_unet3p.workflow.kept_slices import KeptSlices
 from keras_unet3p.workflow.mask_file import (
     AUTO,
     MaskFile,
-    MaskTarget,
     check_into_zarr,
     is_picture,
     suffix_of_masks,
     suffixes_of_masks,
 )
-from keras_unet3p.workflow.model_stamp import stamp_of_file, stamp_of_model
+from keras_unet3p.workflow.model_stamp import stamp_of_model
 from keras_unet3p.workflow.opening import open_model
 from keras_unet3p.workflow.prediction_journal import PredictionJournal
-from keras_unet3p.workflow.predictor import Predictor
+from keras_unet3p.workflow.written_masks import POLYGONS, MaskWriter, volume_name
 
-_MOST_OF_8_BITS = 256
 OBJECTS = "objects.csv"
 COUNTS = "images.csv"
-POLYGONS = {"geojson": ".geojson", "imagej": ".rois.zip"}
-"""The formats of outlines and the suffixes of their files."""
+VOLUME_OBJECTS = "volume_objects.csv"
 _JOURNAL = "prediction.journal"
+_KEPT = ".slices"
 
 
 def predict(
@@ -75,6 +66,7 @@ def predict(
     pixel_size: float | None = None,
     polygons: str | None = None,
     tolerance: float = 0.5,
+    link_slices: float | None = None,
     tile_size: int = 512,
     test_time_augmentation: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -107,6 +99,9 @@ def predict(
         polygons: writes the objects' outlines too: `"geojson"` as `NAME.geojson`, which QuPath
             reads, `"imagej"` as `NAME.rois.zip`, which ImageJ's ROI Manager opens.
         tolerance: how far the outlines may be simplified, pixels; 0 for all points.
+        link_slices: gives the objects of a volume's slices one id where they overlap from slice to
+            slice with at least this intersection over union, above 0 and at most 1; 0.25 is usual.
+            See `postprocessing.SliceLinker` for the rule. None numbers each slice by itself.
         tile_size: side of the tiles, pixels.
         test_time_augmentation: as `open_model`.
         max_pixels: an image of more pixels is refused, before it is decoded; see `images.Limits`.
@@ -120,16 +115,20 @@ def predict(
 
     A network that tells instances apart also gives `objects.csv`: a row for each object of each
     image, with the columns of `postprocessing.object_table`. An object's number means nothing in
-    another image: the same cell has another one in the next frame of a film. `images.csv` has a row
-    for each image, with the number of its objects and their mean and median area
-    (`image_counts.image_count`).
+    another image: the same cell has another one in the next frame of a film, unless `link_slices`
+    is given. Then `objects.csv` has the columns `volume` and `slice` too, and
+    `volume_objects.csv` a row for each object of each volume, with the columns of
+    `postprocessing.volume_table`. `images.csv` has a row for each image, with the number of its
+    objects and their mean and median area (`image_counts.image_count`).
 
     An image of more than 2^26 pixels that can be read in windows is segmented window by window
     (`tiling.StreamingPredictor`): it may be larger than the memory, small objects and holes stay,
     and overlay, outlines and rows of the tables are not made of it.
 
     A killed prediction goes on where it was when it is asked for again: `prediction.journal` in
-    `out` tells which masks are done, until all are.
+    `out` tells which masks are done, until all are. Of a file with one mask for several images, and
+    of large images, what is segmented is kept beside the mask until it is complete, in a folder
+    `*.slices`: a killed prediction goes on within the file, and within a large image.
 
     Returns:
         The paths of the masks.
@@ -151,10 +150,12 @@ def predict(
         raise InputError(f"polygons must be one of {[*POLYGONS]} or None, found {polygons!r}")
     if pixel_size is not None and not pixel_size > 0:
         raise InputError(f"pixel_size must be above 0 micrometres, found {pixel_size}")
+    if link_slices is not None and not 0 < link_slices <= 1:
+        raise InputError(f"link_slices must be above 0 and at most 1, found {link_slices}")
     if out is None and into_zarr is None:
         raise InputError("out: none given; expected a folder for the masks, or into_zarr")
     files = list_images(images)
-    if into_zarr is not None:
+    if into_zarr is not None and out is None:
         check_into_zarr(files, into_zarr, reading or ReadingChoices())
     if out is not None:
         _check_nothing_is_overwritten(files, Path(out), mask_format)
@@ -165,7 +166,11 @@ def predict(
         model, tile_size=tile_size, test_time_augmentation=test_time_augmentation
     )
     chosen = predictor.reading_of(images, reading)
-    for option, value in (("pixel_size", pixel_size), ("polygons", polygons)):
+    for option, value in (
+        ("pixel_size", pixel_size),
+        ("polygons", polygons),
+        ("link_slices", link_slices),
+    ):
         if value is not None and predictor.instances is None:
             raise InputError(
                 f"{option}: {printable(os.fspath(model))} does not tell instances apart; leave it "
@@ -175,13 +180,15 @@ def predict(
     stacks, names = open_files(
         files, scale, max_pixels=max_pixels, max_pages=max_pages, reading=chosen
     )
+    if link_slices is not None:
+        _check_volumes(stacks)
     masks = _mask_files(stacks, names, out, mask_format, into_zarr)
     check_files(stacks.values(), predictor.normalization, accept_values=accept_values)
-    results = _Results(predictor, overlays, polygons, tolerance)
-    asked = {
+    writer = MaskWriter(
+        predictor, chosen, out, overlays, polygons, tolerance, pixel_size, link_slices
+    )
+    decisive = {
         "model": stamp_of_model(model),
-        **results.options(),
-        "pixel_size": pixel_size,
         "tile_size": tile_size,
         **({"versions": test_time_augmentation} if test_time_augmentation else {}),
         **({"reading": chosen.given()} if chosen.given() else {}),
@@ -191,134 +198,124 @@ def predict(
         journal = None
         if out is not None:
             held.enter_context(locked(out / f"{_JOURNAL}.lock", f"out {printable(out)}"))
-            journal = PredictionJournal(out / _JOURNAL, asked)
+            journal = PredictionJournal(out / _JOURNAL, {**decisive, **writer.options()})
             held.callback(journal.close)
+        stamps = {stack.path: stamp_of_image(stack.path) for stack in stacks.values()}
+        known = {
+            mask.key: None
+            if journal is None
+            else journal.rows(mask.path, [*stamps[mask.stack.path], mask.first], mask.key)
+            for mask in masks
+        }
+        if into_zarr is not None:
+            left = {mask.key: mask.stack.path for mask in masks if known[mask.key] is None}
+            check_into_zarr(left, into_zarr, chosen)
         number = sum(len(mask.names) for mask in masks)
         report = held.enter_context(reporting(progress, number, "segmenting"))
         done = 0
-        for mask in masks:
-            stamp = [*stamp_of_file(mask.stack.path), mask.first]
-            is_one = is_picture(mask.path.suffix)  # a mask, and not those of a stack
-            own = [printable(mask.path.name if is_one else name) for name in mask.names]
-            rows = None if journal is None else journal.rows(mask.path, stamp)
-            if rows is None:
-                rows = []
-                with mask.opened(chosen, results.dtype) as target:
-                    for at, name in enumerate(mask.names):
-                        index = mask.first + at
-                        size = pixel_size
-                        if size is None and predictor.instances is not None:
-                            size = mask.stack.pixel_size(index)
-                        found = results.write(target, at, mask.stack, index, name, out, size)
-                        rows += [{"image": own[at], **row} for row in found]
-                        report(done + at + 1, number)
-                if journal is not None:
-                    journal.record(mask.path, stamp, rows)
-            objects += rows
-            of_image: dict[str, list[dict[str, Any]]] = {name: [] for name in own}
-            for row in rows:
-                of_image[row["image"]].append(row)
-            counts += [
-                image_count(name, of_image[name])
-                for at, name in enumerate(own)
-                if not results.is_streamed(mask.stack.plane(mask.first + at))
-            ]
-            written.append(mask.path)
-            done += len(mask.names)
+        for group in _groups(masks, link_slices is not None):
+            stamp = stamps[group[0].stack.path]
+            folder = _kept_folder(group[0], out)
+            rows = [known[mask.key] for mask in group]
+            if any(each is None for each in rows):
+                with contextlib.ExitStack() as of_group:
+                    kept = None
+                    if writer.keeps_slices(group):
+                        kept = KeptSlices(folder, {**decisive, "image": stamp})
+                        of_group.enter_context(kept)
+                    rows = writer.write(group, kept, lambda n, done=done: report(done + n, number))
+                    if journal is not None:
+                        for mask, own in zip(group, rows, strict=True):
+                            journal.record(mask.path, [*stamp, mask.first], own, mask.key)
+                    if kept is not None:
+                        kept.remove()
+            elif folder.exists():  # a kill came between the record and the removal
+                shutil.rmtree(folder, ignore_errors=True)
+            for mask, own in zip(group, rows, strict=True):
+                objects += own or []
+                counts += _counts(writer, mask, own or [])
+                written.append(mask.path)
+                done += len(mask.names)
             report(done, number)
         if predictor.instances is not None and out is not None:
-            # Images may differ in channels where the model leaves their number open.
-            columns = dict.fromkeys(name for row in objects for name in row)
-            write_csv(out / OBJECTS, list(columns) or ["image", "id"], objects)
-            with_size = OF_MICROMETRES if any(OF_MICROMETRES[0] in row for row in counts) else ()
-            write_csv(out / COUNTS, [*COLUMNS, *with_size], counts)
+            _write_tables(out, objects, counts, stacks, link_slices is not None)
         if journal is not None:
             journal.remove()
     return written
 
 
-class _Results(NamedTuple):
-    """What is written of each image."""
+def _kept_folder(mask: MaskFile, out: Path | None) -> Path:
+    """Where the labels of a file's slices are kept until its masks are written."""
+    if out is None:
+        return mask.path.with_name(f"{mask.path.name}{_KEPT}")
+    name = mask.stack.path.name
+    return out / fitting_name(out, f"{name}-{_short(mask.stack.path)}", suffix=_KEPT)
 
-    predictor: Predictor
-    overlays: bool
-    polygons: str | None
-    tolerance: float
 
-    def options(self) -> dict[str, Any]:
-        """As JSON takes them."""
-        values = self._asdict()
-        del values["predictor"]
-        return values
+def _short(path: Path) -> str:
+    """Tells files of one name in several folders apart."""
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
 
-    def is_streamed(self, plane: Plane | None) -> bool:
-        """Whether an image is segmented window by window, and its objects are not measured."""
-        return plane is not None and plane.is_large and self.predictor.stream is not None
 
-    @property
-    def dtype(self) -> np.dtype:
-        """Of labels in a file that holds several planes, whose ids are not known before."""
-        if self.predictor.instances is not None:
-            return np.dtype(np.uint32)
-        many = (self.predictor.num_classes or 1) > _MOST_OF_8_BITS
-        return np.dtype(np.uint16 if many else np.uint8)
+def _groups(masks: list[MaskFile], linked: bool) -> list[list[MaskFile]]:
+    """The masks that are written together: one, or where slices are linked those of a file."""
+    if not linked:
+        return [[mask] for mask in masks]
+    return [list(group) for _, group in itertools.groupby(masks, key=lambda mask: mask.stack)]
 
-    def write(
-        self,
-        target: MaskTarget,
-        at: int,
-        stack: ImageFile,
-        index: int,
-        name: str,
-        out: Path | None,
-        pixel_size: float | None,
-    ) -> list[dict[str, Any]]:
-        """Write an image's mask and what goes with it; the objects' rows of the table.
 
-        Args:
-            target: the mask's file, opened.
-            at: the plane's place in it.
-            stack, index: the image's.
-            name: the image's.
-            out: folder for what is beside the mask; None for nothing.
-            pixel_size: micrometres.
-        """
-        predictor, plane = self.predictor, stack.plane(index)
-        segment = predictor.stream
-        if plane is not None and segment is not None and self.is_streamed(plane):
-            plane = predictor.with_its_channels(plane, stack.path)
-            if predictor.instances is None:
-                is_binary = predictor.num_classes == 1
-                run = functools.partial(segment, plane, kind="classes")
-                target.stream(at, run, as_picture=is_binary)
-            else:
-                target.stream_twice(at, functools.partial(segment, plane, kind="instances"))
-            return []
-        image = predictor.with_its_channels(stack.stored(index), stack.path)
-        rows: list[dict[str, Any]] = []
-        if predictor.instances is not None:
-            labels = predictor.instances(image)
-            rows = object_table(labels, image, pixel_size=pixel_size)
-            if self.polygons is not None and out is not None:
-                self._write_outlines(labels, out, name)
-        else:
-            labels = predictor.labels(image)
-        is_binary = predictor.instances is None and predictor.num_classes == 1
-        target.write(at, labels, as_picture=is_binary)
-        if self.overlays and out is not None:
-            path = out / "overlays" / f"{fitting_name(out, name, suffix='.png')}"
-            pictures.write_picture(path, pictures.overlay(image, labels))
-        return rows
+def _check_volumes(stacks: Mapping[str, ImageFile]) -> None:
+    """See that each file of several images tells that they are slices, and that there is one."""
+    for stack in stacks.values():
+        for index in range(len(stack) if len(stack) > 1 else 0):
+            volume_name(stack, index)
+    if all(len(stack) == 1 for stack in stacks.values()):
+        raise InputError(
+            "link_slices: each of the images is one by itself; expected volumes, files of several "
+            "slices"
+        )
 
-    def _write_outlines(self, labels: np.ndarray, out: Path, name: str) -> None:
-        outlines = object_outlines(labels, tolerance=self.tolerance)
-        suffix = POLYGONS[self.polygons or ""]
-        path = out / fitting_name(out, name, suffix=suffix)
-        if self.polygons == "geojson":
-            write_json(path, outlines_geojson(outlines))
-        else:
-            with replacing(path) as temporary:
-                temporary.write_bytes(outlines_rois(outlines))
+
+def _spacings(stacks: Mapping[str, ImageFile]) -> dict[str, float | None]:
+    """Micrometres from one slice to the next, by the volume's name."""
+    found: dict[str, float | None] = {}
+    for stack in stacks.values():
+        for index in range(len(stack) if len(stack) > 1 else 0):
+            plane = stack.plane(index)
+            found[volume_name(stack, index)] = None if plane is None else plane.slice_spacing
+    return found
+
+
+def _counts(writer: MaskWriter, mask: MaskFile, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each image of a mask whose objects are measured."""
+    of_image: dict[str, list[dict[str, Any]]] = {
+        writer.image_name(mask, at): []
+        for at in range(len(mask.names))
+        if writer.measures(mask.stack, mask.first + at)
+    }
+    for row in rows:
+        of_image[row["image"]].append(row)
+    return [image_count(name, own) for name, own in of_image.items()]
+
+
+def _write_tables(
+    out: Path,
+    objects: list[dict[str, Any]],
+    counts: list[dict[str, Any]],
+    stacks: Mapping[str, ImageFile],
+    linked: bool,
+) -> None:
+    """The tables of objects: of the images, and of linked slices those of the volumes."""
+    # Images may differ in channels where the model leaves their number open.
+    columns = dict.fromkeys(name for row in objects for name in row)
+    write_csv(out / OBJECTS, list(columns) or ["image", "id"], objects)
+    with_size = OF_MICROMETRES if any(OF_MICROMETRES[0] in row for row in counts) else ()
+    write_csv(out / COUNTS, [*COLUMNS, *with_size], counts)
+    if linked:
+        slices = [row for row in objects if "volume" in row]
+        rows = volume_table(slices, _spacings(stacks))
+        columns = dict.fromkeys(name for row in rows for name in row)
+        write_csv(out / VOLUME_OBJECTS, list(columns) or ["volume", "id"], rows)
 
 
 def _mask_files(

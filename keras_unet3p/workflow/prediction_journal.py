@@ -31,7 +31,7 @@ class PredictionJournal:
 
     def __init__(self, path: Path, asked: dict[str, Any]) -> None:
         self._journal = LineJournal(path)
-        self._done: dict[str, tuple[list[int], list[dict[str, Any]]]] = {}
+        self._done: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {}
         first, lines = json.dumps(asked, sort_keys=True), self._journal.lines()
         if lines[:1] != [first]:
             lines = [first]
@@ -41,21 +41,26 @@ class PredictionJournal:
             self._done[name] = stamp, rows
         self._journal.begin(lines)
 
-    def rows(self, mask: Path, stamp: list[int]) -> list[dict[str, Any]] | None:
+    def rows(
+        self, mask: Path, stamp: list[Any], name: str | None = None
+    ) -> list[dict[str, Any]] | None:
         """The rows of the table that belong to a mask; None if it is to be made.
 
         Args:
             mask: its path.
             stamp: what tells whether its image is the same.
+            name: that no other mask has; by default that of its file.
         """
-        found = self._done.get(mask.name)
+        found = self._done.get(name or mask.name)
         if found is None or found[0] != stamp or not mask.exists():
             return None
         return found[1]
 
-    def record(self, mask: Path, stamp: list[int], rows: list[dict[str, Any]]) -> None:
+    def record(
+        self, mask: Path, stamp: list[Any], rows: list[dict[str, Any]], name: str | None = None
+    ) -> None:
         """A mask is written, with all that belongs to it."""
-        self._journal.append(json.dumps([mask.name, stamp, rows]))
+        self._journal.append(json.dumps([name or mask.name, stamp, rows]))
 
     def close(self) -> None:
         """Close the file without removing it."""

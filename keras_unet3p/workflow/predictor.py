@@ -49,6 +49,7 @@ class Predictor:
             whole: `stream(image, output, kind)` as `tiling.StreamingPredictor.predict` takes them.
             None where the other side cannot.
         reading: what of their files training read.
+        class_names: of the classes, the background's first; empty where none were given.
 
     Example:
         >>> import numpy as np
@@ -73,6 +74,7 @@ class Predictor:
     averaged: Callable[[int], Predictor] | None = None
     stream: Callable[..., None] | None = None
     reading: ReadingChoices = dataclasses.field(default_factory=ReadingChoices)
+    class_names: tuple[str, ...] = ()
 
     def reading_of(
         self, images: str | os.PathLike[str], given: ReadingChoices | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_unet3p import data, images, workflow
-from keras_unet3p.data import generate_cells, open_images, training_pipeline
+from keras_unet3p.data import generate_cells, open_images, pairing, training_pipeline
 from keras_unet3p.data import opening as opening_module
+from keras_unet3p.images import image_file, image_list, remote_files
 from keras_unet3p.images.found_files import wildcard_key
 
 
@@ -245,6 +247,64 @@ def test_images_of_an_object_store_are_copied_once(tmp_path, cache):
         open_images("memory://bucket/none", "memory://bucket/m")
     with pytest.raises(ValueError, match="images: nothing-of-that-kind://x"):
         open_images("nothing-of-that-kind://x", "memory://bucket/m")
+
+
+class Together:
+    """Calls a function when so many threads are about to, else not at all."""
+
+    def __init__(self, function, count):
+        self._function, self._barrier = function, threading.Barrier(count)
+
+    def __call__(self, *arguments, **options):
+        self._barrier.wait(timeout=60)
+        return self._function(*arguments, **options)
+
+
+def test_addresses_of_a_table_are_copied_at_the_same_time(tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    store, rows = fsspec.filesystem("memory"), []
+    for number in range(8):
+        write(tmp_path, f"im/{number}.png", f"m/{number}.png", seed=number)
+        for kind in ("im", "m"):
+            pixels = (tmp_path / kind / f"{number}.png").read_bytes()
+            store.pipe(f"/table/{kind}/{number}.png", pixels)
+        address = "memory://table/{}/" + f"{number}.png"
+        rows.append({"image": address.format("im"), "mask": address.format("m")})
+    listed = table(tmp_path / "pairs.csv", rows)
+    copy = image_list.local_copies
+    monkeypatch.setattr(image_list, "local_copies", Together(copy, remote_files.AT_ONCE))
+    assert open_images(listed).names == [str(number) for number in range(8)]
+    monkeypatch.setattr(image_list, "local_copies", copy)
+    rows[3]["mask"] = "memory://table/m/none.png"
+    with pytest.raises(ValueError, match=r"mask: memory://table/m/none\.png"):
+        open_images(table(tmp_path / "pairs.csv", rows))
+
+
+def test_headers_are_read_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for number in range(4):
+        write(tmp_path, f"im/{number}.png", f"m/{number}.png", seed=number)
+    whole = open_images(tmp_path / "im", tmp_path / "m")
+    monkeypatch.setattr(pairing, "expand", Together(pairing.expand, 4))
+    opened = open_images(tmp_path / "im", tmp_path / "m")
+    assert opened.names == whole.names
+    assert opened.content_digest() == whole.content_digest()
+    files = images.list_images(tmp_path / "im")
+    monkeypatch.setattr(image_file, "expand", Together(image_file.expand, 4))
+    stacks, _ = images.open_files(files, "unit")
+    assert list(stacks) == list(files)
+    assert [stack.path for stack in stacks.values()] == list(files.values())
+
+
+def test_problems_are_told_in_the_order_of_the_files(tmp_path):
+    for number in range(5):
+        write(tmp_path, f"im/{number}.png", f"m/{number}.png")
+    for number in (1, 3):
+        (tmp_path / "im" / f"{number}.png").unlink()
+        (tmp_path / "im" / f"{number}.tif").write_bytes(b"nothing")
+    (tmp_path / "m" / "2.png").unlink()
+    with pytest.raises(ValueError, match=r"(?s)1\.tif.*2\.png: has no mask.*3\.tif"):
+        open_images(tmp_path / "im", tmp_path / "m")
 
 
 def test_what_was_found_out_about_a_large_set_is_kept(tmp_path, cache, monkeypatch):

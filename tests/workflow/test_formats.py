@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from dicom_files import write_series
+from volume_files import read_zarr, write_nifti, write_zarr
 
 from keras_unet3p import data, images, models, workflow
 from keras_unet3p.config import ReadingChoices
@@ -46,22 +47,6 @@ def expected(stack, model, tmp_path_factory):
     masks = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0 for path in written])
     assert 0 < masks.mean() < 1
     return masks.astype(np.uint8)
-
-
-def write_zarr(path, array, axes="zyx"):
-    zarr = pytest.importorskip("zarr", minversion="3", reason="needs the extra zarr")
-    group = zarr.open_group(path, mode="w", zarr_format=2)
-    group.create_array("0", data=array, chunks=(1,) * (array.ndim - 2) + (32, 32))
-    told = [{"name": axis, "type": "channel" if axis == "c" else "space"} for axis in axes]
-    multiscale = {"version": "0.4", "axes": told, "datasets": [{"path": "0"}]}
-    group.attrs.update({"multiscales": [multiscale]})
-    return path
-
-
-def read_zarr(path):
-    import zarr
-
-    return zarr.open_group(path, mode="r")["0"][:]
 
 
 def test_zarr_is_segmented_as_pictures_are(stack, model, expected, tmp_path):
@@ -140,13 +125,6 @@ def test_tiff_is_segmented_as_pictures_are(stack, model, expected, tmp_path, mon
     found = np.stack([images.read_labels(mask)[0] for mask in written])
     assert np.mean((found > 0) != expected) < 1e-2
     assert set(np.unique(found)) <= {0, 255}
-
-
-def write_nifti(path, array):
-    nibabel = pytest.importorskip("nibabel", reason="needs the extra medical")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([0.5, 0.5, 2, 1])), path)
-    return path
 
 
 def test_nifti_is_segmented_as_pictures_are(stack, model, expected, tmp_path):

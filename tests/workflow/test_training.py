@@ -246,6 +246,7 @@ def test_several_classes_train_and_their_ids_come_out(tmp_path, quiet, least):
             **{**least, "epochs": 3, "steps_per_epoch": 12, "filters": 6, "learning_rate": 1e-2}
         ),
     )
+    assert workflow.open_model(tmp_path / "run").class_names == ("background", "upper", "lower")
     # A folder that lacks a class is judged as what the network was trained on all the same.
     mask = np.zeros((40, 40), np.uint8)
     mask[5:20, 5:35] = 1

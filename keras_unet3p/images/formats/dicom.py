@@ -24,6 +24,14 @@ from keras_unet3p.images.volume import Volume, VolumeLabels, volume_planes
 _SIDES = (("R", "L"), ("A", "P"), ("I", "S"))
 """Of DICOM's axes x, y and z: the side towards negative and towards positive numbers."""
 _NAME = "images.formats.dicom"
+_DECODERS = {
+    "1.2.840.10008.1.2.4.8": "pyjpegls",  # JPEG-LS
+    "1.2.840.10008.1.2.4.9": "pylibjpeg pylibjpeg-openjpeg",  # JPEG 2000
+    "1.2.840.10008.1.2.4.2": "pylibjpeg pylibjpeg-openjpeg",  # and its high throughput
+    "": "python-gdcm",  # JPEG, also where it is lossless
+}
+"""What decodes the transfer syntaxes that begin so."""
+_LONGEST_LABEL = 64  # characters, of a DICOM string
 
 
 def _library(name: str = "pydicom") -> Any:
@@ -38,6 +46,8 @@ class _Series(Volume):
         self.path = path
         with errors_name(path):
             headers = _headers(path)
+            for file, header in headers:
+                _check_compression(file, header)
             first = headers[0][1]
             frames = int(first.get("NumberOfFrames", 1))
             if frames > 1 and len(headers) > 1:
@@ -125,6 +135,31 @@ def _headers(path: Path) -> list[tuple[Path, Any]]:
             f"{printable(path)}: {len(series)} series ({listed}); expected one in a folder"
         )
     return headers
+
+
+def _check_compression(file: Path, header: Any) -> None:
+    """See that a package is there that decodes the file's pixels.
+
+    Raises:
+        ValueError: there is none; the message names the packages that do.
+    """
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None or not syntax.is_compressed or syntax.is_deflated:
+        return
+    known = importlib.import_module("pydicom.pixels")
+    try:
+        if known.get_decoder(syntax).is_available:
+            return
+    except NotImplementedError:
+        raise InputError(
+            f"{printable(file)}: pixels compressed as {syntax.name}, which is not read; expected "
+            "RLE, JPEG, JPEG-LS or JPEG 2000"
+        ) from None
+    packages = next(names for start, names in _DECODERS.items() if syntax.startswith(start))
+    raise InputError(
+        f"{printable(file)}: pixels compressed as {syntax.name}; expected its decoder: "
+        f"pip install {packages}"
+    )
 
 
 def _found(header: Any, group: str, name: str) -> Any:
@@ -258,7 +293,11 @@ def _segments(path: Path) -> _Segments | None:
 
 @contextlib.contextmanager
 def label_file(
-    path: Path, target: Path, reading: ReadingChoices, dtype: np.dtype
+    path: Path,
+    target: Path,
+    reading: ReadingChoices,
+    dtype: np.dtype,
+    class_names: Sequence[str] = (),
 ) -> Iterator[VolumeLabels]:
     """Context that writes the class ids of a series as a DICOM segmentation.
 
@@ -267,6 +306,7 @@ def label_file(
         target: the file of the segmentation.
         reading: with which the image was read.
         dtype: of the labels.
+        class_names: which the segments get, the background's first; class 1 and so on without.
 
     Raises:
         ValueError: instances are asked for, of which such files have no notion.
@@ -284,13 +324,15 @@ def label_file(
     files = list(dict.fromkeys(series.files))
     with errors_name(path):
         segmentation = _segmentation(
-            highdicom, [pydicom.dcmread(file) for file in files], labels.array
+            highdicom, [pydicom.dcmread(file) for file in files], labels.array, class_names
         )
     with replacing(target) as temporary:
         segmentation.save_as(temporary)
 
 
-def _segmentation(highdicom: Any, sources: list[Any], array: np.ndarray) -> Any:
+def _segmentation(
+    highdicom: Any, sources: list[Any], array: np.ndarray, class_names: Sequence[str]
+) -> Any:
     codes = importlib.import_module("pydicom.sr.codedict").codes
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="keras_unet3p", version=__version__, family=codes.DCM.ArtificialIntelligence
@@ -298,7 +340,7 @@ def _segmentation(highdicom: Any, sources: list[Any], array: np.ndarray) -> Any:
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"class {number}",
+            segment_label=_label(number, class_names),
             segmented_property_category=codes.SCT.Tissue,
             segmented_property_type=codes.SCT.Tissue,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -306,7 +348,7 @@ def _segmentation(highdicom: Any, sources: list[Any], array: np.ndarray) -> Any:
         )
         for number in range(1, max(int(array.max()), 1) + 1)
     ]
-    return highdicom.seg.Segmentation(
+    segmentation = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=array,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
@@ -321,3 +363,13 @@ def _segmentation(highdicom: Any, sources: list[Any], array: np.ndarray) -> Any:
         device_serial_number="0",
         omit_empty_frames=False,  # so that its slices are those of the image
     )
+    if not all(str(each.segment_label).isascii() for each in segments):
+        segmentation.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
+    return segmentation
+
+
+def _label(number: int, class_names: Sequence[str]) -> str:
+    """What a segment is called: DICOM takes 64 characters without backslashes."""
+    name = class_names[number] if number < len(class_names) else ""
+    name = printable(name).replace("\\", "/").strip()
+    return name[:_LONGEST_LABEL] or f"class {number}"

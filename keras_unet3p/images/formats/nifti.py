@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,11 @@ def planes(
 
 @contextlib.contextmanager
 def label_file(
-    path: Path, target: Path, reading: ReadingChoices, dtype: np.dtype
+    path: Path,
+    target: Path,
+    reading: ReadingChoices,
+    dtype: np.dtype,
+    class_names: Sequence[str] = (),
 ) -> Iterator[VolumeLabels]:
     """Context that writes the labels of a volume with its affine and its header.
 
@@ -108,7 +112,9 @@ def label_file(
         target: the file of the labels.
         reading: with which the image was read.
         dtype: of the labels; NIfTI has few that every program reads, and ids become int32.
+        class_names: without effect; such files have no place for them.
     """
+    del class_names
     nibabel = _library()
     kind = np.dtype(np.uint8) if np.dtype(dtype) == np.uint8 else np.dtype(np.int32)
     labels = VolumeLabels(_Nifti(path), reading, kind)

@@ -86,6 +86,7 @@ def planes(
         plane = ZarrPlane(path, image.array, axes, place, channels)
         plane.number = number if count > 1 else None
         plane.limits, plane.pixel_size = limits, image.pixel_size
+        plane.slice_spacing = image.slice_spacing
         plane.volume = f"{path} {axes.volume_of(place)}".strip() if axes.is_volume else None
         found.append(plane)
     return found
@@ -171,16 +172,24 @@ class _Image:
 
     @property
     def pixel_size(self) -> float | None:
+        height, width = self._micrometres("y"), self._micrometres("x")
+        return None if height is None or width is None else square(width, height)
+
+    @property
+    def slice_spacing(self) -> float | None:
+        return self._micrometres("z") if self.axes.stacked.endswith("z") else None
+
+    def _micrometres(self, axis: str) -> float | None:
+        """From one value to the next along an axis; None where the file does not tell."""
         units = {
             each["name"]: MICROMETRES.get(str(each.get("unit", "")).lower())
             for each in self.multiscale.get("axes", [])
             if isinstance(each, dict)
         }
-        scale = dict(zip(self.axes.names, self.scale(self.level), strict=True))
-        height, width = units.get("y"), units.get("x")
-        if height is None or width is None:
+        unit = units.get(axis)
+        if unit is None:
             return None
-        return square(scale["x"] * width, scale["y"] * height)
+        return unit * self.scale(self.level)[self.axes.names.index(axis)]
 
 
 def _label_names(group: Any) -> list[str]:
@@ -339,7 +348,11 @@ def _downsample(source: Any, target: Any, axes: StackedAxes) -> None:
 
 @contextlib.contextmanager
 def label_file(
-    path: Path, target: Path, reading: ReadingChoices, dtype: np.dtype
+    path: Path,
+    target: Path,
+    reading: ReadingChoices,
+    dtype: np.dtype,
+    class_names: Sequence[str] = (),
 ) -> Iterator[ZarrLabels]:
     """Context that writes the labels of an image as a label image by itself.
 
@@ -349,7 +362,9 @@ def label_file(
             earlier one.
         reading: with which the image was read.
         dtype: of the labels.
+        class_names: without effect.
     """
+    del class_names
     image = _Image.open(path, reading)
     with replacing(target) as temporary:
         labels = ZarrLabels(_new_group(temporary, image.version), image, dtype)

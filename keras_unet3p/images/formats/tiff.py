@@ -15,7 +15,11 @@ from keras_unet3p.errors import InputError
 from keras_unet3p.files import printable
 from keras_unet3p.images.decoding import errors_name, shown_values
 from keras_unet3p.images.limits import Limits
-from keras_unet3p.images.pixel_size import ome_channel_names, stored_pixel_size
+from keras_unet3p.images.pixel_size import (
+    ome_channel_names,
+    stored_pixel_size,
+    stored_slice_spacing,
+)
 from keras_unet3p.images.plane import LARGE, Plane, chosen_channels
 from keras_unet3p.images.stacked_axes import CHANNELS, StackedAxes
 from keras_unet3p.images.tiff_plan import check_chain, check_page
@@ -191,6 +195,7 @@ def planes(
         size = stored_pixel_size(path)
         factor = series.shape[series.axes.index("X")] / level.shape[level.axes.index("X")]
         size = None if size is None else float(f"{size * factor:.6g}")
+        spacing = stored_slice_spacing(path) if axes.stacked.endswith("z") else None
     found: list[Plane] = []
     is_volume = axes.is_volume and (reading.axes is not None or _is_told(level.axes))
     for number, place in enumerate(places):
@@ -201,7 +206,7 @@ def planes(
             known = names if len(names) == count else [""] * count
             plane = ChosenChannels(plane, chosen_channels(reading.channels, known, label))
         plane.number = number if len(places) > 1 else None
-        plane.limits, plane.pixel_size = limits, size
+        plane.limits, plane.pixel_size, plane.slice_spacing = limits, size, spacing
         plane.volume = f"{path} {axes.volume_of(place)}".strip() if is_volume else None
         found.append(plane)
     return found

@@ -1,4 +1,4 @@
-"""Whole slides of the scanners' formats, by tiffslide, or by openslide where that is installed."""
+"""Whole slides of the scanners' formats, by tiffslide or openslide."""
 
 from __future__ import annotations
 
@@ -93,20 +93,28 @@ def planes(
 
 
 def _opened(path: Path) -> Any:
-    if path.suffix.lower() in _OF_OPENSLIDE:
-        try:
-            openslide = importlib.import_module("openslide")
-        except ImportError as error:
+    """The slide by tiffslide; of its formats only openslide reads, and without tiffslide, by it."""
+    of_openslide = path.suffix.lower() in _OF_OPENSLIDE
+    try:
+        library = importlib.import_module("openslide" if of_openslide else "tiffslide")
+    except ImportError as error:
+        if of_openslide:
             raise InputError(
                 f"{printable(path)}: slides of type {path.suffix} need the package openslide: "
                 "pip install openslide-python openslide-bin"
             ) from error
-        with errors_name(path):
-            return openslide.OpenSlide(path)
-    with needing("slides", "images.formats.whole_slide"):
-        tiffslide = importlib.import_module("tiffslide")
+        with needing("slides", "images.formats.whole_slide"):
+            library = _openslide_instead(error)
     with errors_name(path):
-        return tiffslide.TiffSlide(path)
+        is_openslide = hasattr(library, "OpenSlide")
+        return library.OpenSlide(path) if is_openslide else library.TiffSlide(path)
+
+
+def _openslide_instead(error: ImportError) -> Any:
+    try:
+        return importlib.import_module("openslide")
+    except ImportError:
+        raise error from None
 
 
 def _number(properties: Any, name: str) -> float | None:

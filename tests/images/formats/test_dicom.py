@@ -132,6 +132,101 @@ def test_segmentations_are_written_and_read(tmp_path, view):
         pass
 
 
+def _compressed(folder, array, syntax, **options):
+    """A series whose pixels pydicom compressed."""
+    for file in write_series(folder, array, **options).iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.compress(getattr(pydicom.uid, syntax))
+        dataset.save_as(file)
+    return folder
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("syntax", "encoder", "decoder"),
+    [
+        ("RLELossless", "pydicom", "pydicom"),
+        ("JPEGLSLossless", "jpeg_ls", "pyjpegls"),
+        ("JPEG2000Lossless", "openjpeg", "pillow"),
+    ],
+)
+def test_compressed_series_are_read(tmp_path, syntax, encoder, decoder, signed):
+    pytest.importorskip(encoder, reason=f"writes {syntax}")
+    array = values(2, 64, 72)
+    options = {"PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15} if signed else {}
+    array = array - np.uint16(3000) * signed  # as two's complement
+    folder = _compressed(tmp_path / "scan", array, syntax, **options)
+    expected = array.astype(np.int16 if signed else np.uint16).astype(int)
+    for plane, slice_ in zip(images.open_planes(folder), expected, strict=True):
+        assert np.array_equal(plane[:, :][..., 0], slice_ - 1024)
+    # What the extra brings is enough, whatever else is installed.
+    file = folder / "000.dcm"
+    assert pydicom.dcmread(file).file_meta.TransferSyntaxUID == getattr(pydicom.uid, syntax)
+    own = pydicom.pixels.pixel_array(file, decoding_plugin=decoder)
+    assert np.array_equal(own, expected[0])
+
+
+def test_compressed_colours_are_read(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (2, 40, 48, 3)).astype(np.uint8)
+    colour = {
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0,
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+    }
+    folder = write_series(tmp_path / "scan", array, intercept=0, **colour)
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.compress(pydicom.uid.RLELossless)
+        dataset.save_as(file)
+    found = images.open_planes(folder)
+    for plane, slice_ in zip(found, array, strict=True):
+        assert np.array_equal(plane[:, :], slice_)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "packages"),
+    [
+        ("JPEGLosslessSV1", "python-gdcm"),
+        ("JPEGLSLossless", "pyjpegls"),
+        ("JPEG2000Lossless", "pylibjpeg pylibjpeg-openjpeg"),
+        ("HTJ2KLossless", "pylibjpeg pylibjpeg-openjpeg"),
+        ("MPEG2MPML", None),
+    ],
+)
+def test_a_missing_decoder_is_named(tmp_path, monkeypatch, syntax, packages):
+    folder = _compressed(tmp_path / "scan", values(1, 6, 7), "RLELossless")
+    (file,) = folder.iterdir()
+    dataset = pydicom.dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    dataset.save_as(file)
+    if packages is not None:
+        decoder = type(pydicom.pixels.get_decoder(getattr(pydicom.uid, syntax)))
+        monkeypatch.setattr(decoder, "is_available", False)
+    expected = (
+        f"decoder: pip install {packages}$" if packages else "which is not read; expected RLE"
+    )
+    with pytest.raises(ValueError, match=expected):
+        images.open_planes(file)
+
+
+def test_segments_are_called_as_the_classes(tmp_path):
+    pytest.importorskip("highdicom", reason="needs the extra medical")
+    folder = write_series(tmp_path / "scan", values(2, 6, 7))
+    names = ("background", "Gefäß", "a\\b" + "x" * 70)
+    labels = np.arange(42).reshape(6, 7) % 4
+    target = tmp_path / "mask.dcm"
+    with dicom.label_file(folder, target, ReadingChoices(), np.uint8, names) as file:
+        file.plane(1)[:, :] = labels
+    segments = pydicom.dcmread(target).SegmentSequence
+    found = [str(each.SegmentLabel) for each in segments]
+    assert found[0] == "Gefäß"
+    assert found[1] == ("a/b" + "x" * 70)[:64]
+    assert found[2] == "class 3"
+
+
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     folder = write_series(tmp_path / "scan", values(3, 6, 7))
     monkeypatch.setitem(sys.modules, "pydicom", None)

@@ -31,15 +31,21 @@ def slide(tmp_path):
     return write_svs(tmp_path / "slide.svs", array), array
 
 
-def _needing_tiffslide():
-    pytest.importorskip("imagecodecs", reason="needs the extra slides")
-    pytest.importorskip("tiffslide", reason="needs the extra slides")
+@pytest.fixture(params=["tiffslide", "openslide"])
+def library(request, monkeypatch):
+    """One of the libraries, and of the other nothing."""
+    if request.param == "tiffslide":
+        pytest.importorskip("imagecodecs", reason="needs the extra slides")
+    pytest.importorskip(request.param, reason="needs the extra slides, or openslide-bin")
+    other = {"tiffslide": "openslide", "openslide": "tiffslide"}[request.param]
+    monkeypatch.setitem(sys.modules, other, None)
+    return request.param
 
 
-def test_windows_of_levels_are_the_pixels(slide):
-    _needing_tiffslide()
+def test_windows_of_levels_are_the_pixels(slide, library):
     path, array = slide
     (plane,) = images.open_planes(path)
+    assert type(plane._slide).__module__.startswith(library)
     assert plane.shape == array.shape
     assert plane.pixel_size == 0.5
     assert plane.volume is None
@@ -57,8 +63,29 @@ def test_windows_of_levels_are_the_pixels(slide):
         images.open_planes(path, ReadingChoices(level=2))
 
 
-def test_a_slide_gives_the_image_that_a_picture_gives(slide, tmp_path):
-    _needing_tiffslide()
+@pytest.mark.parametrize("compression", [None, "deflate", "jpeg"])
+def test_a_pyramid_without_a_scanners_name_is_read(library, tmp_path, compression):
+    """A tiled TIFF; JPEG, as scanners have it, is what tifffile reads of it."""
+    if compression == "jpeg":
+        pytest.importorskip("imagecodecs", reason="writes JPEG")
+    array = np.kron(np.arange(99, dtype=np.uint8).reshape(9, 11, 1), np.ones((64, 64, 3), np.uint8))
+    path = tmp_path / "slide.svs"
+    options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path) as file:
+        for level, factor in enumerate((1, 2, 4)):
+            pixels = np.ascontiguousarray(array[::factor, ::factor])
+            file.write(pixels, compression=compression, subfiletype=min(level, 1), **options)
+    for level in range(3):
+        expected = tifffile.imread(path, key=level)
+        (plane,) = images.open_planes(path, ReadingChoices(level=level))
+        assert plane.shape == expected.shape
+        assert plane.pixel_size is None
+        rows, columns = slice(17, 130), slice(33, 170)
+        found = plane[rows, columns].astype(int)
+        assert np.abs(found - expected[rows, columns]).max() <= 2 * (compression == "jpeg")
+
+
+def test_a_slide_gives_the_image_that_a_picture_gives(slide, library, tmp_path):
     path, array = slide
     np.save(tmp_path / "same.npy", array)
     assert list(images.list_images(tmp_path)) == ["same", "slide"]
@@ -66,8 +93,7 @@ def test_a_slide_gives_the_image_that_a_picture_gives(slide, tmp_path):
     assert np.array_equal(own, same)
 
 
-def test_a_damaged_slide_is_refused(tmp_path):
-    _needing_tiffslide()
+def test_a_damaged_slide_is_refused(library, tmp_path):
     (tmp_path / "a.svs").write_bytes(b"nothing" * 99)
     with pytest.raises(ValueError, match=r"a.svs: cannot be read"):
         images.open_planes(tmp_path / "a.svs")
@@ -81,6 +107,7 @@ def test_openslide_reads_what_tiffslide_does_not(tmp_path, monkeypatch):
 
 
 def test_without_the_package_the_extra_is_named(slide, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tiffslide", None)
+    for library in ("tiffslide", "openslide"):
+        monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtraError, match=r'pip install "keras_unet3p\[slides\]"'):
         images.open_planes(slide[0])
