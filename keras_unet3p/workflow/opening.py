@@ -289,7 +289,7 @@ def _as_trained(predictor: Predictor, card: ModelCard) -> Predictor:
         class_values=_as_values(trained.class_values),
         ignore=trained.ignore,
         reading=ReadingChoices(**(trained.reading or {})),
-        class_names=tuple(trained.classes or ()),
+        class_names=tuple(card.classes or ()),
         separation=predictor.separation if trained.separation is None else trained.separation,
     )
 
@@ -314,6 +314,12 @@ def _endpoint(url: str) -> Predictor:
     num_channels = _last_dimension(signatures.get("classes", {}).get("inputs", {}))
     num_classes = _last_dimension(signatures.get("probabilities", {}).get("outputs", {}))
     tells_apart = INSTANCES in signatures
+    # The local endpoint tells the model card; of another one nothing is known of the training.
+    try:
+        card = ModelCard.model_validate(client.card())
+    except (ValueError, TypeError, KeyError):  # none, or that of another version
+        card = None
+    of_large = {} if card is None else _of_large(card)
 
     def sent(image: np.ndarray) -> np.ndarray:
         # Integers that a PNG holds travel as they are; of the others the other side knows no range.
@@ -326,13 +332,23 @@ def _endpoint(url: str) -> Predictor:
         1 if tells_apart else num_classes,
         mask_kind="instances" if tells_apart else None,
         instances=(lambda image: client.predict_instances(sent(image))) if tells_apart else None,
-        stream=lambda image, output, kind: client.predict_large(image, output, kind=kind),
+        stream=lambda image, output, kind: client.predict_large(
+            image, output, kind=kind, **of_large
+        ),
     )
-    # The local endpoint tells the model card; of another one nothing is known of the training.
-    try:
-        return _as_trained(predictor, ModelCard.model_validate(client.card()))
-    except (ValueError, TypeError, KeyError):  # none, or that of another version
-        return predictor
+    return predictor if card is None else _as_trained(predictor, card)
+
+
+def _of_large(card: ModelCard) -> dict[str, Any]:
+    """What makes the masks of a large image, tile by tile, those that the model gives itself."""
+    rule = _rule(card.rule())
+    return {
+        "geometry": card.geometry,
+        "threshold": 0.5 if card.threshold is None else card.threshold,
+        "rule": rule if isinstance(rule, InstanceRule) else None,
+        "percentiles": card.normalization.percentiles,
+        "test_time_augmentation": card.test_time_augmentation,
+    }
 
 
 def _last_dimension(tensors: dict[str, Any]) -> int | None:

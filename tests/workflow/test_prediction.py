@@ -83,7 +83,7 @@ def test_ids_of_several_classes_stay_what_they_are(
 ):
     """In an image that lacks the higher classes too."""
     predictor = Predictor(lambda x: np.ones(x.shape[:2], np.uint8), 1, unit_values(1), num_classes)
-    monkeypatch.setattr(prediction, "open_model", lambda model, tile_size: predictor)
+    monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
     (written,) = workflow.predict("model", image, out=tmp_path / "out")
     np.testing.assert_array_equal(np.unique(_read(written)), value)
 
@@ -185,7 +185,7 @@ def bright(monkeypatch):
     predictor = Predictor(
         lambda image: (image[..., 0] > 0.5).astype(np.uint8), 1, unit_values(1), 1
     )
-    monkeypatch.setattr(prediction, "open_model", lambda model, tile_size: predictor)
+    monkeypatch.setattr(prediction, "open_model", lambda *_, **__: predictor)
 
 
 def _unreachable(*_, **__):
