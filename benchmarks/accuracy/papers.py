@@ -178,6 +178,7 @@ def scores(run: Path, pairs: list[Pair]) -> dict[str, Any]:
     the lines between them are a pixel wide, which its mask's pixel error counts.
     """
     import numpy as np
+    from skimage import io
 
     from keras_unet3p import metrics, postprocessing
     from keras_unet3p.images import read_image
@@ -190,7 +191,7 @@ def scores(run: Path, pairs: list[Pair]) -> dict[str, Any]:
         if pair.split != "test":
             continue
         image = read_image(pair.image)[0]
-        truth = read_image(pair.mask)[0][..., 0].astype(np.int64)
+        truth = io.imread(pair.mask).astype(np.int64)  # as it is stored: ids
         kind = "instances" if predictor.mask_kind == "instances" else "binary"
         found = (predictor.instances or predictor.labels)(image)
         if kind == "binary" and predictor.instances is not None:

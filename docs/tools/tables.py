@@ -148,6 +148,42 @@ def cluster_scheduler() -> str:
     return table(("`benchmarks/cluster_scheduler.py`", ""), rows)
 
 
+TASKS = {"isbi": "ISBI-2012, sections 18 to 23", "hela": "DIC-HeLa, frames 31 to 39"}
+
+
+def papers_tasks() -> str:
+    columns = ("rand_error", "warping_error", "pixel_error_at_half", "seg", "mean_ap")
+    digits = {"warping_error": "0.0001"}
+    rows = []
+    for row in read("accuracy/papers.csv"):
+        if row["table"] != "tasks":
+            continue
+        own = ("seg", "mean_ap") if row["set"] == "hela" else columns[:3]
+        cells = [
+            rounded(row[name], digits.get(name, "0.001")) if name in own else "" for name in columns
+        ]
+        rows.append((TASKS[row["set"]], row["row"], row["minutes"], row["steps"], *cells))
+    head = ("held out", "training", "minutes", "steps", "Rand error", "warping error")
+    return table((*head, "pixel error", "SEG", "mean AP"), rows)
+
+
+def training_step() -> str:
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in read("speed/training_step.csv"):
+        found.setdefault(row["network"], []).append(row)
+    rows = []
+    for network, kinds in found.items():
+        base = Decimal(kinds[0]["seconds"])
+        times = [
+            f"{row['seconds']} s ({rounded(str(Decimal(row['seconds']) / base), '0.01')})"
+            for row in kinds
+        ]
+        size = f"{kinds[0]['batch']} x {kinds[0]['patch']}²"
+        rows.append((network, size, *times))
+    kinds = [row["kind"] for row in next(iter(found.values()))]
+    return table(("`benchmarks/training_step.py`", "patches", *kinds), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "unet3plus": unet3plus,
     "export_formats": export_formats,
@@ -155,6 +191,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "instance_heads": instance_heads,
     "instance_training": instance_training,
     "stardist_peer": stardist_peer,
+    "papers_tasks": papers_tasks,
+    "training_step": training_step,
     "preset_networks": preset_networks,
     "preset_init": preset_init,
     "cluster_scheduler": cluster_scheduler,
