@@ -145,7 +145,11 @@ def test_an_ignored_value_that_is_none_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "called", "options"),
     [
-        ([], "export", {"version": None, "progress": True}),
+        (
+            ["--test-time-augmentation", "8"],
+            "export",
+            {"version": None, "test_time_augmentation": 8, "progress": True},
+        ),
         (
             ["--format", "bioimageio", "--author", "A", "--author", "B", "--license", "MIT"],
             "export_bioimageio",
@@ -171,6 +175,10 @@ def test_export_writes_the_format_that_is_named(monkeypatch, tmp_path, given, ca
     [
         (["--format", "onnx"], "'onnx'; expected savedmodel or bioimageio"),
         (["--format", "bioimageio", "--version", "2"], "--version: a package has none"),
+        (
+            ["--format", "bioimageio", "--test-time-augmentation", "8"],
+            "--test-time-augmentation: a package has none",
+        ),
         (["--author", "A"], "they are for --format bioimageio"),
     ],
 )

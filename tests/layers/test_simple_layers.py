@@ -139,6 +139,7 @@ def test_refuses(make, word):
 
 
 CONFIGURED = [
+    layers.BatchNormalization(momentum=0.9, epsilon=0.1),
     layers.BilinearUpsampling2D(3),
     layers.CenterCrop(),
     layers.CropTo(),

@@ -18,7 +18,7 @@ MAPS = st_numpy.arrays(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(MAPS, st.integers(1, 4))
 def test_the_graph_has_the_same_bits(values, passes):
     found = smoothed(values, passes)

@@ -72,6 +72,9 @@ def test_an_endpoint_is_sent_the_stored_integers(monkeypatch, stored, sent):
         def metadata(self):
             return {"signatures": {}}
 
+        def card(self):
+            return None
+
         def predict(self, image):
             given.append(image)
             return image[..., 0]
