@@ -26,6 +26,7 @@ from keras_unet3p.progress import Progress, reporting
 from keras_unet3p.tiling.streaming_predictor import Ends, StreamingPredictor, only_plane
 from keras_unet3p.workflow.image_stamp import stamp_of_image
 from keras_unet3p.workflow.network_of_source import network_of
+from keras_unet3p.workflow.opening import versions_of
 
 _ASKED = "keras_unet3p"  # the attribute that says what was asked for
 _KINDS = ("auto", "classes", "probabilities", "instances")
@@ -71,7 +72,7 @@ def _opened(model: ClusterModel) -> StreamingPredictor:
             tile_size=sizes[0],
             batch_size=sizes[1],
             rule=InstanceRule.from_dict(chosen.rule()) if chosen is not None else None,
-            test_time_augmentation=1 if chosen is None else chosen.test_time_augmentation,
+            test_time_augmentation=versions_of(chosen),
         )
     card = ModelCard(**json.loads(model.card))
     training = card.training

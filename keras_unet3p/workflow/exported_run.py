@@ -9,7 +9,7 @@ from typing import Any
 from keras_unet3p.artifacts import ModelSource, RunRecord
 from keras_unet3p.errors import InputError
 from keras_unet3p.postprocessing import InstanceRule, MaskRule
-from keras_unet3p.workflow.opening import rule_of
+from keras_unet3p.workflow.opening import rule_of, versions_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ class ExportedRun:
         record, best = source.record(), source.run.read_history().best()
         assert record is not None
         chosen = source.postprocessing()
-        versions = 1 if chosen is None else chosen.test_time_augmentation
-        return cls(source, record, best, rule_of(chosen, record), chosen is not None, versions)
+        rule, versions = rule_of(chosen, record), versions_of(chosen)
+        return cls(source, record, best, rule, chosen is not None, versions)
 
     @property
     def tells_apart(self) -> bool:

@@ -90,7 +90,7 @@ def open_model(
         rule = rule_of(chosen, record)
     versions = test_time_augmentation
     if versions is None:
-        versions = 1 if chosen is None else chosen.test_time_augmentation
+        versions = versions_of(chosen)
     return _keras(network_of(source), tile_size, record, rule, versions)
 
 
@@ -110,6 +110,16 @@ def rule_of(
     if chosen is not None:
         return _rule(chosen.rule())
     return InstanceRule() if record is not None and record.learns_distance else MaskRule()
+
+
+def versions_of(chosen: PostprocessingRecord | None) -> int:
+    """How many mirrored and turned versions of a tile were chosen; 1 where nothing was.
+
+    Example:
+        >>> versions_of(None)
+        1
+    """
+    return 1 if chosen is None else chosen.test_time_augmentation
 
 
 def _rule(values: Mapping[str, Any]) -> MaskRule | InstanceRule:

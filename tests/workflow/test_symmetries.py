@@ -1,11 +1,10 @@
 """Whether masks are made of the mean over mirrored and turned versions of each tile."""
 
 import io
-import json
-import shutil
 
 import numpy as np
 import pytest
+from chosen_rules import run_with_choice
 from rich.console import Console
 
 from keras_unet3p import data, tiling, workflow
@@ -101,11 +100,8 @@ def test_it_goes_with_tuning():
 @pytest.fixture
 def averaging(run, tmp_path):
     """The run, with the mean over 8 versions chosen."""
-    folder = shutil.copytree(run, tmp_path / "averaging")
-    path = RunFolder(folder).postprocessing
-    changed = {"test_time_augmentation": 8, "threshold": 0.4, "smallest_object": 0}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
-    return folder
+    chosen = {"test_time_augmentation": 8, "threshold": 0.4, "smallest_object": 0}
+    return run_with_choice(run, tmp_path / "averaging", **chosen)
 
 
 def test_every_way_to_a_mask_has_it(averaging, cells, tmp_path):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import keras
 import numpy as np
 import pytest
+from chosen_rules import run_with_choice
 
 from keras_unet3p import data, metrics, postprocessing, workflow
 from keras_unet3p.artifacts import ModelCard, PostprocessingRecord, RunFolder
@@ -143,11 +143,8 @@ def test_a_run_keeps_and_uses_what_was_chosen(run, cells, exported, tmp_path):
 @pytest.fixture
 def strict(run, tmp_path):
     """The run with a rule that shows."""
-    folder = shutil.copytree(run, tmp_path / "strict")
-    path = RunFolder(folder).postprocessing
-    changed = {"threshold": 0.3, "smallest_object": 40, "largest_hole": 500}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
-    return folder
+    chosen = {"threshold": 0.3, "smallest_object": 40, "largest_hole": 500}
+    return run_with_choice(run, tmp_path / "strict", **chosen)
 
 
 def test_masks_follow_the_rule_through_every_model(strict, cells, tmp_path):
