@@ -148,23 +148,98 @@ def cluster_scheduler() -> str:
     return table(("`benchmarks/cluster_scheduler.py`", ""), rows)
 
 
-TASKS = {"isbi": "ISBI-2012, sections 18 to 23", "hela": "DIC-HeLa, frames 31 to 39"}
+# What the folds of `benchmarks/accuracy/papers.py` hold out.
+HELD_OUT = {
+    **{("isbi", str(n)): f"ISBI-2012, sections {6 * n} to {6 * n + 5}" for n in range(4)},
+    ("hela", "0"): "DIC-HeLa, frames 2 to 21",
+    ("hela", "1"): "DIC-HeLa, frames 31 to 39",
+    ("hela", "2"): "DIC-HeLa, frame 54",
+    ("nuclei", "0"): "nuclei, its 60 validation images",
+}
+OF_TASK = {
+    "isbi": ("rand_error", "warping_error", "pixel_error_at_half"),
+    "hela": ("seg", "mean_ap"),
+    "nuclei": ("dice", "seg", "mean_ap"),
+}
 
 
 def papers_tasks() -> str:
-    columns = ("rand_error", "warping_error", "pixel_error_at_half", "seg", "mean_ap")
+    columns = ("rand_error", "warping_error", "pixel_error_at_half", "dice", "seg", "mean_ap")
     digits = {"warping_error": "0.0001"}
     rows = []
     for row in read("accuracy/papers.csv"):
         if row["table"] != "tasks":
             continue
-        own = ("seg", "mean_ap") if row["set"] == "hela" else columns[:3]
+        own = OF_TASK[row["set"]]
         cells = [
             rounded(row[name], digits.get(name, "0.001")) if name in own else "" for name in columns
         ]
-        rows.append((TASKS[row["set"]], row["row"], row["minutes"], row["steps"], *cells))
+        held_out = HELD_OUT[row["set"], row["fold"]]
+        rows.append((held_out, row["row"], row["minutes"], row["steps"], *cells))
     head = ("held out", "training", "minutes", "steps", "Rand error", "warping error")
-    return table((*head, "pixel error", "SEG", "mean AP"), rows)
+    return table((*head, "pixel error", "Dice", "SEG", "mean AP"), rows)
+
+
+MEASURES = {  # digits, name
+    "dice": ("0.001", "Dice"),
+    "pixel_error_at_half": ("0.001", "pixel error"),
+    "rand_error": ("0.001", "Rand error"),
+    "warping_error": ("0.0001", "warping error"),
+}
+OF_SET = {
+    "isbi": ("ISBI-2012", ("dice", "rand_error", "warping_error")),
+    "nuclei": ("nuclei", ("dice",)),
+}
+
+
+def spread(values: Sequence[str], digits: str) -> str:
+    """Their mean, and from where to where they go if there are several."""
+    numbers = [Decimal(value) for value in values if value]
+    if not numbers:
+        return ""
+    mean = rounded(str(sum(numbers) / len(numbers)), digits)
+    if len(numbers) == 1:
+        return mean
+    return f"{mean} ({rounded(str(min(numbers)), digits)} to {rounded(str(max(numbers)), digits)})"
+
+
+def papers(which: str, first: str) -> str:
+    """A table of `papers.py` over networks or losses: a column for each set's measures."""
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for row in read("accuracy/papers.csv"):
+        if row["table"] == which:
+            found.setdefault(row["row"], {}).setdefault(row["set"], []).append(row)
+    sets = [name for name in OF_SET if any(name in of_row for of_row in found.values())]
+    head = [first, "parameters"]
+    for name in sets:
+        caption, measures = OF_SET[name]
+        head += [f"{caption}, steps", *(f"{caption}, {MEASURES[one][1]}" for one in measures)]
+    rows = []
+    for name, of_row in found.items():
+        cells = [name, f"{int(next(iter(of_row.values()))[0]['parameters']):,}"]
+        for one in sets:
+            these = of_row.get(one, [])
+            cells.append(spread([row["steps"] for row in these], "1"))
+            for measure in OF_SET[one][1]:
+                cells.append(spread([row[measure] for row in these], MEASURES[measure][0]))
+        rows.append(cells)
+    return table(head, rows)
+
+
+def nnunet_peer() -> str:
+    """nnU-Net's rows, each below this package's on the same images in the same time."""
+    rows = []
+    measures = ("dice", "pixel_error", "rand_error", "warping_error")
+    ours = [row for row in read("accuracy/papers.csv") if row["table"] == "tasks"]
+    for peer in read("accuracy/nnunet_peer.csv"):
+        key = ("set", "fold", "minutes")
+        same = [row for row in ours if all(row[name] == peer[name] for name in key)]
+        for who, row in [*((row["row"], row) for row in same), ("nnU-Net v2", peer)]:
+            values = {**row, "pixel_error": row.get("pixel_error_at_half") or row["pixel_error"]}
+            cells = [rounded(values[name], MEASURES.get(name, ("0.001",))[0]) for name in measures]
+            rows.append((HELD_OUT[row["set"], row["fold"]], who, row["steps"], *cells))
+    head = ("held out", "trained by", "steps", "Dice", "pixel error", "Rand error", "warping error")
+    return table(head, rows)
 
 
 def training_step() -> str:
@@ -192,6 +267,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "instance_training": instance_training,
     "stardist_peer": stardist_peer,
     "papers_tasks": papers_tasks,
+    "papers_networks": lambda: papers("networks", "network"),
+    "papers_losses": lambda: papers("losses", "loss"),
+    "papers_changes": lambda: papers("changes", "defaults, but for"),
+    "nnunet_peer": nnunet_peer,
     "training_step": training_step,
     "preset_networks": preset_networks,
     "preset_init": preset_init,

@@ -66,14 +66,15 @@ class MaskFile:
         Args:
             reading: with which the images were read.
             dtype: of labels, where the format needs to know it before they are there.
-            class_names: of the classes, the background's first, for formats that tell them.
+            class_names: of the classes, the background's first, for formats that tell them; none
+                where the labels are instances.
         """
         if self.is_picture:
             yield _Picture(self.path)
             return
         image = self.stack.path
         if self.into_zarr is not None:
-            file = ome_zarr.labels_inside(image, self.into_zarr, reading, dtype)
+            file = ome_zarr.labels_inside(image, self.into_zarr, reading, dtype, class_names)
         else:
             form = self.stack.format
             assert form is not None, "it has the format of its image"

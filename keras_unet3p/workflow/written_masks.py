@@ -102,9 +102,10 @@ class MaskWriter:
                 report(done)
         slices = _LinkedSlices(stack, self.link_slices)
         rows = []
+        names = () if self.predictor.instances is not None else self.predictor.class_names
         for mask in masks:
             of_mask: list[dict[str, Any]] = []
-            with mask.opened(self.reading, self.dtype, self.predictor.class_names) as target:
+            with mask.opened(self.reading, self.dtype, names) as target:
                 for at, name in enumerate(mask.names):
                     own = self.image_name(mask, at)
                     for row in self._write_one(mask, target, at, name, kept, slices):

@@ -117,6 +117,18 @@ def test_only_missing_slices_are_segmented(segment, stack, tmp_path, kind):
     assert not list((tmp_path / "out").glob("*.slices*"))
 
 
+@pytest.mark.parametrize("kind", ["classes", "instances"])
+def test_a_label_image_names_classes_and_no_objects(segment, stack, tmp_path, kind):
+    import zarr
+
+    path = write_zarr(tmp_path / "cells.zarr", stack)
+    segment(path, kind=kind)
+    attributes = dict(zarr.open_group(tmp_path / "out" / "cells.zarr", mode="r").attrs)
+    label = attributes.get("ome", attributes)["image-label"]
+    names = [each["class"] for each in label.get("properties", [])]
+    assert names == (["background", "nucleus"] if kind == "classes" else [])
+
+
 def test_it_goes_on_in_labels_within_the_image(segment, stack, tmp_path):
     path = write_zarr(tmp_path / "cells.zarr", stack)
     segment(path, "whole")

@@ -237,12 +237,13 @@ class ZarrLabels:
         sizes = dict(zip(self._axes.names, self._array.chunks, strict=True))
         return BandWriter(write, size, self._array.dtype, sizes["y"])
 
-    def finish(self, name: str, source: str) -> None:
+    def finish(self, name: str, source: str, class_names: Sequence[str]) -> None:
         """Make the pyramid and write the metadata.
 
         Args:
             name: of the label image.
             source: path of the image group as the label image's metadata tell it.
+            class_names: of the labels from 0 on.
         """
         scales = [self._image.scale(self._image.level)]
         shapes = self._shapes()
@@ -278,6 +279,10 @@ class ZarrLabels:
             "type": "nearest",
         }
         label: dict[str, Any] = {"source": {"image": source}}
+        if class_names:
+            label["properties"] = [
+                {"label-value": value, "class": each} for value, each in enumerate(class_names)
+            ]
         if self._image.version == "0.5":
             ome = {"version": "0.5", "multiscales": [multiscale], "image-label": label}
             self._group.attrs.update({"ome": ome})
@@ -362,29 +367,32 @@ def label_file(
             earlier one.
         reading: with which the image was read.
         dtype: of the labels.
-        class_names: without effect.
+        class_names: of the labels from 0 on, for the properties in the label image's metadata.
     """
-    del class_names
     image = _Image.open(path, reading)
     with replacing(target) as temporary:
         labels = ZarrLabels(_new_group(temporary, image.version), image, dtype)
         yield labels
         source = os.path.relpath(path.resolve(), target.resolve()).replace(os.sep, "/")
-        labels.finish(target.stem, source)
+        labels.finish(target.stem, source, class_names)
         if target.is_dir():  # a folder does not take the place of another by itself
             os.replace(target, temporary.with_name("earlier"))
 
 
 @contextlib.contextmanager
 def labels_inside(
-    path: Path, name: str, reading: ReadingChoices, dtype: np.dtype
+    path: Path,
+    name: str,
+    reading: ReadingChoices,
+    dtype: np.dtype,
+    class_names: Sequence[str] = (),
 ) -> Iterator[ZarrLabels]:
     """Context that writes the labels of an image into it, as `labels/NAME`.
 
     Args:
         path: folder of the image group.
         name: of the label image.
-        reading, dtype: as `label_file`.
+        reading, dtype, class_names: as `label_file`.
 
     Raises:
         ValueError: the image has labels of that name already, or is a plain array.
@@ -395,7 +403,7 @@ def labels_inside(
     with replacing(path / _LABELS / name) as temporary:
         labels = ZarrLabels(_new_group(temporary, image.version), image, dtype)
         yield labels
-        labels.finish(name, "../../")
+        labels.finish(name, "../../", class_names)
     group = _library().open_group(path / _LABELS, mode="a", zarr_format=form)
     ome = dict(dict(group.attrs).get("ome", group.attrs))
     names = list(ome.get("labels", []))

@@ -144,8 +144,8 @@ def test_arrays_groups_and_plates_say_what_to_give(tmp_path):
 def test_labels_are_written_with_a_pyramid_and_read_as_masks(tmp_path, version):
     path = write_image(tmp_path / "a.zarr", pixels(2, 3, 40, 50), "czyx", version=version)
     labels = np.random.default_rng(1).integers(0, 70_000, (3, 40, 50)).astype(np.uint32)
-    for name in ("cells", "nuclei"):
-        with ome_zarr.labels_inside(path, name, ReadingChoices(), np.uint32) as file:
+    for name, classes in (("cells", ()), ("nuclei", ("background", "nucleus"))):
+        with ome_zarr.labels_inside(path, name, ReadingChoices(), np.uint32, classes) as file:
             for z in range(3):
                 writer = file.plane(z)
                 writer[:25, :] = labels[z, :25]
@@ -158,6 +158,12 @@ def test_labels_are_written_with_a_pyramid_and_read_as_masks(tmp_path, version):
     attributes = dict(group["labels/cells"].attrs)
     ome = attributes.get("ome", attributes)
     assert ome["image-label"]["source"] == {"image": "../../"}
+    assert "properties" not in ome["image-label"]
+    named = dict(group["labels/nuclei"].attrs)
+    assert named.get("ome", named)["image-label"]["properties"] == [
+        {"label-value": 0, "class": "background"},
+        {"label-value": 1, "class": "nucleus"},
+    ]
     (multiscale,) = ome["multiscales"]
     assert [axis["name"] for axis in multiscale["axes"]] == ["z", "y", "x"]
     scales = [each["coordinateTransformations"][0]["scale"] for each in multiscale["datasets"]]
