@@ -15,6 +15,8 @@ from keras_unet3p.files import fitting_name
 _MOST_SHOWN = 20  # images in a notebook
 PICTURES = "pictures"
 """The folder of an evaluation's pictures in that of its files."""
+REPORT = "metrics.json"
+"""The file of an evaluation's report."""
 
 
 class EvaluationReport(JsonArtifact):

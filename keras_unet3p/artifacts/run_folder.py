@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from keras_unet3p.artifacts.evaluation_report import REPORT
 from keras_unet3p.artifacts.history import History
 from keras_unet3p.artifacts.plan import Plan
 from keras_unet3p.artifacts.postprocessing_record import PostprocessingRecord
@@ -78,6 +79,11 @@ class RunFolder:
     def validation(self) -> Path:
         """`validation/`, metrics and pictures of the best network on the held-out images."""
         return self.path / "validation"
+
+    @property
+    def validation_report(self) -> Path:
+        """The `artifacts.EvaluationReport` in `validation/`."""
+        return self.validation / REPORT
 
     @property
     def lock(self) -> Path:

@@ -28,7 +28,7 @@ def write_folds_page(whole: RunFolder, record: FoldsRecord) -> Path:
         >>> write_folds_page(RunFolder("runs/cells"), record)  # doctest: +SKIP
         PosixPath('runs/cells/report.html')
     """
-    report = EvaluationReport.read(whole.validation / "metrics.json")
+    report = EvaluationReport.read(whole.validation_report)
     classes = record.runs(whole.path)[0].read_record().data.classes
     write_page(
         whole.report,

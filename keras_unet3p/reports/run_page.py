@@ -40,7 +40,7 @@ def write_run_page(run: RunFolder) -> Path:
         PosixPath('runs/cells/report.html')
     """
     record, history = run.read_record(), run.read_history()
-    report = EvaluationReport.read(run.validation / "metrics.json")
+    report = EvaluationReport.read(run.validation_report)
     best = history.best()
     write_page(
         run.report,

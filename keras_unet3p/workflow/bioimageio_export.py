@@ -127,7 +127,7 @@ def _training_data(exported: ExportedRun) -> str:
 def _validation(exported: ExportedRun) -> str:
     """What the run measured on its held-out images, as a table."""
     run = exported.source.run
-    path = run.validation / "metrics.json" if run else None
+    path = run.validation_report if run else None
     if path is not None and path.is_file():
         report = EvaluationReport.read(path)
         return _table(f"On {len(report.images)} held-out images:", report.overall)

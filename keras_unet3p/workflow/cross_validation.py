@@ -118,7 +118,7 @@ def _refuse_several_machines() -> None:
 
 
 def _record(runs: list[RunFolder]) -> FoldsRecord:
-    reports = [EvaluationReport.read(run.validation / "metrics.json").overall for run in runs]
+    reports = [EvaluationReport.read(run.validation_report).overall for run in runs]
     return FoldsRecord(
         members=[run.path.name for run in runs],
         measures={name: [report.get(name) for report in reports] for name in reports[0]},

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_unet3p import data, metrics, postprocessing
 from keras_unet3p.artifacts import EvaluationReport
-from keras_unet3p.artifacts.evaluation_report import PICTURES
+from keras_unet3p.artifacts.evaluation_report import PICTURES, REPORT
 from keras_unet3p.config import MASK_KINDS, ReadingChoices
 from keras_unet3p.errors import InputError
 from keras_unet3p.files import (
@@ -35,7 +35,6 @@ _MAIN = {
 }
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)  # of the objects' IoU
 _OF_MEAN = (0.5, 0.6, 0.7, 0.8, 0.9)
-_REPORT = "metrics.json"
 _UNRANKED = "unranked"
 
 
@@ -222,7 +221,7 @@ def evaluate_images(
     if picture_folder is not None:
         for picture in outdated:
             picture.unlink(missing_ok=True)
-        report.write(picture_folder.parent / _REPORT)
+        report.write(picture_folder.parent / REPORT)
         _write_csv(picture_folder.parent / "metrics.csv", report)
         for rank, number in enumerate(order):
             picture = _unranked(picture_folder, number)
@@ -297,7 +296,7 @@ def earlier_pictures(out: Path) -> list[Path]:
         >>> earlier_pictures(Path("nowhere"))
         []
     """
-    report = out / _REPORT
+    report = out / REPORT
     if not report.is_file():
         return []
     earlier = EvaluationReport.read(report)

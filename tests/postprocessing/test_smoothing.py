@@ -12,9 +12,7 @@ from keras_unet3p.postprocessing.in_graph_watershed import smoothed_in_graph
 from keras_unet3p.postprocessing.smoothing import smoothed
 
 VALUES = st.one_of(st.floats(0, 1, width=32), st.just(float("nan")))
-MAPS = st_numpy.arrays(
-    np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=VALUES
-)
+MAPS = st_numpy.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=VALUES)
 
 
 # A few sizes: TensorFlow prepares its kernels anew for each, which takes a second.
