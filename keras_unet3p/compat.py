@@ -124,6 +124,27 @@ def symbolic_build(model, base, iterator, data_batch):
     base._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 
+def build_optimizer(model):
+    """Make an optimizer's variables before the first step.
+
+    Keras makes them in the midst of it, and a function that makes variables is traced twice: half
+    of the time until the first step of a network of many layers.
+    """
+    optimizer = model.optimizer
+    if hasattr(optimizer, "build") and not getattr(optimizer, "built", False):
+        with model.distribute_strategy.scope():
+            optimizer.build(model.trainable_variables)
+
+
+def optimizer_slots(optimizer, variable):
+    """Adam's moving averages of a variable's gradient and of its square, as TensorFlow variables."""
+    if KERAS_3:
+        place = optimizer._get_variable_index(variable)
+        return optimizer._momentums[place].value, optimizer._velocities[place].value
+    place = optimizer._index_dict[optimizer._var_key(variable)]
+    return optimizer._momentums[place], optimizer._velocities[place]
+
+
 def share_statistics(model):
     """Average the moving statistics of batch normalisation over the replicas, after a step.
 

@@ -52,7 +52,7 @@ class OverlapMetric(keras.metrics.Metric, PredictionReader):
         self.use_pixel_weights = bool(use_pixel_weights)
         self._counts: Any = None
         if num_classes is not None:
-            self._make_counts(num_classes)
+            self.make_counts(num_classes)
 
     def score(self, both, truth, prediction):
         """Score from counts of equal shape; 1 where a class is in neither, NaN of NaN."""
@@ -62,8 +62,7 @@ class OverlapMetric(keras.metrics.Metric, PredictionReader):
         y_pred = tf.convert_to_tensor(y_pred)
         y_true = mask_with_channels(tf.convert_to_tensor(y_true), y_pred)
         self._check_channels(y_pred)
-        if self._counts is None:
-            self._make_counts(y_pred.shape[-1])
+        self.make_counts(y_pred.shape[-1])
         assert self._counts is not None
         truth, prediction, weights, poison = self._class_maps(y_true, y_pred, sample_weight)
         counts = []
@@ -108,7 +107,10 @@ class OverlapMetric(keras.metrics.Metric, PredictionReader):
             "use_pixel_weights": self.use_pixel_weights,
         }
 
-    def _make_counts(self, channels: int):
+    def make_counts(self, channels: int):
+        """Make the variable of the counts for predictions of so many channels, if there is none."""
+        if self._counts is not None:
+            return
         # One channel is two classes, background and foreground.
         classes = max(channels, 2) if not self.multi_label else channels
         self._counts = self.add_weight(

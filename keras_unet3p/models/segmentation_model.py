@@ -288,6 +288,11 @@ class SegmentationModel(keras.Model):
         with compat.known_by_first_output(self):
             super().compile(*call.args[1:], **call.kwargs)
         compat.keep_step_logs(self)
+        channels = self._final(self.output).shape[-1]
+        with self.distribute_strategy.scope():
+            for metric in tf.nest.flatten([given.get("metrics"), given.get("weighted_metrics")]):
+                if hasattr(metric, "make_counts"):  # else in the first step, traced twice then
+                    metric.make_counts(channels)
 
     def compile_from_config(self, config):
         # Keras leaves a loaded model uncompiled where compile() is overridden.
@@ -298,11 +303,13 @@ class SegmentationModel(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         _refuse_class_weight(keras.Model.fit, self, *args, **kwargs)
+        compat.build_optimizer(self)
         return super().fit(*args, **kwargs)
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args, **kwargs):
         _refuse_class_weight(keras.Model.train_on_batch, self, *args, **kwargs)
+        compat.build_optimizer(self)
         return super().train_on_batch(*args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):  # of Keras 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_unet3p import losses, metrics, models
+from keras_unet3p import losses, metrics, models, optimizers
 from keras_unet3p.compat import KERAS_3
 from keras_unet3p.graphs.network_geometry import resolve_activation
 
@@ -566,9 +566,26 @@ def test_xla_gives_the_same_step():
         assert not model.jit_compile
 
 
+def test_a_step_is_traced_once(monkeypatch):
+    """What makes variables is traced again by TensorFlow, in as much time once more."""
+    traced = []
+    step = models.SegmentationModel.train_step
+    monkeypatch.setattr(
+        models.SegmentationModel,
+        "train_step",
+        lambda self, data: traced.append(self) or step(self, data),
+    )
+    model = network()
+    both = [metrics.Dice(), metrics.IoU()]
+    model.compile(optimizers.AdamW(1e-3), losses.HybridLoss(), metrics=both, weighted_metrics=[])
+    image, ids, _ = batch()
+    model.fit(image, ids, verbose=0)
+    assert traced == [model]
+
+
 REPLICAS = """
 import keras, numpy as np, tensorflow as tf
-from keras_unet3p import losses, metrics, models
+from keras_unet3p import losses, metrics, models, optimizers
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 rng = np.random.default_rng(0)
@@ -585,7 +602,7 @@ for strategy in (
             filters=2, depth=2, batch_norm=False, deep_supervision=True,
             kernel_regularizer="l2", kernel_initializer=keras.initializers.HeNormal(seed=1),
         )
-        model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
+        model.compile(OPTIMIZER, "binary_crossentropy", metrics=[metrics.Dice()])
     loss = model.fit(data, verbose=0).history["loss"][0]
     results.append([np.array([loss]), *model.get_weights()])
 for one, two in zip(*results):
@@ -593,8 +610,12 @@ for one, two in zip(*results):
 """
 
 
-def test_two_replicas_make_the_step_of_one_device():
-    subprocess.run([sys.executable, "-c", REPLICAS], check=True, timeout=300)
+@pytest.mark.parametrize(
+    "optimizer", ["keras.optimizers.SGD(0.5)", "optimizers.AdamW(0.01, epsilon=1e-3)"]
+)
+def test_two_replicas_make_the_step_of_one_device(optimizer):
+    script = REPLICAS.replace("OPTIMIZER", optimizer)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
 @pytest.mark.parametrize("activation", ["auto", None])
