@@ -137,7 +137,7 @@ def build_optimizer(model):
 
 
 def optimizer_slots(optimizer, variable):
-    """Adam's moving averages of a variable's gradient and of its square, as TensorFlow variables."""
+    """Adam's moving averages of a variable's gradient and of its square: TensorFlow variables."""
     if KERAS_3:
         place = optimizer._get_variable_index(variable)
         return optimizer._momentums[place].value, optimizer._velocities[place].value

@@ -259,6 +259,19 @@ def training_step() -> str:
     return table(("`benchmarks/training_step.py`", "patches", *kinds), rows)
 
 
+def first_step() -> str:
+    rows, base = [], Decimal(0)
+    for row in read("speed/first_step.csv"):
+        seconds = Decimal(row["seconds"])
+        if row["kind"] == "Keras's":
+            base = seconds
+            rows.append([row["network"], f"{rounded(row['seconds'], '0.1')} s"])
+        else:
+            ratio = rounded(str(seconds / base), "0.01")
+            rows[-1] += [f"{rounded(row['seconds'], '0.1')} s", ratio]
+    return table(("`benchmarks/first_step.py`", "Keras's", "ours", "ours / Keras's"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "unet3plus": unet3plus,
     "export_formats": export_formats,
@@ -272,6 +285,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "papers_changes": lambda: papers("changes", "defaults, but for"),
     "nnunet_peer": nnunet_peer,
     "training_step": training_step,
+    "first_step": first_step,
     "preset_networks": preset_networks,
     "preset_init": preset_init,
     "cluster_scheduler": cluster_scheduler,

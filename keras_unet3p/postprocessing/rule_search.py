@@ -18,7 +18,7 @@ _EQUAL = 1e-9  # scores that differ by less are equal: sums of floats
 
 SEED_THRESHOLDS = tuple(number / 20 for number in range(2, 20, 2))
 """The thresholds of seeds that are tried first, 0.1 to 0.9."""
-_MASK_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+_MASK_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # cells in membranes take low ones
 _FINE = 0.05
 _SEED_SIZES = (1, 16)
 _SMOOTHINGS = (1, 2)
@@ -100,7 +100,7 @@ def search_instance_rule(
     """Look for the instance rule with the largest score, one number after the other.
 
     The seeds' threshold first, then the mask's, then the smoothing, then the sizes, then the
-    neighbours of both thresholds: about 27 rules.
+    neighbours of both thresholds: about 30 rules.
 
     Args:
         scores: gives the score of each rule that it gets.
@@ -135,8 +135,8 @@ def search_instance_rule(
     try_values(smoothing=_SMOOTHINGS)
     try_values(smallest_seed=_SEED_SIZES, smallest_object=_OBJECT_SIZES)
     for name in ("seed_threshold", "threshold"):
-        middle = getattr(best, name)
-        try_values(**{name: (round(middle - _FINE, 4), round(middle + _FINE, 4))})
+        near = (round(getattr(best, name) + step, 4) for step in (-_FINE, _FINE))
+        try_values(**{name: [value for value in near if 0 < value <= 1]})
     return RuleChoice(best, best_score, default_score, curve)
 
 

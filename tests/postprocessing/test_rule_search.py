@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet3p.postprocessing import MaskRule, search_rule
+from keras_unet3p.postprocessing import MaskRule, search_instance_rule, search_rule
 from keras_unet3p.postprocessing.rule_search import THRESHOLDS
 
 
@@ -52,3 +52,17 @@ def test_sizes_are_chosen_and_the_threshold_once_more():
         ]
 
     assert search_rule(scores).rule == MaskRule(0.4, 32, 8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0.01, 1), st.floats(0.01, 1))
+def test_both_thresholds_of_instances_are_found_to_a_twentieth(mask, seed):
+    """Low ones of the mask too, which cells between membranes take."""
+
+    def scores(rules):
+        return [-abs(rule.threshold - mask) - abs(rule.seed_threshold - seed) for rule in rules]
+
+    found = search_instance_rule(scores).rule
+    assert abs(found.threshold - min(max(mask, 0.05), 0.75)) <= 0.0501
+    assert abs(found.seed_threshold - min(max(seed, 0.05), 0.95)) <= 0.0501
+    assert 0 < found.threshold <= 1
