@@ -24,7 +24,7 @@ if keras.backend.backend() != "tensorflow":
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
-PROCESS_BYTES = 1.04e9 if KERAS_3 else 0.75e9
+PROCESS_BYTES = 0.95e9 if KERAS_3 else 0.75e9
 """What a training takes besides its network and data: fitted, see `planning.memory`."""
 
 register = keras.saving.register_keras_serializable(package="keras_unet3p")

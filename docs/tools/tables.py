@@ -180,68 +180,6 @@ def papers_tasks() -> str:
     return table((*head, "pixel error", "Dice", "SEG", "mean AP"), rows)
 
 
-MEASURES = {  # digits, name
-    "dice": ("0.001", "Dice"),
-    "pixel_error_at_half": ("0.001", "pixel error"),
-    "rand_error": ("0.001", "Rand error"),
-    "warping_error": ("0.0001", "warping error"),
-}
-OF_SET = {
-    "isbi": ("ISBI-2012", ("dice", "rand_error", "warping_error")),
-    "nuclei": ("nuclei", ("dice",)),
-}
-
-
-def spread(values: Sequence[str], digits: str) -> str:
-    """Their mean, and from where to where they go if there are several."""
-    numbers = [Decimal(value) for value in values if value]
-    if not numbers:
-        return ""
-    mean = rounded(str(sum(numbers) / len(numbers)), digits)
-    if len(numbers) == 1:
-        return mean
-    return f"{mean} ({rounded(str(min(numbers)), digits)} to {rounded(str(max(numbers)), digits)})"
-
-
-def papers(which: str, first: str) -> str:
-    """A table of `papers.py` over networks or losses: a column for each set's measures."""
-    found: dict[str, dict[str, list[dict[str, str]]]] = {}
-    for row in read("accuracy/papers.csv"):
-        if row["table"] == which:
-            found.setdefault(row["row"], {}).setdefault(row["set"], []).append(row)
-    sets = [name for name in OF_SET if any(name in of_row for of_row in found.values())]
-    head = [first, "parameters"]
-    for name in sets:
-        caption, measures = OF_SET[name]
-        head += [f"{caption}, steps", *(f"{caption}, {MEASURES[one][1]}" for one in measures)]
-    rows = []
-    for name, of_row in found.items():
-        cells = [name, f"{int(next(iter(of_row.values()))[0]['parameters']):,}"]
-        for one in sets:
-            these = of_row.get(one, [])
-            cells.append(spread([row["steps"] for row in these], "1"))
-            for measure in OF_SET[one][1]:
-                cells.append(spread([row[measure] for row in these], MEASURES[measure][0]))
-        rows.append(cells)
-    return table(head, rows)
-
-
-def nnunet_peer() -> str:
-    """nnU-Net's rows, each below this package's on the same images in the same time."""
-    rows = []
-    measures = ("dice", "pixel_error", "rand_error", "warping_error")
-    ours = [row for row in read("accuracy/papers.csv") if row["table"] == "tasks"]
-    for peer in read("accuracy/nnunet_peer.csv"):
-        key = ("set", "fold", "minutes")
-        same = [row for row in ours if all(row[name] == peer[name] for name in key)]
-        for who, row in [*((row["row"], row) for row in same), ("nnU-Net v2", peer)]:
-            values = {**row, "pixel_error": row.get("pixel_error_at_half") or row["pixel_error"]}
-            cells = [rounded(values[name], MEASURES.get(name, ("0.001",))[0]) for name in measures]
-            rows.append((HELD_OUT[row["set"], row["fold"]], who, row["steps"], *cells))
-    head = ("held out", "trained by", "steps", "Dice", "pixel error", "Rand error", "warping error")
-    return table(head, rows)
-
-
 def training_step() -> str:
     found: dict[str, list[dict[str, str]]] = {}
     for row in read("speed/training_step.csv"):
@@ -280,10 +218,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "instance_training": instance_training,
     "stardist_peer": stardist_peer,
     "papers_tasks": papers_tasks,
-    "papers_networks": lambda: papers("networks", "network"),
-    "papers_losses": lambda: papers("losses", "loss"),
-    "papers_changes": lambda: papers("changes", "defaults, but for"),
-    "nnunet_peer": nnunet_peer,
     "training_step": training_step,
     "first_step": first_step,
     "preset_networks": preset_networks,

@@ -19,10 +19,10 @@ from keras_unet3p.targets.instances import INSTANCE_MAPS
 FACTORS: Mapping[str, float] = MappingProxyType(
     {
         "base": compat.PROCESS_BYTES,
-        "activations": 1.0,
-        "weights": 10.2,
-        "heads": 90e6,
-        "image": 300.0,
+        "activations": 0.97,
+        "weights": 9.4,
+        "heads": 50e6,
+        "image": 220.0,
     }
 )
 """What the parts of a training's memory are multiplied by: `parts_of`."""
