@@ -57,7 +57,8 @@ class AdamW(keras.optimizers.AdamW):
             return super().update_step(gradient, variable, *rate)
         dtype = variable.dtype
         momentum, velocity = optimizer_slots(self, variable)
-        step = tf.cast(self.iterations + 1, dtype)
+        iterations: Any = self.iterations
+        step = tf.cast(iterations + 1, dtype)
         return tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.handle,
