@@ -17,7 +17,6 @@ compared by their pixels.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -25,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from papers import SETS, Pair
+from papers import SETS, Pair, append
 
 COLUMNS = ("set", "fold", "minutes", "steps", "step_seconds", "dice", "pixel_error", "rand_error")
 COLUMNS += ("warping_error",)
@@ -165,13 +164,7 @@ def main() -> None:
     row = {"set": given.set, "fold": given.fold, "minutes": f"{given.minutes:g}"}
     row |= {"steps": known["steps"], "step_seconds": f"{known['step_seconds']:.3g}"}
     row |= score(pairs, folder)
-    table = given.out / "nnunet_peer.csv"
-    is_new = not table.is_file()
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    append(given.out / "nnunet_peer.csv", COLUMNS, row)
     print(row)
     return None
 

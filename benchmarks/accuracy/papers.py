@@ -29,7 +29,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -259,6 +259,16 @@ def measured(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def append(table: Path, columns: Sequence[str], row: dict[str, Any]) -> None:
+    """Add a row to a CSV file, which begins with the names of its columns."""
+    is_new = not table.is_file()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", choices=("tasks", "networks", "losses", "changes"))
@@ -300,12 +310,7 @@ def main() -> None:
                     for one in missing:
                         found = {**key, "row": one, **facts(run), **scores(run, pairs, scored[one])}
                         print(f"{time.monotonic() - began:.0f} s: {found}", flush=True)
-                        is_new = not table.is_file()
-                        with table.open("a", newline="") as file:
-                            writer = csv.DictWriter(file, COLUMNS)
-                            if is_new:
-                                writer.writeheader()
-                            writer.writerow(found)
+                        append(table, COLUMNS, found)
 
 
 if __name__ == "__main__":

@@ -297,8 +297,7 @@ class SegmentationModel(keras.Model):
     def compile_from_config(self, config):
         # Keras leaves a loaded model uncompiled where compile() is overridden.
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if hasattr(self.optimizer, "build"):
-            self.optimizer.build(self.trainable_variables)
+        compat.build_optimizer(self)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
